@@ -1,0 +1,249 @@
+//! What a [`Connection`](crate::imap::Connection) asks of its account, and what it is told.
+//!
+//! A connection has at most one request open, and each request gets exactly one
+//! reply. Beside replies only [`AccountReply::Changed`] comes, to connections that
+//! have a mailbox selected; a newer one makes an older one pointless, so a
+//! connection keeps just the last.
+
+use crate::boundary::Event;
+use crate::mailbox::{
+    ContentId, Directory, Flag, FlagChange, MailboxId, MailboxName, MailboxState, ModSeq,
+    SpecialUse, Uid, UidValidity,
+};
+use crate::storage::{RequestId, StorageRequest, StorageResponse};
+use crate::time::Instant;
+use std::sync::Arc;
+
+/// Names one connection among those of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// When a message arrived, with the zone it is to be shown in (RFC 3501 §2.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InternalDate {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub unix_s: i64,
+    /// Minutes east of Greenwich, -1439 to 1439.
+    pub zone_min: i16,
+}
+
+/// A message whose content is stored already and which now is to be named by a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    /// The sealed object and the summary item.
+    pub content: ContentId,
+    /// RFC822.SIZE in octets.
+    pub size: u64,
+    /// Where in the stored object the sealed summary begins, in octets.
+    pub summary_offset: u64,
+    /// Length of the sealed summary in octets. Up to
+    /// [`summary_item_bytes_max`](crate::config::Config::summary_item_bytes_max) it is
+    /// also an item.
+    pub summary_len: u32,
+    /// INTERNALDATE.
+    pub internal_date: InternalDate,
+    /// The flags it starts with.
+    pub flags: Vec<Flag>,
+}
+
+/// The state of a mailbox as one connection may see it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The state, never changed again.
+    pub state: Arc<MailboxState>,
+    /// Messages from this UID on, up to the last one in `state`, are `\Recent` for this
+    /// connection, and for no other from now on. `None`: nothing new is.
+    pub recent_from: Option<Uid>,
+}
+
+/// A request of a connection to its account.
+#[derive(Clone, Debug)]
+pub enum AccountRequest {
+    /// The mailboxes. Reply: `Directory`.
+    List,
+    /// CREATE. Missing parents are created as well. Reply: `Done`.
+    Create {
+        /// Its name.
+        name: MailboxName,
+        /// `USE (…)` of RFC 6154 §3.
+        special_use: Option<SpecialUse>,
+    },
+    /// DELETE. Reply: `Done`.
+    Delete(MailboxName),
+    /// RENAME, children included; of INBOX: its messages move to a new mailbox
+    /// (RFC 3501 §6.3.5). Reply: `Done`.
+    Rename {
+        /// Old name.
+        from: MailboxName,
+        /// New name.
+        to: MailboxName,
+    },
+    /// SUBSCRIBE and UNSUBSCRIBE; the mailbox need not exist. Reply: `Done`.
+    Subscribe {
+        /// Its name.
+        name: MailboxName,
+        /// Whether to be subscribed from now on.
+        subscribed: bool,
+    },
+    /// SELECT or EXAMINE: from now on `Changed` comes for this mailbox. Ends the
+    /// selection before, also when it fails. Reply: `Selected`.
+    Select {
+        /// Its name.
+        name: MailboxName,
+        /// EXAMINE: takes no `\Recent`.
+        read_only: bool,
+    },
+    /// CLOSE and UNSELECT: nothing is selected from now on. Reply: `Done`.
+    Unselect,
+    /// NOOP and CHECK: the newest state of the selected mailbox, read from storage
+    /// where other servers may have written. Reply: `Snapshot`.
+    Refresh,
+    /// STATUS: the state of a mailbox without selecting it. Reply: `Status`.
+    Status(MailboxName),
+    /// Whether APPEND or COPY to this mailbox can work. Reply: `Done` or `Failed`.
+    Probe(MailboxName),
+    /// APPEND: all of them or none. Reply: `Appended`.
+    Append {
+        /// The mailbox.
+        name: MailboxName,
+        /// What to add, in this order.
+        messages: Vec<NewMessage>,
+    },
+    /// STORE on the selected mailbox; UIDs that are gone are passed over.
+    /// Reply: `Stored`.
+    Store {
+        /// Ascending.
+        uids: Vec<Uid>,
+        /// What to change.
+        change: FlagChange,
+        /// RFC 7162 §3.1.3: leave alone what changed after this.
+        unchanged_since: Option<ModSeq>,
+    },
+    /// EXPUNGE on the selected mailbox: of `uids` (all if `None`), those that have
+    /// `\Deleted`. Reply: `Snapshot`.
+    Expunge {
+        /// Ascending.
+        uids: Option<Vec<Uid>>,
+    },
+    /// COPY and MOVE from the selected mailbox: all or nothing. Reply: `Copied`.
+    Copy {
+        /// Ascending; those that are gone are passed over.
+        uids: Vec<Uid>,
+        /// Where to.
+        to: MailboxName,
+        /// MOVE: expunge them here once they are there.
+        expunge: bool,
+    },
+}
+
+/// UIDs of copies beside those of their originals (RFC 4315 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Of the mailbox copied to.
+    pub uid_validity: UidValidity,
+    /// Original and copy, ascending.
+    pub uids: Vec<(Uid, Uid)>,
+}
+
+/// What an account tells a connection.
+#[derive(Clone, Debug)]
+pub enum AccountReply {
+    /// Done, and there is nothing more to say.
+    Done,
+    /// To `List`.
+    Directory(Arc<Directory>),
+    /// To `Select`.
+    Selected {
+        /// Which mailbox it is.
+        mailbox: MailboxId,
+        /// What is in it.
+        snapshot: Snapshot,
+    },
+    /// To `Refresh` and `Expunge`.
+    Snapshot(Snapshot),
+    /// To `Status`.
+    Status(Arc<MailboxState>),
+    /// To `Append`.
+    Appended {
+        /// Of the mailbox.
+        uid_validity: UidValidity,
+        /// In the order of the messages.
+        uids: Vec<Uid>,
+        /// The new state, if this mailbox is the one the connection has selected.
+        snapshot: Option<Snapshot>,
+    },
+    /// To `Store`.
+    Stored {
+        /// The new state.
+        snapshot: Snapshot,
+        /// Left alone because of `unchanged_since`, ascending.
+        modified: Vec<Uid>,
+    },
+    /// To `Copy`.
+    Copied {
+        /// Where the copies are.
+        copied: Copied,
+        /// The new state of the selected mailbox.
+        snapshot: Snapshot,
+    },
+    /// Instead of any other reply.
+    Failed(AccountFailure),
+    /// At any time: the selected mailbox changed, by whomever.
+    Changed(Snapshot),
+    /// At any time: the selected mailbox is no more. Nothing is selected from now on.
+    Vanished,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountFailure {
+    /// No such mailbox.
+    NonExistent,
+    /// There is one of that name already.
+    AlreadyExists,
+    /// Not with this name: the reason for the client.
+    Cannot(&'static str),
+    /// Over a limit of the configuration: the reason for the client.
+    Limit(&'static str),
+    /// Storage is full.
+    OverQuota,
+    /// Storage does not answer: the client may try again.
+    Unavailable,
+    /// What is stored is damaged; the log says more.
+    Corrupt,
+}
+
+/// What goes into an account.
+#[derive(Debug)]
+pub enum AccountInput {
+    /// From a connection.
+    Request(ConnectionId, AccountRequest),
+    /// The connection is gone. Its commits go on.
+    Detach(ConnectionId),
+    /// From storage.
+    Storage(RequestId, StorageResponse),
+    /// The deadline of the last `Wait` has passed.
+    Timeout,
+    /// Finish what is being committed, take no more requests.
+    Shutdown,
+}
+
+/// What comes out of an account.
+#[derive(Debug)]
+pub enum AccountOutput {
+    /// A request to storage.
+    Storage(RequestId, StorageRequest),
+    /// The answer to this request is of no interest any more.
+    Abandon(RequestId),
+    /// To a connection.
+    Reply(ConnectionId, AccountReply),
+    /// For the log and the metrics.
+    Event(Event),
+    /// Nothing more for now; `Timeout` is wanted at the deadline.
+    Wait {
+        /// When.
+        deadline: Option<Instant>,
+    },
+    /// After `Shutdown`: everything is committed, the account may be dropped.
+    Done,
+}

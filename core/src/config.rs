@@ -1,0 +1,130 @@
+//! Every limit of the core, with its unit, in one place.
+
+use core::time::Duration;
+
+/// Limits and times. The same for all connections and accounts of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Octets of one command line without its literals (RFC 7162 §4 asks for 8,192).
+    pub line_bytes_max: usize,
+    /// Octets of all literals of one command other than messages.
+    pub literal_bytes_max: usize,
+    /// Octets of one message of APPEND; the value of APPENDLIMIT (RFC 7889).
+    pub message_bytes_max: u64,
+    /// Messages in one MULTIAPPEND (RFC 3502).
+    pub append_messages_max: usize,
+    /// Commands that are read before the first of them is answered.
+    pub pipeline_max: usize,
+    /// Octets that are read and wait to be parsed.
+    pub receive_bytes_max: usize,
+    /// Octets that wait to be sent; a command that has more to say waits.
+    pub transmit_bytes_max: usize,
+    /// Plaintext octets in a sealed chunk of a body.
+    pub chunk_bytes: usize,
+    /// Octets of message bodies that are read ahead by a FETCH or SEARCH.
+    pub prefetch_bytes_max: usize,
+    /// Objects that are read ahead by a FETCH or SEARCH.
+    pub prefetch_objects_max: usize,
+    /// Octets of sealed summaries that are read by one request.
+    pub summary_batch_bytes_max: usize,
+    /// Summaries that are read by one request.
+    pub summary_batch_items_max: usize,
+    /// Octets of a sealed summary that is kept as an item; longer ones are only in
+    /// their object.
+    pub summary_item_bytes_max: usize,
+    /// Octets of the top header that a summary keeps.
+    pub header_bytes_max: usize,
+    /// Parts of one message that are looked at; what is deeper or later is text.
+    pub mime_parts_max: usize,
+    /// Levels of nesting of MIME parts.
+    pub mime_depth_max: usize,
+    /// Levels of nesting of a SEARCH key.
+    pub search_depth_max: usize,
+    /// Keys of one SEARCH.
+    pub search_keys_max: usize,
+    /// Ranges in one set of numbers.
+    pub set_ranges_max: usize,
+    /// Flags in one list.
+    pub flags_max: usize,
+    /// Mailboxes of one account.
+    pub mailboxes_max: usize,
+    /// Octets of a mailbox name in UTF-8.
+    pub mailbox_name_bytes_max: usize,
+    /// Keywords of one mailbox.
+    pub keywords_max: usize,
+    /// Messages of one mailbox.
+    pub messages_max: usize,
+    /// Operations in a log before a checkpoint is made, for a small mailbox.
+    pub checkpoint_operations_min: usize,
+    /// How long operations that a checkpoint covers are kept.
+    pub log_grace: Duration,
+    /// Items that one read of a log asks for.
+    pub log_page_items: u32,
+    /// How often a failed storage request is made again, with the same bytes.
+    pub storage_retries_max: u32,
+    /// How long a connection may take to log in.
+    pub login_timeout: Duration,
+    /// How long an authenticated connection may be silent (RFC 3501 §5.4: 30 min at least).
+    pub inactivity_timeout: Duration,
+    /// How long a client may take to send the rest of a line or literal.
+    pub command_timeout: Duration,
+    /// How long a client may take to read any of what was sent.
+    pub stall_timeout: Duration,
+    /// How often IDLE says `* OK Still here`.
+    pub keep_alive_interval: Duration,
+    /// How long a wrong password waits for its answer, doubled each time.
+    pub penalty: Duration,
+    /// Wrong passwords in one connection before it is closed.
+    pub wrong_passwords_max: u32,
+    /// Bad commands in one connection before it is closed.
+    pub bad_commands_max: u32,
+    /// Whether passwords may be sent without TLS.
+    pub plaintext_login: bool,
+    /// Whether STARTTLS can be offered.
+    pub starttls: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            line_bytes_max: 16 * 1024,
+            literal_bytes_max: 64 * 1024,
+            message_bytes_max: 64 * 1024 * 1024,
+            append_messages_max: 256,
+            pipeline_max: 64,
+            receive_bytes_max: 64 * 1024,
+            transmit_bytes_max: 128 * 1024,
+            chunk_bytes: 64 * 1024,
+            prefetch_bytes_max: 1024 * 1024,
+            prefetch_objects_max: 16,
+            summary_batch_bytes_max: 512 * 1024,
+            summary_batch_items_max: 128,
+            summary_item_bytes_max: 48 * 1024,
+            header_bytes_max: 256 * 1024,
+            mime_parts_max: 1_000,
+            mime_depth_max: 100,
+            search_depth_max: 64,
+            search_keys_max: 1_000,
+            set_ranges_max: 4_096,
+            flags_max: 64,
+            mailboxes_max: 10_000,
+            mailbox_name_bytes_max: 1_000,
+            keywords_max: 100,
+            messages_max: 4_000_000,
+            checkpoint_operations_min: 256,
+            log_grace: Duration::from_secs(600),
+            log_page_items: 1_000,
+            storage_retries_max: 4,
+            login_timeout: Duration::from_secs(60),
+            inactivity_timeout: Duration::from_secs(31 * 60),
+            command_timeout: Duration::from_secs(120),
+            stall_timeout: Duration::from_secs(300),
+            keep_alive_interval: Duration::from_secs(120),
+            penalty: Duration::from_secs(1),
+            wrong_passwords_max: 5,
+            bad_commands_max: 50,
+            plaintext_login: false,
+            starttls: false,
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Hand-polled workflows: a sequence that waits only for its own answers is written
+//! as an `async fn`, and the compiler makes the state machine of it.
+//!
+//! This is the only file that names `Future`, `Pin` and `Waker`. A body sees an [`Io`]:
+//! what it asks for lies on a *desk* until the machine that owns the workflow carries it
+//! out, puts the answer back, and calls [`Workflow::resume`]. A body owns what it works
+//! on, changes nothing shared, and returns an outcome that its owner applies. Awaiting
+//! anything else than `Io` is a bug and caught by an assertion.
+
+use crate::account::{AccountReply, AccountRequest};
+use crate::boundary::Event;
+use crate::storage::{RequestId, StorageError, StorageRequest, StorageResponse};
+use core::future::Future;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::{Context, Poll, Waker};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Hands out the request ids of one machine.
+#[derive(Debug, Default)]
+pub(crate) struct RequestIds(AtomicU64);
+
+impl RequestIds {
+    /// An id that was never used before.
+    pub(crate) fn next(&self) -> RequestId {
+        RequestId(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What a body wants done.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Ask storage. The answer is put back by [`Workflow::answer`].
+    Storage(RequestId, StorageRequest),
+    /// Ask the account. The answer is put back by [`Workflow::reply`].
+    Account(AccountRequest),
+    /// Forget this request and close its stream.
+    Abandon(RequestId),
+    /// Tell the log.
+    Event(Event),
+}
+
+/// What lies between a body and its machine.
+#[derive(Debug, Default)]
+struct Desk {
+    effects: VecDeque<Effect>,
+    /// Requests whose answer is still to come or to be fetched.
+    open: BTreeMap<RequestId, Option<StorageResponse>>,
+    reply: Option<AccountReply>,
+    output: Vec<u8>,
+    /// Octets that the machine can still take, counting what is in `output`.
+    room: usize,
+    incoming: VecDeque<bytes::Bytes>,
+    /// No more octets will come in.
+    ended: bool,
+    /// Whether the body looked at the desk and found nothing: it waits for us.
+    parked: bool,
+    /// Whether it waits for octets from the client.
+    wants_input: bool,
+    /// Whether it waits for the client to read.
+    wants_room: bool,
+    step: &'static str,
+}
+
+/// A body that runs.
+pub(crate) struct Workflow<T> {
+    body: Pin<Box<dyn Future<Output = T> + Send>>,
+    desk: Arc<Mutex<Desk>>,
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    // The desk stays consistent when a body panics: its owner is dropped with it.
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> Workflow<T> {
+    /// Boxes the body that `start` makes. Nothing runs before the first `resume`.
+    pub(crate) fn new<F>(ids: &Arc<RequestIds>, start: impl FnOnce(Io) -> F) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let desk = Arc::new(Mutex::new(Desk::default()));
+        let io = Io { desk: Arc::clone(&desk), ids: Arc::clone(ids) };
+        Self { body: Box::pin(start(io)), desk }
+    }
+
+    /// Runs the body until it ends or waits.
+    pub(crate) fn resume(&mut self) -> Poll<T> {
+        lock(&self.desk).parked = false;
+        let outcome = self.body.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(
+            outcome.is_ready() || lock(&self.desk).parked,
+            "a workflow awaited something that is not its Io"
+        );
+        outcome
+    }
+
+    /// The next thing that the body wants done.
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        lock(&self.desk).effects.pop_front()
+    }
+
+    /// Puts an answer of storage on the desk. `false`: this workflow did not ask.
+    pub(crate) fn answer(&mut self, id: RequestId, response: StorageResponse) -> bool {
+        match lock(&self.desk).open.get_mut(&id) {
+            Some(slot) => {
+                *slot = Some(response);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Puts the account's reply on the desk.
+    pub(crate) fn reply(&mut self, reply: AccountReply) {
+        lock(&self.desk).reply = Some(reply);
+    }
+
+    /// Takes what the body wrote for the client, and says how much more fits.
+    pub(crate) fn exchange_output(&mut self, transmit: &mut Vec<u8>, transmit_max: usize) {
+        let mut desk = lock(&self.desk);
+        if transmit.is_empty() {
+            core::mem::swap(transmit, &mut desk.output);
+        } else {
+            transmit.append(&mut desk.output);
+        }
+        desk.room = transmit_max.saturating_sub(transmit.len());
+    }
+
+    /// Gives the body octets from the client.
+    pub(crate) fn receive(&mut self, octets: bytes::Bytes) {
+        lock(&self.desk).incoming.push_back(octets);
+    }
+
+    /// Whether the body could use octets from the client now.
+    pub(crate) fn wants_input(&self) -> bool {
+        let desk = lock(&self.desk);
+        desk.wants_input && desk.incoming.is_empty()
+    }
+
+    /// Whether the body waits for the client to read.
+    pub(crate) fn wants_room(&self) -> bool {
+        lock(&self.desk).wants_room
+    }
+
+    /// Ends the input of the body: what it waits for will not come.
+    pub(crate) fn end_input(&mut self) {
+        lock(&self.desk).ended = true;
+    }
+
+    /// What the body is doing, for the log.
+    pub(crate) fn step(&self) -> &'static str {
+        lock(&self.desk).step
+    }
+
+    /// Requests that are open: to be abandoned when the body is dropped.
+    pub(crate) fn open_requests(&self) -> Vec<RequestId> {
+        lock(&self.desk).open.keys().copied().collect()
+    }
+}
+
+impl<T> core::fmt::Debug for Workflow<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Workflow({})", self.step())
+    }
+}
+
+/// A body's side of the desk.
+#[derive(Clone)]
+pub(crate) struct Io {
+    desk: Arc<Mutex<Desk>>,
+    ids: Arc<RequestIds>,
+}
+
+impl Io {
+    /// Names what is done next, for logs.
+    pub(crate) fn step(&self, step: &'static str) {
+        lock(&self.desk).step = step;
+    }
+
+    /// Waits until `look` finds what it wants on the desk.
+    async fn until<R>(&self, mut look: impl FnMut(&mut Desk) -> Option<R>) -> R {
+        core::future::poll_fn(|_| {
+            let mut desk = lock(&self.desk);
+            match look(&mut desk) {
+                Some(found) => Poll::Ready(found),
+                None => {
+                    desk.parked = true;
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Sends a request without waiting for the answer.
+    pub(crate) fn start(&self, request: StorageRequest) -> RequestId {
+        let id = self.ids.next();
+        self.send(id, request);
+        id
+    }
+
+    /// Sends a further request on an open stream.
+    pub(crate) fn send(&self, id: RequestId, request: StorageRequest) {
+        let mut desk = lock(&self.desk);
+        desk.open.insert(id, None);
+        desk.effects.push_back(Effect::Storage(id, request));
+    }
+
+    /// Waits for the answer to what was last sent under `id`.
+    pub(crate) async fn answer(&self, id: RequestId) -> Result<StorageResponse, StorageError> {
+        let response = self
+            .until(|desk| match desk.open.get_mut(&id) {
+                Some(slot) => slot.take(),
+                None => Some(StorageResponse::Failed(StorageError::Refused(
+                    "asked for the answer to a closed request".to_owned(),
+                ))),
+            })
+            .await;
+        match response {
+            StorageResponse::Failed(error) => {
+                self.close(id);
+                Err(error)
+            }
+            response => Ok(response),
+        }
+    }
+
+    /// Ends a request whose last answer has come.
+    pub(crate) fn close(&self, id: RequestId) {
+        lock(&self.desk).open.remove(&id);
+    }
+
+    /// Gives up a request or a stream, answered or not.
+    pub(crate) fn abandon(&self, id: RequestId) {
+        let mut desk = lock(&self.desk);
+        if desk.open.remove(&id).is_some() {
+            desk.effects.push_back(Effect::Abandon(id));
+        }
+    }
+
+    /// Sends a request and waits for its one answer.
+    pub(crate) async fn request(
+        &self,
+        request: StorageRequest,
+    ) -> Result<StorageResponse, StorageError> {
+        let id = self.start(request);
+        let response = self.answer(id).await;
+        self.close(id);
+        response
+    }
+
+    /// Asks the account, one request at a time.
+    pub(crate) async fn account(&self, request: AccountRequest) -> AccountReply {
+        lock(&self.desk).effects.push_back(Effect::Account(request));
+        self.until(|desk| desk.reply.take()).await
+    }
+
+    /// Tells the log.
+    pub(crate) fn event(&self, event: Event) {
+        lock(&self.desk).effects.push_back(Effect::Event(event));
+    }
+
+    /// Appends to what goes to the client. The caller bounds what it writes between
+    /// two calls of [`Io::room`].
+    pub(crate) fn write(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut lock(&self.desk).output);
+    }
+
+    /// Waits until `octets` more fit into the output, or all that ever will.
+    pub(crate) async fn room(&self, octets: usize, transmit_max: usize) {
+        let wanted = octets.min(transmit_max);
+        lock(&self.desk).wants_room = true;
+        self.until(|desk| (desk.room >= desk.output.len() + wanted).then_some(())).await;
+        lock(&self.desk).wants_room = false;
+    }
+
+    /// Waits for octets from the client; `None` when no more will come.
+    pub(crate) async fn receive(&self) -> Option<bytes::Bytes> {
+        lock(&self.desk).wants_input = true;
+        let octets = self
+            .until(|desk| match desk.incoming.pop_front() {
+                Some(octets) => Some(Some(octets)),
+                None if desk.ended => Some(None),
+                None => None,
+            })
+            .await;
+        lock(&self.desk).wants_input = false;
+        octets
+    }
+}

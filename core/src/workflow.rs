@@ -81,14 +81,23 @@ impl<T> Workflow<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let desk = Arc::new(Mutex::new(Desk::default()));
-        let io = Io { desk: Arc::clone(&desk), ids: Arc::clone(ids) };
-        Self { body: Box::pin(start(io)), desk }
+        let io = Io {
+            desk: Arc::clone(&desk),
+            ids: Arc::clone(ids),
+        };
+        Self {
+            body: Box::pin(start(io)),
+            desk,
+        }
     }
 
     /// Runs the body until it ends or waits.
     pub(crate) fn resume(&mut self) -> Poll<T> {
         lock(&self.desk).parked = false;
-        let outcome = self.body.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let outcome = self
+            .body
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
         assert!(
             outcome.is_ready() || lock(&self.desk).parked,
             "a workflow awaited something that is not its Io"
@@ -272,7 +281,8 @@ impl Io {
     pub(crate) async fn room(&self, octets: usize, transmit_max: usize) {
         let wanted = octets.min(transmit_max);
         lock(&self.desk).wants_room = true;
-        self.until(|desk| (desk.room >= desk.output.len() + wanted).then_some(())).await;
+        self.until(|desk| (desk.room >= desk.output.len() + wanted).then_some(()))
+            .await;
         lock(&self.desk).wants_room = false;
     }
 

@@ -1,4 +1,4 @@
-//! What a [`Connection`](crate::imap::Connection) asks of its account, and what it is told.
+//! What a connection asks of its account, and what it is told.
 //!
 //! A connection has at most one request open, and each request gets exactly one
 //! reply. Beside replies only [`AccountReply::Changed`] comes, to connections that

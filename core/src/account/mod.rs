@@ -3,4 +3,7 @@
 
 mod boundary;
 
-pub use boundary::{AccountInput, AccountOutput, AccountReply, AccountRequest, AccountFailure, ConnectionId, InternalDate, NewMessage, Snapshot, Copied};
+pub use boundary::{
+    AccountFailure, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
+    Copied, InternalDate, NewMessage, Snapshot,
+};

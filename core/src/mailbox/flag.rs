@@ -35,7 +35,9 @@ impl PartialOrd for Keyword {
 }
 impl Ord for Keyword {
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        self.0.to_ascii_lowercase().cmp(&other.0.to_ascii_lowercase())
+        self.0
+            .to_ascii_lowercase()
+            .cmp(&other.0.to_ascii_lowercase())
     }
 }
 

@@ -1,1 +1,4 @@
 //! Being built.
+
+/// The keys of an account.
+pub struct AccountKeys;

@@ -9,6 +9,9 @@ pub struct Config {
     pub line_bytes_max: usize,
     /// Octets of all literals of one command other than messages.
     pub literal_bytes_max: usize,
+    /// Octets of one refused literal that are read and thrown away so that the connection
+    /// can go on; a longer one ends it.
+    pub skip_bytes_max: u64,
     /// Octets of one message of APPEND; the value of APPENDLIMIT (RFC 7889).
     pub message_bytes_max: u64,
     /// Messages in one MULTIAPPEND (RFC 3502).
@@ -89,6 +92,7 @@ impl Default for Config {
         Self {
             line_bytes_max: 16 * 1024,
             literal_bytes_max: 64 * 1024,
+            skip_bytes_max: 256 * 1024 * 1024,
             message_bytes_max: 64 * 1024 * 1024,
             append_messages_max: 256,
             pipeline_max: 64,

@@ -10,7 +10,7 @@ use super::{Activity, Connection};
 use crate::account::{AccountReply, AccountRequest, InternalDate, NewMessage};
 use crate::boundary::{Event, Reason};
 use crate::imap::grammar::{
-    AppendMessage, AppendNext, AppendStart, LiteralHeader, Tag, append_next, write_number_set,
+    AppendMessage, AppendNext, AppendStart, LiteralHeader, Tag, append_next, response,
 };
 use crate::mailbox::{ContentId, Flag, MailboxName};
 use crate::mime::Scanner;
@@ -115,7 +115,7 @@ impl Connection {
                 return self.say_bye(rejected.text);
             }
             // The collector only hands over messages.
-            AppendStart::Argument | AppendStart::Other => {
+            AppendStart::Argument | AppendStart::NotAppend => {
                 return self.abort("a literal without its command");
             }
         };
@@ -143,7 +143,11 @@ impl Connection {
             return self.abort("APPEND without an account");
         };
         let now_s = i64::try_from(self.now.unix_ms / 1_000).unwrap_or(i64::MAX);
-        let date = message.date.unwrap_or(InternalDate { unix_s: now_s, zone_min: 0 });
+        let now = InternalDate { unix_s: now_s, zone_min: 0 };
+        let date = message.date.map_or(now, |date| InternalDate {
+            unix_s: date.seconds(),
+            zone_min: date.zone_minutes(),
+        });
         let arriving = Arriving { probe, literal, flags: message.flags, date };
         let random = Random::new(self.random.seed());
         let body = Workflow::new(&self.ids, |io| store_message(io, context, random, arriving));
@@ -251,24 +255,27 @@ impl Connection {
             Frame::Incomplete => self.rest(Activity::Appending(appending)),
             Frame::Command(octets) => {
                 self.collector = Collector::default();
-                match append_next(&octets, None, &self.config) {
+                match append_next(&octets, false, &self.config) {
                     AppendNext::End => self.commit(appending),
                     AppendNext::Message(_) => self.bad_command(Some(&appending.tag), NO_MESSAGE),
-                    AppendNext::Rejected(why) => self.bad_command(Some(&appending.tag), why),
+                    AppendNext::Rejected(rejected) => {
+                        self.bad_command(Some(&appending.tag), rejected.text);
+                    }
                 }
                 true
             }
             Frame::NextMessage(octets, literal) => {
                 self.collector = Collector::default();
-                match append_next(&octets, Some(literal), &self.config) {
+                match append_next(&octets, true, &self.config) {
                     AppendNext::Message(message) => {
                         self.start_message(appending, None, message, literal);
                     }
                     AppendNext::End => {
                         self.refuse_message(&appending.tag, literal, Completion::bad(NO_MESSAGE));
                     }
-                    AppendNext::Rejected(why) => {
-                        self.refuse_message(&appending.tag, literal, Completion::bad(why));
+                    AppendNext::Rejected(rejected) => {
+                        let completion = Completion::bad(rejected.text);
+                        self.refuse_message(&appending.tag, literal, completion);
                     }
                 }
                 true
@@ -357,7 +364,7 @@ async fn write_message(
         }
     }
     let layout = writer.end_body(&mut sealed);
-    let summary = Summary::new(scanner.finish(), layout.encode()).encode();
+    let summary = Summary::new(scanner.finish(), layout.encode().to_vec()).encode();
     let place = writer.finish(&summary, &mut sealed);
     write_chunk(io, object, &mut sealed).await?;
     let item = (place.len as usize <= config.summary_item_bytes_max).then(|| {
@@ -431,7 +438,7 @@ async fn commit(
                 view.announce(&io, &context, Renumber::Allowed, &Quiet::default()).await;
             }
             let mut code = format!("APPENDUID {} ", uid_validity.0).into_bytes();
-            write_number_set(&mut code, uids.iter().map(|uid| uid.get()));
+            response::set(&mut code, response::ranges(uids.iter().map(|uid| uid.get())));
             let code = String::from_utf8_lossy(&code).into_owned();
             Outcome::new(Completion::ok("Stored").with_code(&code), view)
         }

@@ -70,7 +70,10 @@ impl BodyReader {
         let content = message.content;
         let (reader, skip) = match layout {
             Some(layout) if range.start > 0 => {
-                ContentReader::at(layout, ContentKind::Message, content, range.start)
+                let reader =
+                    ContentReader::at(layout, ContentKind::Message, content, range.start);
+                let skip = reader.first_skip();
+                (reader, skip)
             }
             _ => {
                 let reader = ContentReader::from_start(
@@ -110,7 +113,7 @@ impl BodyReader {
     }
 
     fn open(&mut self) {
-        let start = self.reader.stored_position();
+        let start = self.reader.reopen();
         let request = StorageRequest::OpenObject {
             key: self.key.clone(),
             start,

@@ -6,14 +6,14 @@ use super::select::{out_of_step, read_only, uids_of};
 use super::store::NO_SUCH_MESSAGE;
 use super::view::{Quiet, Renumber, View};
 use crate::account::{AccountReply, AccountRequest, Copied};
-use crate::imap::grammar::{NumberSet, write_number_set};
+use crate::imap::grammar::{SequenceSet, response};
 use crate::mailbox::MailboxName;
 use crate::workflow::Io;
 
 /// The arguments.
 pub(super) struct Copy {
     pub(super) uid: bool,
-    pub(super) set: NumberSet,
+    pub(super) set: SequenceSet,
     pub(super) mailbox: MailboxName,
     /// MOVE.
     pub(super) expunge: bool,
@@ -61,8 +61,8 @@ fn copy_uid(copied: &Copied) -> Option<String> {
         return None;
     }
     let mut code = format!("COPYUID {} ", copied.uid_validity.0).into_bytes();
-    write_number_set(&mut code, copied.uids.iter().map(|(original, _)| original.get()));
+    response::set(&mut code, response::ranges(copied.uids.iter().map(|(uid, _)| uid.get())));
     code.push(b' ');
-    write_number_set(&mut code, copied.uids.iter().map(|(_, copy)| copy.get()));
+    response::set(&mut code, response::ranges(copied.uids.iter().map(|(_, uid)| uid.get())));
     String::from_utf8(code).ok()
 }

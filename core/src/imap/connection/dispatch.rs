@@ -5,7 +5,7 @@ use super::reply::{Completion, Outcome};
 use super::session::Session;
 use super::view::View;
 use super::{Activity, Connection, copy, fetch, list, mailboxes, search, select, store};
-use crate::imap::grammar::{Command, Tag, Tagged, parse_command};
+use crate::imap::grammar::{Command, Fault, MailboxEncoding, Rejected, Tag, Tagged, parse_command};
 use crate::seal::Places;
 use crate::workflow::{Io, Workflow};
 use std::sync::Arc;
@@ -13,11 +13,15 @@ use std::sync::Arc;
 impl Connection {
     /// Parses a command and starts it.
     pub(super) fn command(&mut self, octets: &[u8]) {
-        match parse_command(octets, &self.config) {
+        match parse_command(octets, &self.config, MailboxEncoding::ModifiedUtf7) {
             Ok(Tagged { tag, command }) => match self.legal(&command) {
                 Ok(name) => self.start(tag, name, command),
                 Err(why) => self.bad_command(Some(&tag), why),
             },
+            Err(Rejected { tag: Some(tag), fault: Fault::Charset, text }) => {
+                let completion = Completion::no(text).with_code("BADCHARSET (US-ASCII UTF-8)");
+                self.complete(&tag, &completion, "SEARCH");
+            }
             Err(rejected) => self.bad_command(rejected.tag.as_ref(), rejected.text),
         }
     }
@@ -134,8 +138,8 @@ async fn run(io: Io, context: Context, view: Option<View>, command: Command) -> 
             let store = store::Store { uid, set, change, silent, unchanged_since };
             store::store(&io, &context, view, store).await
         }
-        Command::Search { uid, charset, key, return_options } => {
-            let search = search::Search { uid, charset, key, return_options };
+        Command::Search { uid, key, return_options, .. } => {
+            let search = search::Search { uid, key, return_options };
             search::search(&io, &context, view, search).await
         }
         Command::Copy { uid, set, mailbox } => {

@@ -16,7 +16,7 @@ use super::store::NO_SUCH_MESSAGE;
 use super::summaries::Summaries;
 use super::view::{Quiet, Renumber, View, number_into};
 use crate::account::{AccountReply, AccountRequest};
-use crate::imap::grammar::{FetchItem, NumberSet, write_internal_date};
+use crate::imap::grammar::{self, FetchItem, SequenceSet, response};
 use crate::mailbox::{Flag, FlagAction, FlagChange, MailboxState, Message, Uid};
 use crate::mime::{Envelope, write_bodystructure, write_envelope};
 use crate::seal::ContentLayout;
@@ -35,7 +35,7 @@ pub(super) async fn fetch(
     context: &Context,
     view: View,
     uid: bool,
-    set: &NumberSet,
+    set: &SequenceSet,
     mut items: Vec<FetchItem>,
 ) -> Outcome {
     let Some(positions) = view.positions(uid, set) else {
@@ -110,7 +110,7 @@ impl Prepared {
 impl<'a> Fetch<'a> {
     fn new(io: &'a Io, context: &'a Context, view: View, items: Vec<FetchItem>) -> Self {
         let needs_summary = items.iter().any(section::needs_summary);
-        let sets_seen = !view.read_only && items.iter().any(section::sets_seen);
+        let sets_seen = !view.read_only && items.iter().any(FetchItem::sets_seen);
         Self {
             io,
             context,
@@ -233,8 +233,10 @@ impl<'a> Fetch<'a> {
     /// One FETCH response.
     async fn emit(&mut self, mut prepared: Prepared) -> Result<(), Broken> {
         if let Err(error) = verify(&mut prepared).await {
-            let place = self.context.places.content_of(self.view.shown.message(prepared.position));
-            self.io.event(error.event(&place));
+            if let Some(message) = self.view.shown.message(prepared.position) {
+                let place = self.context.places.content(message.content);
+                self.io.event(error.event(&place.0));
+            }
             self.failed += 1;
             return Ok(());
         }
@@ -284,7 +286,7 @@ impl<'a> Fetch<'a> {
             return Ok(());
         };
         let mut name = Vec::new();
-        section::write_name(item, &mut name);
+        item.write_name(&mut name);
         name.push(b' ');
         let range = match source {
             Source::Nil => {
@@ -341,8 +343,8 @@ impl<'a> Fetch<'a> {
     /// An item that cannot be read, after others of its message were sent: NIL, and NO at
     /// the end.
     fn unreadable(&mut self, message: &Message, error: &ReadError, name: &mut Vec<u8>) {
-        let place = self.context.places.content_of(Some(message));
-        self.io.event(error.event(&place));
+        let place = self.context.places.content(message.content);
+        self.io.event(error.event(&place.0));
         self.failed += 1;
         name.extend_from_slice(b"NIL");
     }
@@ -391,7 +393,9 @@ impl<'a> Fetch<'a> {
             FetchItem::Flags => self.view.write_flags(message, out),
             FetchItem::InternalDate => {
                 out.extend_from_slice(b"INTERNALDATE ");
-                write_internal_date(out, message.internal_date);
+                let date = message.internal_date;
+                let date = grammar::InternalDate::new(date.unix_s, date.zone_min);
+                response::internal_date(out, date);
             }
             FetchItem::Rfc822Size => {
                 out.extend_from_slice(b"RFC822.SIZE ");

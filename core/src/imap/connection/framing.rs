@@ -7,7 +7,7 @@
 
 use crate::config::Config;
 use crate::imap::grammar::{
-    AppendStart, LiteralHeader, Tag, append_start, parse_literal_header, read_tag,
+    AppendStart, LiteralHeader, MailboxEncoding, Tag, append_start, parse_literal_header, read_tag,
 };
 use memchr::{memchr, memchr_iter};
 
@@ -190,7 +190,7 @@ impl Collector {
     /// Throws away `left` octets of a literal and whatever follows it in the command.
     pub(super) fn skip(tag: &Tag, left: u64, why: &'static str) -> Self {
         Self {
-            octets: [tag.as_bytes(), b" "].concat(),
+            octets: [tag.as_str().as_bytes(), b" "].concat(),
             phase: Phase::SkipLiteral(left, why),
             ..Self::default()
         }
@@ -233,11 +233,13 @@ impl Collector {
     ) -> Option<Frame> {
         let content = without_line_end(&line);
         if self.segment && self.literal_octets == 0 {
-            return Some(Frame::NextMessage(before_literal_header(content).to_vec(), header));
+            let before = content.len() - header.header_len;
+            return Some(Frame::NextMessage(content[..before].to_vec(), header));
         }
-        let so_far = [&self.octets, before_literal_header(content)].concat();
-        match append_start(&so_far, config) {
-            AppendStart::Argument | AppendStart::Other => {}
+        let before = content.len() - header.header_len;
+        let so_far = [&self.octets, &content[..before]].concat();
+        match append_start(&so_far, config, MailboxEncoding::ModifiedUtf7) {
+            AppendStart::Argument | AppendStart::NotAppend => {}
             start => {
                 *self = Self::default();
                 return Some(Frame::Message(start, header));
@@ -257,7 +259,7 @@ impl Collector {
 
     fn refuse_literal(&mut self, header: LiteralHeader, config: &Config) -> Option<Frame> {
         if header.synchronising {
-            let tag = read_tag(&self.octets);
+            let tag = read_tag(&self.octets, config);
             *self = Self::default();
             return Some(Frame::Refused(tag, LITERAL_TOO_LONG));
         }
@@ -292,7 +294,7 @@ impl Collector {
             self.phase = Phase::SkipLiteral(header.len, why);
             return None;
         }
-        let tag = read_tag(&self.octets);
+        let tag = read_tag(&self.octets, config);
         *self = Self::default();
         Some(Frame::Refused(tag, why))
     }
@@ -302,10 +304,3 @@ impl Collector {
 const TAG_OCTETS: usize = 128;
 /// `{18446744073709551615+}` and its line end.
 const LITERAL_HEADER_OCTETS: usize = 26;
-
-/// The line without the literal header that it ends in.
-fn before_literal_header(content: &[u8]) -> &[u8] {
-    let brace = memchr::memrchr(b'{', content).unwrap_or(content.len());
-    let brace = if brace > 0 && content[brace - 1] == b'~' { brace - 1 } else { brace };
-    &content[..brace]
-}

@@ -53,7 +53,7 @@ impl Connection {
             return self.refuse_plaintext(&tag, "AUTHENTICATE");
         }
         match initial {
-            Some(response) => self.plain(tag, response.as_bytes()),
+            Some(response) => self.plain(tag, &response.0),
             None => {
                 self.write(b"+ \r\n");
                 self.activity = Activity::LoggingIn(LoggingIn::Challenged(tag));

@@ -16,8 +16,8 @@ pub(super) async fn change(
     command: Command,
 ) -> Outcome {
     let (request, done) = match command {
-        Command::Create { mailbox, special_use } => {
-            if special_use.len() > 1 {
+        Command::Create { mailbox, special_use, unsupported_use } => {
+            if special_use.len() > 1 || unsupported_use {
                 // RFC 6154 §3 lets a server refuse what it cannot keep.
                 let completion = Completion::no("A mailbox can have one use only")
                     .with_code("USEATTR");
@@ -26,12 +26,12 @@ pub(super) async fn change(
             let special_use = special_use.first().copied();
             (AccountRequest::Create { name: mailbox, special_use }, "Created")
         }
-        Command::Delete(name) => (AccountRequest::Delete(name), "Deleted"),
+        Command::Delete { mailbox } => (AccountRequest::Delete(mailbox), "Deleted"),
         Command::Rename { from, to } => (AccountRequest::Rename { from, to }, "Renamed"),
-        Command::Subscribe(name) => {
+        Command::Subscribe { mailbox: name } => {
             (AccountRequest::Subscribe { name, subscribed: true }, "Subscribed")
         }
-        Command::Unsubscribe(name) => {
+        Command::Unsubscribe { mailbox: name } => {
             (AccountRequest::Subscribe { name, subscribed: false }, "Unsubscribed")
         }
         // The table of commands lets nothing else come here.

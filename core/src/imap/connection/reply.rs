@@ -50,7 +50,7 @@ impl Completion {
             Condition::No => b" NO ",
             Condition::Bad => b" BAD ",
         };
-        for piece in [tag.as_bytes(), word, self.code.as_bytes(), self.text.as_bytes(), b"\r\n"] {
+        for piece in [tag.as_str().as_bytes(), word, self.code.as_bytes(), self.text.as_bytes(), b"\r\n"] {
             out.extend_from_slice(piece);
         }
     }

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::view::{Quiet, Renumber, View, line};
 use crate::account::{AccountReply, AccountRequest, Snapshot};
-use crate::imap::grammar::{NumberSet, write_flag_list};
+use crate::imap::grammar::{SequenceSet, response};
 use crate::mailbox::{Flag, MailboxId, MailboxName, Uid};
 use crate::workflow::Io;
 use std::io::Write as _;
@@ -33,15 +33,13 @@ fn selected(io: &Io, mailbox: MailboxId, read_only: bool, snapshot: Snapshot) ->
         let keywords = state.keywords().iter().cloned().map(Flag::Keyword);
         let flags: Vec<Flag> = system.into_iter().chain(keywords).collect();
         out.extend_from_slice(b"* FLAGS ");
-        write_flag_list(out, flags.iter().cloned(), false);
+        response::flag_list(out, &flags, false);
         out.extend_from_slice(b"\r\n* OK [PERMANENTFLAGS ");
         if read_only {
             out.extend_from_slice(b"()] Nothing can be changed\r\n");
         } else {
-            write_flag_list(out, flags.into_iter(), false);
-            // New keywords may be made (RFC 3501 §7.1).
-            out.pop();
-            out.extend_from_slice(b" \\*)] Flags are kept\r\n");
+            response::permanent_flags(out, &flags, true);
+            out.extend_from_slice(b"] Flags are kept\r\n");
         }
         line(out, state.len(), "EXISTS");
         line(out, view.recent_count(), "RECENT");
@@ -103,7 +101,7 @@ pub(super) async fn expunge(
     io: &Io,
     context: &Context,
     mut view: View,
-    set: Option<NumberSet>,
+    set: Option<SequenceSet>,
 ) -> Outcome {
     if view.read_only {
         return read_only(view);

@@ -52,46 +52,45 @@ enum Legal {
     Selected,
 }
 
-/// The one table of commands: name and state.
-fn rule(command: &Command) -> (&'static str, Legal) {
+/// The one table of commands and states.
+fn rule(command: &Command) -> Legal {
     match command {
-        Command::Capability => ("CAPABILITY", Legal::Always),
-        Command::Noop => ("NOOP", Legal::Always),
-        Command::Logout => ("LOGOUT", Legal::Always),
-        Command::Id(_) => ("ID", Legal::Always),
-        Command::StartTls => ("STARTTLS", Legal::NotAuthenticated),
-        Command::Authenticate { .. } => ("AUTHENTICATE", Legal::NotAuthenticated),
-        Command::Login { .. } => ("LOGIN", Legal::NotAuthenticated),
-        Command::Enable(_) => ("ENABLE", Legal::Authenticated),
-        Command::Select { .. } => ("SELECT", Legal::Authenticated),
-        Command::Examine { .. } => ("EXAMINE", Legal::Authenticated),
-        Command::Create { .. } => ("CREATE", Legal::Authenticated),
-        Command::Delete(_) => ("DELETE", Legal::Authenticated),
-        Command::Rename { .. } => ("RENAME", Legal::Authenticated),
-        Command::Subscribe(_) => ("SUBSCRIBE", Legal::Authenticated),
-        Command::Unsubscribe(_) => ("UNSUBSCRIBE", Legal::Authenticated),
-        Command::List(_) => ("LIST", Legal::Authenticated),
-        Command::Namespace => ("NAMESPACE", Legal::Authenticated),
-        Command::Status { .. } => ("STATUS", Legal::Authenticated),
-        Command::Idle => ("IDLE", Legal::Authenticated),
-        Command::Check => ("CHECK", Legal::Selected),
-        Command::Close => ("CLOSE", Legal::Selected),
-        Command::Unselect => ("UNSELECT", Legal::Selected),
-        Command::Expunge => ("EXPUNGE", Legal::Selected),
-        Command::UidExpunge(_) => ("UID EXPUNGE", Legal::Selected),
-        Command::Search { .. } => ("SEARCH", Legal::Selected),
-        Command::Fetch { .. } => ("FETCH", Legal::Selected),
-        Command::Store { .. } => ("STORE", Legal::Selected),
-        Command::Copy { .. } => ("COPY", Legal::Selected),
-        Command::Move { .. } => ("MOVE", Legal::Selected),
+        Command::Capability => Legal::Always,
+        Command::Noop => Legal::Always,
+        Command::Logout => Legal::Always,
+        Command::Id(_) => Legal::Always,
+        Command::StartTls => Legal::NotAuthenticated,
+        Command::Authenticate { .. } => Legal::NotAuthenticated,
+        Command::Login { .. } => Legal::NotAuthenticated,
+        Command::Enable(_) => Legal::Authenticated,
+        Command::Select { .. } => Legal::Authenticated,
+        Command::Examine { .. } => Legal::Authenticated,
+        Command::Create { .. } => Legal::Authenticated,
+        Command::Delete { .. } => Legal::Authenticated,
+        Command::Rename { .. } => Legal::Authenticated,
+        Command::Subscribe { .. } => Legal::Authenticated,
+        Command::Unsubscribe { .. } => Legal::Authenticated,
+        Command::List(_) => Legal::Authenticated,
+        Command::Namespace => Legal::Authenticated,
+        Command::Status { .. } => Legal::Authenticated,
+        Command::Idle => Legal::Authenticated,
+        Command::Check => Legal::Selected,
+        Command::Close => Legal::Selected,
+        Command::Unselect => Legal::Selected,
+        Command::Expunge => Legal::Selected,
+        Command::UidExpunge(_) => Legal::Selected,
+        Command::Search { .. } => Legal::Selected,
+        Command::Fetch { .. } => Legal::Selected,
+        Command::Store { .. } => Legal::Selected,
+        Command::Copy { .. } => Legal::Selected,
+        Command::Move { .. } => Legal::Selected,
     }
 }
 
 impl Connection {
     /// The command's name, or why it is not legal now.
     pub(super) fn legal(&self, command: &Command) -> Result<&'static str, &'static str> {
-        let (name, legal) = rule(command);
-        match legal {
+        match rule(command) {
             Legal::NotAuthenticated if self.session.is_authenticated() => {
                 Err("You are logged in already")
             }
@@ -99,7 +98,7 @@ impl Connection {
                 Err("Log in first")
             }
             Legal::Selected if !self.session.is_selected() => Err("Select a mailbox first"),
-            _ => Ok(name),
+            _ => Ok(command.name()),
         }
     }
 

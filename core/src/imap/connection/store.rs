@@ -5,14 +5,14 @@ use super::reply::{Completion, Outcome};
 use super::select::{out_of_step, read_only, uids_of};
 use super::view::{Quiet, Renumber, View, number_into};
 use crate::account::{AccountReply, AccountRequest};
-use crate::imap::grammar::NumberSet;
+use crate::imap::grammar::SequenceSet;
 use crate::mailbox::{FlagChange, ModSeq, Uid};
 use crate::workflow::Io;
 
 /// The arguments.
 pub(super) struct Store {
     pub(super) uid: bool,
-    pub(super) set: NumberSet,
+    pub(super) set: SequenceSet,
     pub(super) change: FlagChange,
     pub(super) silent: bool,
     pub(super) unchanged_since: Option<u64>,

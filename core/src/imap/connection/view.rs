@@ -6,8 +6,8 @@
 
 use super::context::Context;
 use crate::account::Snapshot;
-use crate::imap::grammar::{NumberSet, write_flag_list};
-use crate::mailbox::{MailboxId, MailboxState, Message, ModSeq, Uid};
+use crate::imap::grammar::{SequenceSet, response};
+use crate::mailbox::{Flag, MailboxId, MailboxState, Message, ModSeq, Uid};
 use crate::workflow::Io;
 use core::ops::RangeInclusive;
 use std::io::Write as _;
@@ -120,7 +120,7 @@ impl View {
 
     /// Positions in the shown state that a set of sequence numbers names, as ranges.
     /// `None`: it names messages that are not there (RFC 3501 §9, seq-number).
-    pub(super) fn sequence_positions(&self, set: &NumberSet) -> Option<Vec<core::ops::Range<usize>>> {
+    pub(super) fn sequence_positions(&self, set: &SequenceSet) -> Option<Vec<core::ops::Range<usize>>> {
         let count = u32::try_from(self.shown.len()).unwrap_or(u32::MAX);
         let ranges = set.resolve(count);
         if ranges.iter().any(|range| *range.end() > count || *range.start() == 0) {
@@ -131,7 +131,7 @@ impl View {
 
     /// Positions in the shown state that a set of UIDs names; those that are not there
     /// are passed over (RFC 3501 §6.4.8).
-    pub(super) fn uid_positions(&self, set: &NumberSet) -> Vec<core::ops::Range<usize>> {
+    pub(super) fn uid_positions(&self, set: &SequenceSet) -> Vec<core::ops::Range<usize>> {
         let largest = last_uid(&self.shown).map_or(0, Uid::get);
         let position = |uid: u32| match Uid::new(uid).map(|uid| self.shown.position(uid)) {
             Some(Ok(position) | Err(position)) => position,
@@ -148,7 +148,7 @@ impl View {
     pub(super) fn positions(
         &self,
         uid: bool,
-        set: &NumberSet,
+        set: &SequenceSet,
     ) -> Option<Vec<core::ops::Range<usize>>> {
         if uid { Some(self.uid_positions(set)) } else { self.sequence_positions(set) }
     }
@@ -168,7 +168,8 @@ impl View {
     /// `FLAGS (…)` of a message.
     pub(super) fn write_flags(&self, message: &Message, out: &mut Vec<u8>) {
         out.extend_from_slice(b"FLAGS ");
-        write_flag_list(out, self.latest.flags(message), self.is_recent(message.uid));
+        let flags: Vec<Flag> = self.latest.flags(message).collect();
+        response::flag_list(out, &flags, self.is_recent(message.uid));
     }
 
     /// Whether there is anything to announce.

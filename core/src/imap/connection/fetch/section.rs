@@ -1,7 +1,8 @@
 //! Where the octets of a FETCH item are: in the summary, or in a range of the body.
 
-use crate::imap::grammar::{FetchItem, Partial, Section, SectionText, write_section};
-use crate::mime::{PartText, fields_matching};
+use crate::imap::grammar::{FetchItem, Partial, Section, SectionText};
+use crate::mime::Span;
+use crate::mime::header::fields_matching;
 use crate::summary::Summary;
 use core::ops::Range;
 
@@ -31,13 +32,8 @@ impl Fields {
     }
 }
 
-/// Whether an item sets `\Seen`.
-pub(super) fn sets_seen(item: &FetchItem) -> bool {
-    match item {
-        FetchItem::Rfc822 | FetchItem::Rfc822Text => true,
-        FetchItem::Section { peek, .. } => !peek,
-        _ => false,
-    }
+fn is_whole(section: &Section) -> bool {
+    section.part.is_empty() && section.text.is_none()
 }
 
 /// Whether an item needs more than the index and the beginning of the body.
@@ -50,7 +46,7 @@ pub(super) fn needs_summary(item: &FetchItem) -> bool {
         | FetchItem::ModSeq
         | FetchItem::Rfc822 => false,
         FetchItem::Section { section, partial, .. } => {
-            !section.is_whole() || partial.is_some_and(|partial| partial.offset > 0)
+            !is_whole(section) || partial.is_some_and(|partial| partial.offset > 0)
         }
         _ => true,
     }
@@ -63,7 +59,7 @@ pub(super) fn source(item: &FetchItem, size: u64, summary: Option<&Summary>) -> 
         FetchItem::Rfc822 => (Source::Range(0..size), &none),
         FetchItem::Rfc822Header => (top_header(summary), &none),
         FetchItem::Rfc822Text => (top_text(size, summary), &none),
-        FetchItem::Section { section, partial, .. } if section.is_whole() => {
+        FetchItem::Section { section, partial, .. } if is_whole(section) => {
             (Source::Range(0..size), partial)
         }
         FetchItem::Section { section, partial, .. } => {
@@ -107,44 +103,34 @@ fn section_source(section: &Section, size: u64, summary: Option<&Summary>) -> So
             Some(SectionText::Mime) => Source::Nil,
         };
     }
-    let range = |text| summary.structure.range(&section.part, text);
-    let fields = |names: &[String], not| match range(PartText::Header) {
-        Some(range) => Source::Filtered {
-            range,
+    let Some(part) = summary.structure.resolve(&section.part) else { return Source::Nil };
+    let range = |span: Span| span.offset..span.end();
+    let fields = |names: &[String], not| match part.header {
+        Some(header) => Source::Filtered {
+            range: range(header),
             fields: Fields { names: names.to_vec(), not, partial: None },
         },
         None => Source::Nil,
     };
     let found = match &section.text {
-        None => range(PartText::Body),
-        Some(SectionText::Mime) => range(PartText::Mime),
-        Some(SectionText::Header) => range(PartText::Header),
-        Some(SectionText::Text) => range(PartText::Text),
+        None => Some(part.body),
+        Some(SectionText::Mime) => part.mime,
+        Some(SectionText::Header) => part.header,
+        Some(SectionText::Text) => part.text,
         Some(SectionText::HeaderFields(names)) => return fields(names, false),
         Some(SectionText::HeaderFieldsNot(names)) => return fields(names, true),
     };
-    found.map_or(Source::Nil, Source::Range)
+    found.map_or(Source::Nil, |span| Source::Range(range(span)))
 }
 
 fn top_fields(summary: &Summary, names: &[String], not: bool) -> Source {
     Source::Octets(fields_matching(&summary.header, names, not))
 }
 
-/// `BODY[1.2]<0>` and the like.
-pub(super) fn write_name(item: &FetchItem, out: &mut Vec<u8>) {
-    match item {
-        FetchItem::Rfc822 => out.extend_from_slice(b"RFC822"),
-        FetchItem::Rfc822Header => out.extend_from_slice(b"RFC822.HEADER"),
-        FetchItem::Rfc822Text => out.extend_from_slice(b"RFC822.TEXT"),
-        FetchItem::Section { section, partial, .. } => write_section(section, *partial, out),
-        _ => {}
-    }
-}
-
 fn cut_range(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     let Some(partial) = partial else { return range };
-    let start = range.start.saturating_add(u64::from(partial.offset)).min(range.end);
-    start..start.saturating_add(u64::from(partial.len.get())).min(range.end)
+    let start = range.start.saturating_add(partial.offset).min(range.end);
+    start..start.saturating_add(partial.len.get()).min(range.end)
 }
 
 fn cut(octets: Vec<u8>, partial: Option<Partial>) -> Vec<u8> {

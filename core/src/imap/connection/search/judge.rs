@@ -213,7 +213,7 @@ fn prepare(key: &SearchKey, view: &View, now: Now, words: &mut Words) -> Option<
         SearchKey::Not(key) => Test::Not(Box::new(prepare(key, view, now, words)?)),
         SearchKey::Numbers(set) => Test::Positions(view.sequence_positions(set)?),
         SearchKey::Uids(set) => Test::Positions(view.uid_positions(set)),
-        SearchKey::Flag { flag, set } => match view.latest.flag_bit(flag) {
+        SearchKey::Flag { flag, set } => match view.latest.bit(flag) {
             Some(bit) => Test::Flag { bit, set: *set },
             // A keyword that no message of this mailbox ever had.
             None => Test::Always(!set),

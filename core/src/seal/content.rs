@@ -39,7 +39,8 @@ pub struct ContentWriter {
 }
 
 impl ContentWriter {
-    /// Begins an object of the account's own. `chunk_bytes` is cut to 1..=1 MiB
+    /// Begins an object of the account's own. An `id` is for one object: who begins again
+    /// after a failure takes another, since the first may yet be stored. `chunk_bytes` is cut to 1..=1 MiB
     /// ([`CHUNK_BYTES_MAX`]).
     ///
     /// # Panics

@@ -13,6 +13,40 @@
 //!   delivery, leaves for the account.
 //!
 //! [`Places`] says where each of them is kept.
+//!
+//! A message goes in and comes out like this; `stored` stands for the object.
+//!
+//! ```
+//! use restante_core::mailbox::{AccountId, ContentId};
+//! use restante_core::random::{Random, Seed};
+//! use restante_core::seal::{
+//!     AccountKeys, ContentKind, ContentReader, ContentWriter, Progress, SealError,
+//! };
+//!
+//! let mut random = Random::new(Seed::new([0; 32]));
+//! let keys = AccountKeys::generate(AccountId([1; 16]), &mut random);
+//! let (kind, id) = (ContentKind::Message, ContentId([2; 16]));
+//!
+//! let mut stored = Vec::new();
+//! let mut writer = ContentWriter::new(&keys, kind, id, 64 * 1024, &mut random);
+//! writer.write(b"Subject: hello\r\n", &mut stored);
+//! writer.write(b"\r\nhello\r\n", &mut stored);
+//! let layout = writer.end_body(&mut stored);
+//! writer.finish(&layout.encode(), &mut stored);
+//!
+//! let mut reader = ContentReader::from_start(&keys, kind, id, layout.plaintext_bytes());
+//! let mut download = stored.chunks(100);
+//! let mut body = Vec::new();
+//! loop {
+//!     match reader.next(&mut body)? {
+//!         Progress::Chunk(_) => {}
+//!         Progress::NeedMore(_) => reader.feed(download.next().ok_or(SealError::Truncated)?),
+//!         Progress::End => break,
+//!     }
+//! }
+//! assert_eq!(body, b"Subject: hello\r\n\r\nhello\r\n");
+//! # Ok::<(), SealError>(())
+//! ```
 
 mod chunk;
 mod compression;

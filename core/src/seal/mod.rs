@@ -68,11 +68,13 @@ pub use chunk::{CHUNK_BYTES_MAX, CHUNK_OVERHEAD_BYTES};
 pub use content::ContentWriter;
 pub use error::SealError;
 pub use head::{CONTENT_HEAD_BYTES, ContentKind};
-pub use item::{ITEM_OVERHEAD_BYTES, ItemKind};
+pub use item::{ITEM_OVERHEAD_BYTES, ItemKind, is_arrival, seal_arrival};
 pub use keys::AccountKeys;
 pub use layout::ContentLayout;
 pub use letter::{LETTER_OVERHEAD_BYTES, seal_to};
 pub use place::Places;
 pub use read::{ContentReader, Progress};
 pub use slot::{SLOT_BYTES, SlotKind, unwrap, wrap};
-pub use summary::{CONTENT_TRAILER_BYTES, ContentEnd, SummaryPlace, open_summary, open_trailer};
+pub use summary::{
+    CONTENT_TRAILER_BYTES, ContentEnd, SUMMARY_BYTES_MAX, SummaryPlace, open_summary, open_trailer,
+};

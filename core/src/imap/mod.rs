@@ -1,1 +1,3 @@
-//! Being built.
+//! IMAP: the grammar of commands and responses, and the session that answers them.
+
+pub mod grammar;

@@ -35,7 +35,8 @@ use restante_core::storage::{
 use super::causality::{Siblings, token_time};
 use super::doorbell::Doorbells;
 use super::limits::{
-    RANGE_BYTES_MAX, RANGE_ITEMS_MAX, check_insert, check_item_key, check_object_key,
+    OBJECT_KEY_BYTES_MAX, PARTITION_KEY_BYTES_MAX, RANGE_BYTES_MAX, RANGE_ITEMS_MAX,
+    SORT_KEY_BYTES_MAX, check_insert, check_item_key, check_object_key,
 };
 use super::{BoxFuture, ObjectSink, Opened, Sleeper, Storage};
 use body::Bodies;
@@ -294,7 +295,11 @@ impl Shared {
                 }
                 Work::Items(writes)
             }
-            StorageRequest::DeleteObjects(keys) => Work::Delete(keys),
+            StorageRequest::DeleteObjects(mut keys) => {
+                // What cannot be stored is not there.
+                keys.retain(|key| check_object_key(key).is_ok());
+                Work::Delete(keys)
+            }
             StorageRequest::PollRange { .. }
             | StorageRequest::OpenObject { .. }
             | StorageRequest::ReadChunk { .. }
@@ -337,7 +342,15 @@ impl Shared {
         end: Option<SortKey>,
         limit: u32,
     ) -> Result<StorageResponse, StorageError> {
-        let from = item_key(partition, &start.0);
+        if partition.0.len() > PARTITION_KEY_BYTES_MAX {
+            // Nothing can be there.
+            let (items, next) = (Vec::new(), None);
+            return Ok(StorageResponse::Range { items, next });
+        }
+        let mut from = item_key(partition, &start.0);
+        // The engine takes no endless keys. What is cut is longer than any sort key, so
+        // the same items follow.
+        from.truncate(2 + partition.0.len() + SORT_KEY_BYTES_MAX + 1);
         let all = item_key(partition, "");
         let end = end.map(|end| item_key(partition, &end.0));
         let rows = self.engine.rows()?;
@@ -375,6 +388,8 @@ impl Shared {
             // The first key after it.
             from.push(0);
         }
+        // As for items: the same objects follow.
+        from.truncate(OBJECT_KEY_BYTES_MAX + 1);
         let rows = self.engine.rows()?;
         let mut keys = Vec::new();
         for row in rows.objects.range(from..) {
@@ -400,6 +415,9 @@ impl Shared {
         (start, end): (u64, Option<u64>),
         max: u32,
     ) -> Result<Opened, StorageError> {
+        if check_object_key(key).is_err() {
+            return Err(StorageError::NotFound);
+        }
         for _ in 0..OPEN_TRIES_MAX {
             let row = self.object_row(&self.engine.rows()?.objects, key)?;
             let (number, len) = match row.ok_or(StorageError::NotFound)? {

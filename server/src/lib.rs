@@ -1,0 +1,3 @@
+//! What both binaries of Restante share and what is not pure.
+
+pub mod storage;

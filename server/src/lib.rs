@@ -4,6 +4,10 @@
 //! Everything here is written once over [`runtime::Runtime`]; a binary is that trait
 //! for one async runtime and a call of `cli::main`.
 
+pub mod accounts;
 pub mod config;
+pub mod driver;
 pub mod runtime;
+pub mod seed;
 pub mod storage;
+pub mod tls;

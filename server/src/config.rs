@@ -414,13 +414,19 @@ mod tests {
     fn errors_name_the_key() {
         for (change, key) in [
             ("[limits]\nmesage_bytes_max = 1", "mesage_bytes_max"),
-            ("[limits]\nmessage_bytes_max = 0", "limits.message_bytes_max"),
+            (
+                "[limits]\nmessage_bytes_max = 0",
+                "limits.message_bytes_max",
+            ),
             (
                 "[limits]\ninactivity_timeout_s = 60",
                 "limits.inactivity_timeout_s",
             ),
             ("[argon2]\nmemory_kib = 1", "argon2"),
-            ("[argon2]\nchecking_bytes_max = 1", "argon2.checking_bytes_max"),
+            (
+                "[argon2]\nchecking_bytes_max = 1",
+                "argon2.checking_bytes_max",
+            ),
             ("[log]\nformat = 'xml'", "format"),
         ] {
             let error = Config::parse(&format!("{LEAST}{change}")).unwrap_err();
@@ -431,7 +437,11 @@ mod tests {
             ("'embedded'", "'garage'", "storage.kind"),
             (", folder = 's'", "", "storage.folder"),
             ("127.0.0.1:143", "localhost", "address"),
-            ("[{ address = '127.0.0.1:143', tls = 'none' }]", "[]", "imap"),
+            (
+                "[{ address = '127.0.0.1:143', tls = 'none' }]",
+                "[]",
+                "imap",
+            ),
         ] {
             let error = Config::parse(&LEAST.replace(from, to)).unwrap_err();
             assert!(error.contains(key), "{error}");

@@ -2,9 +2,10 @@
 //! storage backends, TLS, the command line, and the loops that drive the core.
 //!
 //! Everything here is written once over [`runtime::Runtime`]; a binary is that trait
-//! for one async runtime and a call of `cli::main`.
+//! for one async runtime and a call of [`cli::main`].
 
 pub mod accounts;
+pub mod cli;
 pub mod config;
 pub mod driver;
 pub mod runtime;

@@ -200,7 +200,10 @@ mod tests {
     fn add(file: &AccountsFile, name: &str, number: u8) -> Result<(), AccountsError> {
         file.edit(|list| {
             let list = list.changed(|entries| entries.push(entry(name, number)));
-            Ok((list.map_err(|_| AccountsError::Exists(name.to_owned()))?, ()))
+            Ok((
+                list.map_err(|_| AccountsError::Exists(name.to_owned()))?,
+                (),
+            ))
         })
     }
 
@@ -234,7 +237,9 @@ mod tests {
             let file = AccountsFile::new(folder.path().join("accounts.toml"));
             add(&file, "alice", 1).unwrap();
             let old = file.read().unwrap();
-            let new = old.changed(|entries| entries.push(entry("bob", 2))).unwrap();
+            let new = old
+                .changed(|entries| entries.push(entry("bob", 2)))
+                .unwrap();
             file.replace(&new, |step| match step == crash {
                 true => Err(io::Error::other("crash")),
                 false => Ok(()),

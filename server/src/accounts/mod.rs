@@ -73,7 +73,11 @@ impl<R: Runtime> Accounts<R> {
     /// # Errors
     /// `Invalid` for a name and password that do not belong together; `Unavailable`
     /// when the file cannot be read or too many logins wait.
-    pub async fn login(&self, credentials: Credentials, source: IpAddr) -> Result<Login, LoginError> {
+    pub async fn login(
+        &self,
+        credentials: Credentials,
+        source: IpAddr,
+    ) -> Result<Login, LoginError> {
         let name = fold_name(&credentials.user);
         let attempt = Attempt {
             source,

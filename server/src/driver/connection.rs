@@ -12,7 +12,6 @@ use super::registry::Attachment;
 use super::socket::Socket;
 use crate::runtime::Runtime;
 use crate::storage::{BoxFuture, Desk};
-use core::future::Future;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use futures_rustls::TlsAcceptor;

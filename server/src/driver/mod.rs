@@ -135,7 +135,10 @@ impl<R: Runtime> Server<R> {
             runtime::sleep(&self.runtime, STOP_POLL).await;
         }
         if self.registry.len() > 0 {
-            tracing::warn!(accounts = self.registry.len(), "some commits did not finish in time");
+            tracing::warn!(
+                accounts = self.registry.len(),
+                "some commits did not finish in time"
+            );
         }
     }
 
@@ -220,7 +223,11 @@ impl<R: Runtime> Server<R> {
     }
 
     /// Attaches a connection to the account that it logged in to.
-    fn attach(server: &Arc<Self>, id: ConnectionId, login: &Login) -> Result<Attachment, LoginError> {
+    fn attach(
+        server: &Arc<Self>,
+        id: ConnectionId,
+        login: &Login,
+    ) -> Result<Attachment, LoginError> {
         let account = login.keys.account();
         server.registry.attach(account, id, |messages| {
             let (config, keys) = (Arc::clone(&server.core), Arc::clone(&login.keys));

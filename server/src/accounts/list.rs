@@ -178,7 +178,7 @@ struct AccountText {
     id: String,
     names: Vec<String>,
     public_key: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     slot: Vec<SlotText>,
 }
 

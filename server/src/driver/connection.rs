@@ -58,6 +58,8 @@ pub(crate) struct Driver<R: Runtime, M> {
     machine: M,
     socket: Socket<R::Stream>,
     stage: Stage,
+    /// The client will send no more.
+    ended: bool,
     /// What was written is not all with the operating system yet.
     unflushed: bool,
     desk: Desk,
@@ -101,6 +103,7 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
             machine,
             socket,
             stage: Stage::Open,
+            ended: false,
             unflushed: false,
             desk: Desk::new(Arc::clone(&server.storage)),
             answers: Answers::new(),
@@ -234,16 +237,18 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.wait.receive == 0 || self.stage != Stage::Open {
+        let max = self.wait.receive;
+        if max == 0 || self.ended || self.stage != Stage::Open {
             return Ok(false);
         }
-        let (machine, wait, now) = (&mut self.machine, &mut self.wait, self.server.clock.now());
-        let received = self.socket.poll_receive(cx, wait.receive, |bytes| {
+        let (machine, ended) = (&mut self.machine, &mut self.ended);
+        let now = self.server.clock.now();
+        let received = self.socket.poll_receive(cx, max, |bytes| {
             if bytes.is_empty() {
                 machine.handle_input(now, Input::Eof);
                 // The machine may still have answers to send, but the socket would say
                 // again and again that it is at its end.
-                wait.receive = 0;
+                *ended = true;
             } else {
                 machine.handle_input(now, Input::Received(bytes));
             }

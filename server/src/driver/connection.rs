@@ -18,6 +18,7 @@ use futures_rustls::TlsAcceptor;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use restante_core::account::ConnectionId;
 use restante_core::boundary::{Credentials, Event, Input, Login, LoginError, Output, Wait};
+use restante_core::imap::Connection;
 use restante_core::storage::{RequestId, StorageResponse};
 use restante_core::time::{Instant, Now};
 use std::io;
@@ -37,6 +38,20 @@ pub(crate) trait Machine: Send + 'static {
     fn handle_input(&mut self, now: Now, input: Input<'_>);
     fn poll_output(&mut self) -> Output;
     fn transmit(&self) -> &[u8];
+}
+
+impl Machine for Connection {
+    fn handle_input(&mut self, now: Now, input: Input<'_>) {
+        Self::handle_input(self, now, input);
+    }
+
+    fn poll_output(&mut self) -> Output {
+        Self::poll_output(self)
+    }
+
+    fn transmit(&self) -> &[u8] {
+        Self::transmit(self)
+    }
 }
 
 /// Drives one connection to its end.

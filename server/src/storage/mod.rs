@@ -2,7 +2,7 @@
 //!
 //! The core says what it wants as a [`StorageRequest`] and is told a
 //! [`StorageResponse`]. A [`Storage`] does the work: [`Memory`] for tests,
-//! `embedded` in one local folder, Garage over the network. All of
+//! [`embedded::Embedded`] in one local folder, Garage over the network. All of
 //! them have Garage's semantics. Nothing here names an async runtime: futures wake
 //! whoever polls them, and the one thing that needs a clock (the time limit of
 //! [`StorageRequest::PollRange`]) gets it as a [`Sleeper`].
@@ -15,7 +15,7 @@
 mod causality;
 mod desk;
 mod doorbell;
-//E pub mod embedded;
+pub mod embedded;
 mod faults;
 mod limits;
 mod memory;

@@ -38,6 +38,11 @@ pub struct Config {
     pub mime_parts_max: usize,
     /// Levels of nesting of MIME parts.
     pub mime_depth_max: usize,
+    /// Octets of the header of one MIME part or nested message that are looked at.
+    pub mime_header_bytes_max: usize,
+    /// Octets of parameters, envelopes and the like that the structure of one message
+    /// keeps; parts beyond that have their place, type and encoding only.
+    pub structure_bytes_max: usize,
     /// Levels of nesting of a SEARCH key.
     pub search_depth_max: usize,
     /// Keys of one SEARCH.
@@ -103,6 +108,8 @@ impl Default for Config {
             header_bytes_max: 256 * 1024,
             mime_parts_max: 1_000,
             mime_depth_max: 100,
+            mime_header_bytes_max: 64 * 1024,
+            structure_bytes_max: 256 * 1024,
             search_depth_max: 64,
             search_keys_max: 1_000,
             set_ranges_max: 4_096,

@@ -14,5 +14,6 @@ pub mod mime;
 pub mod random;
 pub mod seal;
 pub mod storage;
+pub mod summary;
 pub mod time;
 mod workflow;

@@ -98,7 +98,7 @@ fn a_boundary_ends_a_header() {
 fn a_multipart_without_boundary_or_parts() {
     assert_eq!(
         body(b"Content-Type: multipart/mixed\r\n\r\nx\r\n"),
-        format!("{PLAIN} 3 1)")
+        format!("({PLAIN} 0 0) \"mixed\")")
     );
     assert_eq!(
         body(b"Content-Type: multipart/mixed; boundary=b\r\n\r\nx\r\n"),

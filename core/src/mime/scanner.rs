@@ -32,7 +32,8 @@ pub struct Scanned {
     pub structure: Structure,
 }
 
-/// See the [module](self).
+/// Finds the parts of a message that is fed to it piece by piece; how it is split does
+/// not matter. Its memory is limited by the configuration it was made with.
 pub struct Scanner {
     limits: Limits,
     state: State,

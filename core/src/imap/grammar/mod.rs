@@ -20,6 +20,8 @@ mod fetch;
 mod flag;
 mod list;
 mod mutf7;
+#[cfg(test)]
+mod oracle;
 mod parse;
 mod pattern;
 pub mod response;

@@ -42,7 +42,7 @@ pub use command::{
 pub use date::{Date, InternalDate};
 pub use fetch::{FetchItem, Partial, Section, SectionText};
 pub use mutf7::{MailboxEncoding, decode_mutf7, encode_mutf7};
-pub use pattern::ListPattern;
+pub use pattern::{ListMatcher, ListPattern};
 pub use search::{DateField, DateTest, SearchKey, SearchText};
 pub use set::{SequenceSet, SetNumber, SetRange};
 

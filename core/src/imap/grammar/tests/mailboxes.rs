@@ -255,7 +255,7 @@ fn list_extended() {
     ] {
         rejected(line);
     }
-    let patterns = vec!["a"; 65].join(" ");
+    let patterns = vec!["a"; 33].join(" ");
     assert_eq!(
         rejected(format!("a LIST \"\" ({patterns})")).fault,
         Fault::Limit

@@ -30,6 +30,12 @@ impl ListPattern {
         core::str::from_utf8(&self.octets).expect("only ASCII wildcards were taken out of UTF-8")
     }
 
+    /// Whether the whole of one `name` matches; [`Self::matcher`] is for many names.
+    #[must_use]
+    pub fn matches(&self, name: &MailboxName) -> bool {
+        self.matcher().matches(name)
+    }
+
     /// Compiles the pattern, to be tried on many names. A matcher takes up to some 30 times
     /// the memory of its pattern, so it is made when a command runs.
     #[must_use]
@@ -178,9 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn matches(pattern: &str, name: &str) -> bool {
-        ListPattern::new("", pattern)
-            .matcher()
-            .matches(&MailboxName::new(name))
+        ListPattern::new("", pattern).matches(&MailboxName::new(name))
     }
 
     #[test]

@@ -2,8 +2,16 @@
 //! connections and owned by one task.
 
 mod boundary;
+mod checkpoint;
+mod load;
+mod log;
+mod machine;
+mod plan;
+mod requests;
+mod shared;
 
 pub use boundary::{
     AccountFailure, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
     Copied, InternalDate, NewMessage, Snapshot,
 };
+pub use machine::Account;

@@ -65,6 +65,8 @@ struct Progressing<S: LogState> {
     floor: crate::mailbox::Floor,
     latest: Stamp,
     owed: Owed,
+    /// Whether the state is another one now.
+    changed: bool,
 }
 
 impl Reader {
@@ -88,6 +90,7 @@ impl Reader {
             floor: crate::mailbox::Floor::default(),
             latest: Stamp::default(),
             owed: Owed::default(),
+            changed: true,
         };
         let mut start = SortKey(String::new());
         let mut before_log = true;
@@ -125,6 +128,7 @@ impl Reader {
             known,
             latest: Stamp::default(),
             owed: Owed::default(),
+            changed: false,
         };
         let seen: Vec<SortKey> = work.known.checkpoints.keys().cloned().collect();
         let segments = self.segments(&work.known.present);
@@ -315,6 +319,7 @@ impl Reader {
                 Ok(batch) => {
                     work.latest = work.latest.max(S::stamp(&batch));
                     work.known.operations += S::weight(&batch);
+                    work.changed = true;
                     work.state
                         .apply_batch(writer, &batch, work.floor, &mut work.owed);
                 }
@@ -349,8 +354,10 @@ impl Reader {
 
 impl<S: LogState> Progressing<S> {
     fn finish(mut self, whole: bool) -> ReadOutcome<S> {
-        self.state.finish();
-        self.known.state = Arc::new(self.state);
+        if self.changed {
+            self.state.finish();
+            self.known.state = Arc::new(self.state);
+        }
         ReadOutcome {
             known: self.known,
             latest: self.latest,

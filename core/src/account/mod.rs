@@ -9,6 +9,8 @@ mod machine;
 mod plan;
 mod requests;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 pub use boundary::{
     AccountFailure, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,

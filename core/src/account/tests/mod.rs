@@ -1,0 +1,4 @@
+//! The account machine against a storage in memory.
+
+mod requests;
+mod world;

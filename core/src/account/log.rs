@@ -454,8 +454,10 @@ impl<S: Planner> Log<S> {
             StorageResponse::Failed(error) => error,
             other => StorageError::Unavailable(format!("not an answer to an insert: {other:?}")),
         };
-        let lost = matches!(error, StorageError::Unavailable(_));
-        if lost && commit.attempt < shared.config.storage_retries_max {
+        let unavailable = matches!(error, StorageError::Unavailable(_));
+        // Once an answer was lost the item may be there, whatever is answered later.
+        let lost = unavailable || commit.attempt > 0;
+        if unavailable && commit.attempt < shared.config.storage_retries_max {
             let pause = RETRY_PAUSE * (1 << commit.attempt.min(6));
             self.activity = Activity::Committing(Box::new(Commit {
                 request: Err(shared.now.instant.after(pause)),

@@ -25,6 +25,7 @@ pub(super) struct Store {
     pub(super) items: BTreeMap<ItemKey, (Bytes, u64)>,
     pub(super) objects: BTreeMap<ObjectKey, Bytes>,
     writes: u64,
+    late: Vec<StorageRequest>,
 }
 
 /// What one server has open.
@@ -43,6 +44,8 @@ pub(super) enum Fate {
     Lost,
     /// Done, but the answer says that it is unknown.
     AnswerLost,
+    /// The answer says that it is unknown, and it is done some time later.
+    Late,
 }
 
 /// One server process.
@@ -149,6 +152,12 @@ impl Server {
         };
         let failed = match fate {
             Fate::Works | Fate::AnswerLost => None,
+            Fate::Late => {
+                if matches!(request, StorageRequest::InsertItems(_)) {
+                    store.late.push(request.clone());
+                }
+                Some(StorageError::Unavailable("late".to_owned()))
+            }
             Fate::Full if !writes(&request) => None,
             Fate::Full => Some(StorageError::Full),
             Fate::Refused => Some(StorageError::Refused("no".to_owned())),
@@ -286,6 +295,13 @@ fn writes(request: &StorageRequest) -> bool {
 }
 
 impl Store {
+    /// What is late comes now.
+    pub(super) fn land(&mut self) {
+        for request in core::mem::take(&mut self.late) {
+            self.carry_out(&mut BTreeMap::new(), RequestId(0), request);
+        }
+    }
+
     fn carry_out(
         &mut self,
         streams: &mut BTreeMap<RequestId, Stream>,

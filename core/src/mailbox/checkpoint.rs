@@ -390,3 +390,135 @@ impl Arrival {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::operation::tests::arrival;
+    use super::super::{Batch, Flag, LogPosition, LogState, Operation};
+    use super::*;
+
+    fn state() -> MailboxState {
+        let message = |number| MessageId([number; 16]);
+        let keyword = |word| Flag::Keyword(Keyword::new(word));
+        let arrive = |number: u8, flags: Vec<Flag>| Operation::Arrive {
+            message: message(number),
+            arrival: crate::account::NewMessage {
+                flags,
+                ..arrival(number)
+            },
+        };
+        let claim = |number, uid| Operation::Claim {
+            message: message(number),
+            uid: Uid::new(uid).unwrap(),
+        };
+        let set = |number: u8, flag, set| Operation::SetFlags {
+            messages: vec![message(number)],
+            changes: vec![(flag, set)],
+        };
+        let operations = vec![
+            arrive(1, vec![Flag::Seen, keyword("unused")]),
+            claim(1, 1),
+            arrive(2, vec![keyword("kept")]),
+            claim(2, 2),
+            arrive(3, vec![]),
+            claim(3, 300),
+            // Numbered, flagged alike.
+            set(2, Flag::Answered, true),
+            set(3, Flag::Answered, true),
+            set(3, keyword("kept"), true),
+            // Expunged; claimed twice; not yet come; without UID.
+            Operation::Expunge {
+                messages: vec![message(1)],
+            },
+            arrive(4, vec![Flag::Draft]),
+            claim(4, 301),
+            claim(5, 301),
+            claim(6, 302),
+            set(6, Flag::Flagged, true),
+            arrive(7, vec![]),
+            Operation::RecentFrom {
+                uid: Uid::new(300).unwrap(),
+            },
+        ];
+        let mut state = MailboxState::new(UidValidity(NonZeroU32::new(1_800_000_000).unwrap()));
+        let batch = Batch {
+            stamp: Stamp(0x0123_4567_89ab_0002),
+            modseq: ModSeq(9),
+            operations,
+        };
+        state.apply_own(WriterId([8; 16]), &batch);
+        state
+    }
+
+    fn covered() -> VersionVector {
+        let mut covered = VersionVector::default();
+        for seq in [0, 1, 5] {
+            let writer = WriterId([8; 16]);
+            covered.insert(LogPosition { writer, seq });
+        }
+        covered
+    }
+
+    #[test]
+    fn version_1_of_checkpoints_is_read_for_ever() {
+        let golden = include_bytes!("golden/checkpoint-1.bin");
+        let encoded = state().encode_checkpoint(&covered());
+        assert_eq!(encoded, golden);
+        let (decoded, contained) = MailboxState::decode_checkpoint(golden).unwrap();
+        assert_eq!(contained, covered());
+        assert_eq!(decoded.encode_checkpoint(&contained), golden);
+        let expected = state();
+        assert_eq!(decoded.len(), 2);
+        assert_eq!(decoded.unseen_count(), expected.unseen_count());
+        assert_eq!(decoded.size_total(), expected.size_total());
+        assert!(decoded.unnumbered().eq(expected.unnumbered()));
+        assert_eq!(decoded.pending.len(), expected.pending.len());
+        assert_eq!(decoded.reserved, expected.reserved);
+        // The keyword that only an expunged message had is left behind.
+        assert_eq!(decoded.keywords(), [Keyword::new("kept")]);
+        let flags = |state: &MailboxState, index| {
+            let message = state.message(index).unwrap();
+            state.flags(message).collect::<Vec<_>>()
+        };
+        assert_eq!(flags(&decoded, 1), flags(&expected, 1));
+    }
+
+    #[test]
+    fn version_1_of_pointers_is_read_for_ever() {
+        let pointer = CheckpointPointer {
+            content: ContentId([3; 16]),
+            bytes: 70_000,
+            floor: Floor {
+                modseq: ModSeq(500),
+                uid_next: 400,
+            },
+            covered: covered(),
+        };
+        let golden = include_bytes!("golden/pointer-1.bin");
+        assert_eq!(pointer.encode(), golden);
+        assert_eq!(CheckpointPointer::decode(golden), Ok(pointer));
+    }
+
+    #[test]
+    fn a_checkpoint_cut_short_anywhere_is_refused() {
+        let bytes = state().encode_checkpoint(&covered());
+        for len in 0..bytes.len() {
+            assert!(
+                MailboxState::decode_checkpoint(&bytes[..len]).is_err(),
+                "{len}"
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_bytes_never_panic(at in 0usize..1_000, value: u8) {
+            let mut bytes = state().encode_checkpoint(&covered());
+            let len = bytes.len();
+            bytes[at % len] = value;
+            if let Ok((state, covered)) = MailboxState::decode_checkpoint(&bytes) {
+                let _ = state.encode_checkpoint(&covered);
+            }
+        }
+    }
+}

@@ -6,6 +6,8 @@ mod checkpoint;
 mod claims;
 mod clock;
 mod directory;
+#[cfg(test)]
+mod directory_tests;
 mod encoding;
 mod flag;
 mod identity;

@@ -181,7 +181,13 @@ impl Run<'_> {
             return Ok((verdict, None));
         }
         let layout = ContentLayout::decode(&summary.layout).map_err(ReadError::Damaged)?;
-        let parts: VecDeque<Searchable> = summary.structure.searchable_parts().collect();
+        let parts: VecDeque<Searchable> = summary
+            .structure
+            .searchable_parts()
+            .filter(|part| {
+                matches!(part, Searchable::Text { .. }) || self.judge.wants_headers()
+            })
+            .collect();
         let mut candidate = Candidate { position, summary, parts, layout, body: None };
         candidate.open(self.io, self.context, message);
         Ok((Verdict::Open, Some(candidate)))

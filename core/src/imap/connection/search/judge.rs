@@ -43,13 +43,6 @@ pub(super) struct Texts {
     pub(super) bodies: TextMatcher,
 }
 
-impl Texts {
-    /// Whether reading on cannot change anything.
-    pub(super) fn complete(&self) -> bool {
-        self.bodies.is_complete()
-    }
-}
-
 /// A key, prepared for many messages. It is as deep as the key, which the grammar bounds.
 enum Test {
     Always(bool),
@@ -113,6 +106,11 @@ impl<'a> Judge<'a> {
             headers: TextMatcher::new(&self.words.text),
             bodies: TextMatcher::new(&[self.words.text.as_slice(), &self.words.body].concat()),
         }
+    }
+
+    /// Whether headers of parts can decide anything.
+    pub(super) fn wants_headers(&self) -> bool {
+        !self.words.text.is_empty()
     }
 
     pub(super) fn judge(&self, known: Known<'_>) -> Verdict {

@@ -7,6 +7,7 @@ use crate::accounts::stretch::Stretcher;
 use crate::config::Config;
 use crate::driver::Server;
 use crate::runtime::{self, Runtime, Signal};
+use crate::storage::embedded::{Embedded, EmbeddedConfig};
 use crate::storage::{Sleeper, Storage};
 use crate::tls::Certificate;
 use futures_util::future::{self, Either};
@@ -125,8 +126,11 @@ async fn open_storage<R: Runtime>(
     config: &Config,
     runtime: &R,
 ) -> Result<Arc<dyn Storage>, Failure> {
-    let _ = config;
-    Ok(Arc::new(crate::storage::Memory::new(sleeper(runtime))))
+    let folder = config.storage.folder.clone();
+    let folder = folder.ok_or("storage.folder: the embedded storage needs a folder")?;
+    let sleeper = sleeper(runtime);
+    let open = move || Embedded::open(&folder, EmbeddedConfig::default(), sleeper);
+    Ok(Arc::new(runtime.blocking(open).await?))
 }
 
 fn sleeper<R: Runtime>(runtime: &R) -> Sleeper {

@@ -3,6 +3,7 @@
 mod accounts;
 mod connections;
 mod threads;
+mod tls;
 
 use super::{Clock, Server};
 use crate::accounts::file::AccountsFile;

@@ -10,6 +10,8 @@ pub mod file;
 pub mod list;
 pub mod penalty;
 pub mod stretch;
+#[cfg(test)]
+mod tests;
 
 use crate::runtime::{self, Runtime};
 use crate::seed;

@@ -1,11 +1,11 @@
 //! The connection's loop.
 
 use super::server;
-use super::threads::Threads;
 use crate::config::Limits;
 use crate::driver::connection::{Driver, Machine, drive};
 use crate::driver::socket::Socket;
 use crate::driver::{Phase, Server};
+use crate::runtime::threads::Threads;
 use core::time::Duration;
 use restante_core::account::ConnectionId;
 use restante_core::boundary::{Credentials, Input, LoginError, Output, Reason, Wait};

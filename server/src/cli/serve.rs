@@ -1,6 +1,6 @@
 //! `serve`: runs a server until a signal stops it.
 
-use super::{Failure, logging, notify::notify};
+use super::{Failure, descriptors, logging, notify::notify};
 use crate::accounts::Accounts;
 use crate::accounts::file::AccountsFile;
 use crate::accounts::stretch::Stretcher;
@@ -34,6 +34,7 @@ pub(super) fn run<R: Runtime>(
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), Failure> {
     logging::init(&config.log)?;
+    descriptors::raise_limit(config.limits.connections_max);
     let certificate = config.tls.clone().map(Certificate::load).transpose()?;
     let accounts = AccountsFile::new(config.accounts.file.clone());
     // A file that makes no sense is better found now than at the first login.

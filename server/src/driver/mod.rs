@@ -154,7 +154,11 @@ impl<R: Runtime> Server<R> {
                 }
             };
             match accepted {
-                Ok((stream, peer)) => self.welcome(stream, peer, tls, &core),
+                Ok((stream, peer)) => {
+                    // IPv4 clients of an IPv6 socket under the name that they know.
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                    self.welcome(stream, peer, tls, &core);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     runtime::sleep(&self.runtime, ACCEPT_PAUSE).await;
@@ -215,7 +219,7 @@ impl<R: Runtime> Server<R> {
             }
         }
         let seen = Peer {
-            loopback: peer.ip().to_canonical().is_loopback(),
+            loopback: peer.ip().is_loopback(),
             tls: tls == TlsMode::Implicit,
         };
         let machine = Connection::new(core, seed(), self.clock.now(), seen);

@@ -14,7 +14,6 @@ mod connection;
 mod phase;
 mod registry;
 mod socket;
-mod stand_in;
 #[cfg(test)]
 mod tests;
 
@@ -33,12 +32,11 @@ use futures_util::future::{self, Either, FutureExt};
 use futures_util::io::AsyncWriteExt;
 use phase::{Phase, Phases, Watch};
 use registry::{Attachment, Registry};
-use restante_core::account::ConnectionId;
+use restante_core::account::{Account, ConnectionId};
 use restante_core::boundary::{Event, Login, LoginError};
 use restante_core::config::Config as CoreConfig;
 use restante_core::imap::{Connection, Peer};
 use socket::Socket;
-use stand_in::Account;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;

@@ -59,7 +59,10 @@ impl Server {
         let server = Self { child, address };
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(20), "it does not start");
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "it does not start"
+            );
             sleep(Duration::from_millis(20));
         }
         server
@@ -84,14 +87,19 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(start.elapsed() < Duration::from_secs(20), "it does not stop");
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "it does not stop"
+            );
             sleep(Duration::from_millis(20));
         }
     }
 
     fn greeted(&self) -> BufReader<TcpStream> {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         let mut client = BufReader::new(stream);
         let mut line = String::new();
         client.read_line(&mut line).unwrap();
@@ -100,8 +108,26 @@ impl Server {
     }
 }
 
+/// The tagged response to a command; what comes before it is passed over.
+fn command(client: &mut BufReader<TcpStream>, line: &str) -> String {
+    client
+        .get_mut()
+        .write_all(format!("t {line}\r\n").as_bytes())
+        .unwrap();
+    loop {
+        let mut line = String::new();
+        assert_ne!(client.read_line(&mut line).unwrap(), 0, "closed");
+        if line.starts_with("t ") {
+            return line;
+        }
+    }
+}
+
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 #[test]
@@ -124,13 +150,45 @@ fn demo_serves_until_it_is_told_to_stop() {
 }
 
 #[test]
+fn mail_is_still_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::demo(folder.path());
+    let mut client = server.greeted();
+    assert!(command(&mut client, "LOGIN alice hunter2").starts_with("t OK"));
+    let message = "Subject: kept\r\n\r\nfor you\r\n";
+    let append = format!("APPEND INBOX {{{}+}}\r\n{message}", message.len());
+    assert!(command(&mut client, &append).starts_with("t OK [APPENDUID"));
+    server.signal("TERM");
+    assert_eq!(server.end(), Some(0));
+
+    let server = Server::demo(folder.path());
+    let mut client = server.greeted();
+    assert!(command(&mut client, "LOGIN alice hunter2").starts_with("t OK"));
+    assert!(command(&mut client, "SELECT INBOX").starts_with("t OK"));
+    client
+        .get_mut()
+        .write_all(b"f FETCH 1 BODY[]\r\ng LOGOUT\r\n")
+        .unwrap();
+    let mut rest = String::new();
+    client.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains(message), "{rest}");
+    assert!(rest.contains("\r\ng OK"), "{rest}");
+}
+
+#[test]
 fn address_and_folder_are_used_by_one_server_only() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::demo(folder.path());
     let imap = server.address.to_string();
     let other = folder.path().join("other");
-    let error = fails(&["demo", "--data", other.to_str().unwrap(), "--imap", &imap], "");
-    assert!(error.contains(&format!("cannot listen on {imap}")), "{error}");
+    let error = fails(
+        &["demo", "--data", other.to_str().unwrap(), "--imap", &imap],
+        "",
+    );
+    assert!(
+        error.contains(&format!("cannot listen on {imap}")),
+        "{error}"
+    );
 
     let (data, imap) = (folder.path().to_str().unwrap(), free_address().to_string());
     let error = fails(&["demo", "--data", data, "--imap", &imap], "");
@@ -145,8 +203,16 @@ fn accounts_from_beginning_to_end() {
     let config = folder.path().join("restante.toml");
     let config = config.to_str().unwrap();
     let account = |command: &str, name: &str| {
-        let arguments = [vec!["account", command], vec![name], vec!["--config", config]];
-        arguments.concat().iter().map(ToString::to_string).collect::<Vec<_>>()
+        let arguments = [
+            vec!["account", command],
+            vec![name],
+            vec!["--config", config],
+        ];
+        arguments
+            .concat()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
     };
     let with = |command: &str, flag: &str| {
         let mut arguments = account(command, "bob");
@@ -156,21 +222,48 @@ fn accounts_from_beginning_to_end() {
     let add = with("add", "--password-stdin");
     let add: Vec<&str> = add.iter().map(String::as_str).collect();
     ok(&add, "first\n");
+    // The running server knows the account at once.
+    let mut client = server.greeted();
+    assert!(command(&mut client, "LOGIN bob wrong").starts_with("t NO"));
+    assert!(command(&mut client, "LOGIN Bob first").starts_with("t OK"));
+    assert!(command(&mut client, "SELECT INBOX").starts_with("t OK"));
     assert!(fails(&add, "again\n").contains("already"));
-    assert!(fails(&["account", "add", "eve", "--config", config, "--password-stdin"], "").contains("password"));
+    assert!(
+        fails(
+            &[
+                "account",
+                "add",
+                "eve",
+                "--config",
+                config,
+                "--password-stdin"
+            ],
+            ""
+        )
+        .contains("password")
+    );
     let list = ok(&["account", "list", "--config", config], "");
-    assert!(list.contains("\talice\n") && list.contains("\tbob\n"), "{list}");
+    assert!(
+        list.contains("\talice\n") && list.contains("\tbob\n"),
+        "{list}"
+    );
 
     let change = with("password", "--password-stdin");
     let change: Vec<&str> = change.iter().map(String::as_str).collect();
     assert!(fails(&change, "wrong\nsecond\n").contains("present password"));
     ok(&change, "first\nsecond\n");
+    assert!(command(&mut server.greeted(), "LOGIN bob first").starts_with("t NO"));
+    assert!(command(&mut server.greeted(), "LOGIN bob second").starts_with("t OK"));
     assert!(fails(&change, "first\nthird\n").contains("present password"));
 
     assert!(fails(&["account", "remove", "bob", "--config", config], "no\n").contains("nothing"));
-    ok(&["account", "remove", "bob", "--config", config, "--yes"], "");
+    ok(
+        &["account", "remove", "bob", "--config", config, "--yes"],
+        "",
+    );
     let list = ok(&["account", "list", "--config", config], "");
     assert!(!list.contains("bob"), "{list}");
+    assert!(command(&mut server.greeted(), "LOGIN bob second").starts_with("t NO"));
     drop(server);
 }
 
@@ -182,7 +275,10 @@ fn mistakes_are_named() {
     assert!(fails(&serve, "").contains("bad.toml"), "no such file");
     fs::write(&file, "imap = []\nsmtp = 1\n").unwrap();
     let error = fails(&serve, "");
-    assert!(error.contains("bad.toml") && error.contains("smtp"), "{error}");
+    assert!(
+        error.contains("bad.toml") && error.contains("smtp"),
+        "{error}"
+    );
     let tls = "[[imap]]\naddress = '127.0.0.1:0'\ntls = 'implicit'\n\
         [tls]\ncertificate = 'missing.pem'\nkey = 'missing.pem'\n\
         [storage]\nkind = 'embedded'\nfolder = 's'\n[accounts]\nfile = 'a'\n";

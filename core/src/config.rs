@@ -134,7 +134,7 @@ impl Default for Config {
             search_keys_max: 1_000,
             set_ranges_max: 4_096,
             fetch_items_max: 256,
-            list_patterns_max: 64,
+            list_patterns_max: 32,
             flags_max: 64,
             keyword_bytes_max: 255,
             mailboxes_max: 10_000,

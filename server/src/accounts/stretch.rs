@@ -46,6 +46,9 @@ impl std::error::Error for StretchError {}
 pub struct Stretcher<R> {
     runtime: R,
     gate: Arc<Gate>,
+    /// What was asked for, for tests that compare work instead of time.
+    #[cfg(test)]
+    pub(super) asked: Mutex<Vec<Params>>,
 }
 
 impl<R: Runtime> Stretcher<R> {
@@ -60,7 +63,12 @@ impl<R: Runtime> Stretcher<R> {
                 unused: Vec::new(),
             }),
         });
-        Self { runtime, gate }
+        Self {
+            runtime,
+            gate,
+            #[cfg(test)]
+            asked: Mutex::default(),
+        }
     }
 
     /// Stretches a password.
@@ -73,6 +81,8 @@ impl<R: Runtime> Stretcher<R> {
         salt: Vec<u8>,
         password: Zeroizing<String>,
     ) -> Result<Stretched, StretchError> {
+        #[cfg(test)]
+        self.asked.lock().unwrap().push(params.clone());
         let blocks = params.block_count();
         let permit = Gate::enter(&self.gate, blocks * Block::SIZE)?.await;
         let permit = permit.map_err(|oneshot::Canceled| StretchError::Busy)?;

@@ -8,9 +8,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-/// Some milliseconds for one password, so that they can be measured.
 fn params() -> Params {
-    Params::new(4 * 1024, 2, 1, Some(32)).unwrap()
+    Params::new(1024, 1, 1, Some(32)).unwrap()
 }
 
 /// The account alice with the password "secret".
@@ -66,22 +65,16 @@ fn file_that_is_damaged_later_is_no_wrong_password() {
 }
 
 #[test]
-fn unknown_name_takes_as_long_as_a_wrong_password() {
+fn unknown_name_is_as_much_work_as_a_wrong_password() {
     let (accounts, _folder) = accounts();
-    let fastest = |user: &str| {
-        let times = (0..8).map(|number| {
-            let start = Instant::now();
-            // Always from elsewhere: this is not about guessing too often.
-            let source = format!("192.0.2.{number}");
-            let result = async_io::block_on(login(&accounts, user, "wrong", &source));
-            assert_eq!(result, Err(LoginError::Invalid));
-            start.elapsed()
-        });
-        times.min().expect("there are eight").as_secs_f64()
+    let work = |user: &str| {
+        let result = async_io::block_on(login(&accounts, user, "wrong", "::1"));
+        assert_eq!(result, Err(LoginError::Invalid));
+        std::mem::take(&mut *accounts.stretcher.asked.lock().unwrap())
     };
-    let (known, unknown) = (fastest("alice"), fastest("nobody"));
-    let ratio = unknown / known;
-    assert!((0.5..2.0).contains(&ratio), "{known} s and {unknown} s");
+    let known = work("alice");
+    assert_eq!(known, [params()]);
+    assert_eq!(known, work("nobody"));
 }
 
 #[test]

@@ -187,7 +187,7 @@ impl MailboxState {
     }
 
     /// Counts a message in (`+1`) or out (`-1`).
-    fn count(&mut self, message: &Message, sign: i8) {
+    pub(super) fn count(&mut self, message: &Message, sign: i8) {
         let add = |count: &mut usize, yes: bool| {
             if yes && sign > 0 {
                 *count += 1;
@@ -205,7 +205,7 @@ impl MailboxState {
     }
 
     /// Puts a message into its place.
-    pub(super) fn put(&mut self, message: Message) {
+    fn put(&mut self, message: Message) {
         self.count(&message, 1);
         self.ids.insert(Numbered {
             id: message.id,

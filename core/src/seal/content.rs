@@ -11,7 +11,7 @@ use super::chunk::{CHUNK_BYTES_MAX, ChunkCipher, ChunkPlace, Domain};
 use super::compression::Compressor;
 use super::head::Head;
 use super::keys::SecretBytes;
-use super::summary::{ContentEnd, SummaryPlace, seal_trailer};
+use super::summary::{ContentEnd, SUMMARY_BYTES_MAX, SummaryPlace, seal_trailer};
 use super::{AccountKeys, ContentKind, ContentLayout, SealError};
 use crate::mailbox::{AccountId, ContentId};
 use crate::random::Random;
@@ -39,7 +39,8 @@ pub struct ContentWriter {
 }
 
 impl ContentWriter {
-    /// Begins an object of the account's own. `chunk_bytes` is cut to 1..=1 MiB
+    /// Begins an object of the account's own. An `id` is for one object: who begins again
+    /// after a failure takes another, since the first may yet be stored. `chunk_bytes` is cut to 1..=1 MiB
     /// ([`CHUNK_BYTES_MAX`]).
     ///
     /// # Panics
@@ -117,11 +118,15 @@ impl ContentWriter {
     /// Ends the object with its summary (which may be empty); where the sealed summary is.
     ///
     /// # Panics
-    /// Before the end of the body, or for a summary whose sealed form exceeds 4 GiB.
+    /// Before the end of the body, or for a summary over [`SUMMARY_BYTES_MAX`].
     pub fn finish(mut self, summary: &[u8], out: &mut Vec<u8>) -> SummaryPlace {
         assert!(
             self.body_ended,
             "the layout belongs to the summary, so the body ends first"
+        );
+        assert!(
+            summary.len() <= SUMMARY_BYTES_MAX,
+            "a summary is some 100 KiB, 16 MiB at most"
         );
         let offset = self.stored_bytes;
         // A summary shorter than a chunk, an empty one too, is one last chunk.
@@ -140,7 +145,7 @@ impl ContentWriter {
                 .cipher
                 .seal_chunk(place, &summary[start..end], &mut self.compressor, out);
         }
-        let len = u32::try_from(len).expect("summaries are limited far below 4 GiB");
+        let len = u32::try_from(len).expect("16 MiB in chunks of one octet are 336 MiB");
         let place = SummaryPlace { offset, len };
         let end = ContentEnd {
             summary: place,

@@ -4,17 +4,21 @@
 //! ```text
 //! version 1 | nonce 24 | ciphertext | tag 16
 //! ```
+//!
+//! An arrival is left in a log by somebody without the account's keys: it is a letter
+//! (see [`seal_to`](super::seal_to)) with the same associated data, after version octet 129.
 
 use bytes::Bytes;
 use chacha20poly1305::XChaCha20Poly1305;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 
+use super::letter::seal_to;
 use super::{AccountKeys, SealError};
 use crate::mailbox::AccountId;
 use crate::random::Random;
 use crate::storage::ItemKey;
 
-/// Octets that sealing adds to an item.
+/// Octets that sealing adds to an item of the account's own.
 pub const ITEM_OVERHEAD_BYTES: usize = 1 + NONCE_BYTES + TAG_BYTES;
 
 /// What an item is. The numbers are stored (in what is authenticated) and never change.
@@ -35,11 +39,40 @@ pub enum ItemKind {
     Writer = 6,
     /// Settings of the account.
     Settings = 7,
+    /// An operation that delivery left in the log of a mailbox, without the account's
+    /// keys. Anybody who knows the public key can make one.
+    Arrival = 8,
+}
+
+/// Seals an [`ItemKind::Arrival`] to the public key of `account`, for the place `key`.
+///
+/// # Errors
+/// [`SealError::Forged`] when `public_key` is no usable key.
+pub fn seal_arrival(
+    account: AccountId,
+    public_key: &[u8; 32],
+    key: &ItemKey,
+    plaintext: &[u8],
+    random: &mut Random,
+) -> Result<Bytes, SealError> {
+    let context = context(account, key, ItemKind::Arrival);
+    let letter = seal_to(public_key, LETTER_INFO, &context, plaintext, random)?;
+    Ok([&[VERSION_ARRIVAL], letter.as_slice()].concat().into())
+}
+
+/// Whether a sealed value of a log claims to be an [`ItemKind::Arrival`], and so is to be
+/// opened as one. Only opening it tells whether it is.
+#[must_use]
+pub fn is_arrival(sealed: &[u8]) -> bool {
+    sealed.first() == Some(&VERSION_ARRIVAL)
 }
 
 impl AccountKeys {
     /// Seals `plaintext` for the place `key`. To store it again, store the same bytes:
     /// sealing again gives others.
+    ///
+    /// # Panics
+    /// For [`ItemKind::Arrival`]: use [`seal_arrival`].
     #[must_use]
     pub fn seal_item(
         &self,
@@ -48,6 +81,10 @@ impl AccountKeys {
         plaintext: &[u8],
         random: &mut Random,
     ) -> Bytes {
+        assert!(
+            kind != ItemKind::Arrival,
+            "an arrival is sealed to the public key"
+        );
         let nonce: [u8; NONCE_BYTES] = random.bytes();
         let mut sealed = Vec::with_capacity(ITEM_OVERHEAD_BYTES + plaintext.len());
         sealed.push(VERSION);
@@ -64,7 +101,8 @@ impl AccountKeys {
         sealed.into()
     }
 
-    /// Opens what [`AccountKeys::seal_item`] made for the same place and kind.
+    /// Opens what [`AccountKeys::seal_item`] made for the same place and kind, or
+    /// [`seal_arrival`] for [`ItemKind::Arrival`].
     ///
     /// # Errors
     /// [`SealError::Forged`] also for a value that was sealed for another place, kind
@@ -76,8 +114,14 @@ impl AccountKeys {
         sealed: &[u8],
     ) -> Result<Vec<u8>, SealError> {
         let (&version, rest) = sealed.split_first().ok_or(SealError::Truncated)?;
-        if version != VERSION {
-            return Err(SealError::Version);
+        let context = context(self.account(), key, kind);
+        match (version, kind) {
+            (VERSION_ARRIVAL, ItemKind::Arrival) => {
+                return self.open_sealed_to(LETTER_INFO, &context, rest);
+            }
+            (VERSION, ItemKind::Arrival) | (VERSION_ARRIVAL, _) => return Err(SealError::Forged),
+            (VERSION, _) => {}
+            _ => return Err(SealError::Version),
         }
         let (nonce, rest) = rest
             .split_first_chunk::<NONCE_BYTES>()
@@ -89,7 +133,7 @@ impl AccountKeys {
         XChaCha20Poly1305::new(self.item_key().into())
             .decrypt_inout_detached(
                 nonce.into(),
-                &context(self.account(), key, kind),
+                &context,
                 plaintext.as_mut_slice().into(),
                 tag.into(),
             )
@@ -99,6 +143,8 @@ impl AccountKeys {
 }
 
 const VERSION: u8 = 1;
+const VERSION_ARRIVAL: u8 = 0x81;
+const LETTER_INFO: &[u8] = b"restante item";
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 
@@ -151,6 +197,50 @@ mod tests {
             b"some flags"
         );
         assert_eq!(sealed.len(), b"some flags".len() + ITEM_OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn golden_arrival() {
+        let (keys, key, own) = sealed();
+        let (account, public) = (keys.account(), keys.public_key());
+        let mut random = Random::new(Seed::new([2; 32]));
+        let sealed = seal_arrival(account, &public, &key, b"a message", &mut random).unwrap();
+        assert_eq!(hex(&sealed), include_str!("golden/arrival.hex").trim());
+        let golden = from_hex(include_str!("golden/arrival.hex"));
+        assert_eq!(
+            keys.open_item(&key, ItemKind::Arrival, &golden).unwrap(),
+            b"a message"
+        );
+        assert!(is_arrival(&golden) && !is_arrival(&own) && !is_arrival(b""));
+    }
+
+    #[test]
+    fn an_arrival_passes_for_nothing_else() {
+        let (keys, key, own) = sealed();
+        let (account, public) = (keys.account(), keys.public_key());
+        let mut random = Random::new(Seed::new([2; 32]));
+        let sealed = seal_arrival(account, &public, &key, b"a message", &mut random).unwrap();
+        assert_eq!(
+            keys.open_item(&key, ItemKind::Operation, &sealed),
+            Err(SealError::Forged)
+        );
+        assert_eq!(
+            keys.open_item(&key, ItemKind::Arrival, &own),
+            Err(SealError::Forged)
+        );
+        let moved = place("partition", "other");
+        assert_eq!(
+            keys.open_item(&moved, ItemKind::Arrival, &sealed),
+            Err(SealError::Forged)
+        );
+        for bit in 0..sealed.len() * 8 {
+            let mut changed = sealed.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                keys.open_item(&key, ItemKind::Arrival, &changed).is_err(),
+                "bit {bit}"
+            );
+        }
     }
 
     #[test]

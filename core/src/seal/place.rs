@@ -51,6 +51,13 @@ impl Places {
         }
     }
 
+    /// What [`Places::summary`] made a sort key of; `None` for other keys.
+    #[must_use]
+    pub fn summary_content(&self, sort: &SortKey) -> Option<ContentId> {
+        let id = lower_hex(&sort.0).filter(|_| sort.0.len() == 32)?;
+        Some(ContentId(id.to_be_bytes()))
+    }
+
     /// The object of a message body and its summary.
     #[must_use]
     pub fn content(&self, content: ContentId) -> ObjectKey {

@@ -25,6 +25,9 @@ pub enum Progress {
 /// it wants more. Holds what was fed and not yet read, which is less than one stored
 /// chunk after `NeedMore`.
 ///
+/// Who asked storage only for [`ContentLayout::stored_range`] sees `NeedMore` at its end
+/// and stops there: every octet that was given is verified.
+///
 /// After a broken download, [`reopen`](Self::reopen) tells from where to read again.
 /// Storage that ends before [`Progress::End`] has lost or hidden something: that is
 /// [`SealError::Truncated`] for the caller to raise.

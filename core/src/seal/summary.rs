@@ -13,6 +13,10 @@ use crate::mailbox::ContentId;
 /// Octets of the trailer of every content object.
 pub const CONTENT_TRAILER_BYTES: usize = TEXT_BYTES + super::chunk::TAG_BYTES;
 
+/// The most octets that a summary may have. It bounds what a hostile one, sealed to the
+/// public key, could unfold to.
+pub const SUMMARY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Where the sealed summary is in its object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SummaryPlace {
@@ -69,11 +73,11 @@ pub fn open_trailer(
 
 /// Opens a summary. `head` is the object's first
 /// [`CONTENT_HEAD_BYTES`](super::CONTENT_HEAD_BYTES) (or more), `sealed` exactly the bytes
-/// at its [`SummaryPlace`]. How long it gets is the caller's to limit, by the length of
-/// `sealed`: chunks unfold to at most [`CHUNK_BYTES_MAX`](super::CHUNK_BYTES_MAX) each.
+/// at its [`SummaryPlace`].
 ///
 /// # Errors
-/// Any [`SealError`]; nothing of the summary is given then.
+/// Any [`SealError`]; nothing of the summary is given then. [`SealError::TooLarge`] for more
+/// than [`SUMMARY_BYTES_MAX`].
 pub fn open_summary(
     keys: &AccountKeys,
     kind: ContentKind,
@@ -95,6 +99,9 @@ pub fn open_summary(
         chunk.clear();
         chunk.extend_from_slice(now);
         opener.open(Domain::Summary, index, header, &mut chunk, &mut summary)?;
+        if summary.len() > SUMMARY_BYTES_MAX {
+            return Err(SealError::TooLarge);
+        }
         rest = later;
         if header.last {
             break;

@@ -462,6 +462,31 @@ fn a_layout_that_is_cut_or_too_long_is_refused() {
 }
 
 #[test]
+fn a_summary_that_unfolds_to_too_much_is_refused() {
+    // The writer refuses such a summary, so its chunks are sealed one by one: 17 MiB of
+    // zeros, which are a few kilobytes.
+    let mut random = random(2);
+    let (head, bytes) = head::Head::seal(&account(), KIND, ID, CHUNK_BYTES_MAX, &mut random);
+    let cipher = chunk::ChunkCipher::new(&head.key, KIND, ID);
+    let mut compressor = compression::Compressor::new();
+    let (zeros, mut sealed) = (vec![0; CHUNK_BYTES_MAX], Vec::new());
+    for index in 0..17 {
+        let last = index == 16;
+        let place = chunk::ChunkPlace {
+            domain: chunk::Domain::Summary,
+            index,
+            last,
+        };
+        cipher.seal_chunk(place, &zeros, &mut compressor, &mut sealed);
+    }
+    assert!(sealed.len() < 10_000, "{}", sealed.len());
+    assert_eq!(
+        open_summary(&account(), KIND, ID, &bytes, &sealed),
+        Err(SealError::TooLarge)
+    );
+}
+
+#[test]
 fn debug_shows_no_key() {
     let object = seal(b"secret", b"", 64);
     assert_eq!(format!("{:?}", object.layout), "ContentLayout(6 octets, …)");

@@ -143,7 +143,8 @@ impl MailboxState {
         self.tombstones.renumber();
     }
 
-    /// Applies one batch to a state that will be shown.
+    /// Applies one batch to a state that was shown to nobody.
+    #[cfg(test)]
     pub(crate) fn apply_own(&mut self, writer: WriterId, batch: &Batch) {
         self.apply(writer, batch, Floor::default(), &mut Owed::default());
         self.renumber();

@@ -46,6 +46,8 @@ pub(super) struct Mailbox {
     pub(super) log: Log<MailboxState>,
     /// Messages from here on are `\Recent`: no session was told of them.
     recent_from: Uid,
+    /// When to write that down.
+    recent_due: Option<Instant>,
     /// Since when no connection has it selected.
     idle_since: Option<Instant>,
     /// What need not be written at once is written, or was tried to be.
@@ -149,6 +151,7 @@ impl Account {
             .flat_map(|mailbox| {
                 let idle = mailbox.idle_since.filter(|_| !self.shutdown);
                 [
+                    mailbox.recent_due.filter(|_| !self.shutdown),
                     mailbox.log.deadline(),
                     idle.map(|since| since.after(timeout)),
                 ]
@@ -178,6 +181,7 @@ impl Account {
         self.run_directory();
         let mailboxes: Vec<_> = self.mailboxes.keys().copied().collect();
         for mailbox in mailboxes {
+            self.note_recent(mailbox, false);
             self.run_mailbox(mailbox);
             self.rest(mailbox);
         }
@@ -202,15 +206,25 @@ impl Account {
     /// Writes down what need not be written at once.
     fn tidy(&mut self, mailbox: MailboxId) {
         let operations_min = self.idle_checkpoint_min();
+        self.note_recent(mailbox, true);
         let Some(it) = self.mailboxes.get_mut(&mailbox) else {
             return;
         };
-        let Some(state) = it.log.state() else { return };
-        if state.recent_from() < it.recent_from {
-            it.log.push(MailboxWork::Recent(it.recent_from));
-        }
         it.log.want_checkpoint(operations_min);
         self.run_mailbox(mailbox);
+    }
+
+    /// Writes down which messages are `\Recent` no more, when it is time or `now`. Nobody
+    /// waits for it: if it is lost, a message is `\Recent` once more.
+    fn note_recent(&mut self, mailbox: MailboxId, now: bool) {
+        let instant = self.shared.now.instant;
+        let Some(it) = self.mailboxes.get_mut(&mailbox) else {
+            return;
+        };
+        if it.recent_due.is_some_and(|due| now || due <= instant) {
+            it.recent_due = None;
+            it.log.push(MailboxWork::Recent(it.recent_from));
+        }
     }
 
     /// Lets go of a mailbox that nobody has had selected for a while.
@@ -423,6 +437,7 @@ impl Account {
                 MailboxState::new(uid_validity),
             ),
             recent_from: Uid::FIRST,
+            recent_due: None,
             idle_since: Some(now),
             tidied: false,
         })
@@ -519,6 +534,10 @@ impl Account {
         let recent = state.position(from).unwrap_or_else(|next| next) < state.len();
         if recent && !selected.read_only {
             mailbox.recent_from = state.uid_next();
+            let delay = self.shared.config.recent_delay;
+            mailbox.recent_due = mailbox
+                .recent_due
+                .or(Some(self.shared.now.instant.after(delay)));
         }
         selected.told = Some(Arc::clone(&state));
         Some(Snapshot {

@@ -61,7 +61,10 @@ impl World {
         Self {
             config: Arc::new(config),
             store: Store::default(),
-            now: Now { instant: Instant(1), unix_ms: 1_700_000_000_000 },
+            now: Now {
+                instant: Instant(1),
+                unix_ms: 1_700_000_000_000,
+            },
             events: Vec::new(),
             keys,
             account: None,
@@ -84,7 +87,10 @@ impl World {
     /// A client connects; its greeting is read.
     pub fn connect(&mut self) -> ConnectionId {
         let id = ConnectionId(u64::from_be_bytes(self.random.bytes()));
-        let peer = Peer { loopback: true, tls: false };
+        let peer = Peer {
+            loopback: true,
+            tls: false,
+        };
         let connection =
             Connection::new(Arc::clone(&self.config), self.random.seed(), self.now, peer);
         let client = Client {
@@ -157,7 +163,9 @@ impl World {
 
     pub fn finish_tls(&mut self, id: ConnectionId) {
         let now = self.now;
-        self.client(id).connection.handle_input(now, Input::TlsEstablished);
+        self.client(id)
+            .connection
+            .handle_input(now, Input::TlsEstablished);
         self.run();
     }
 
@@ -176,7 +184,10 @@ impl World {
         let end = Instant(self.now.instant.0 + seconds * 1_000_000);
         loop {
             let clients = self.clients.values().filter_map(|client| client.deadline);
-            let next = clients.chain(self.account_deadline).min().filter(|at| *at <= end);
+            let next = clients
+                .chain(self.account_deadline)
+                .min()
+                .filter(|at| *at <= end);
             let at = next.unwrap_or(end).max(self.now.instant);
             self.now.unix_ms += (at.0 - self.now.instant.0) / 1_000;
             self.now.instant = at;
@@ -238,7 +249,9 @@ impl World {
                     let rest = client.connection.transmit().to_vec();
                     let count = rest.len().min(client.window);
                     client.read.extend_from_slice(&rest[..count]);
-                    client.connection.handle_input(now, Input::Transmitted(count));
+                    client
+                        .connection
+                        .handle_input(now, Input::Transmitted(count));
                     if !client.closed {
                         client.closed = true;
                         moved = true;
@@ -262,13 +275,17 @@ impl World {
             if client.window != usize::MAX {
                 client.window -= count;
             }
-            client.connection.handle_input(now, Input::Transmitted(count));
+            client
+                .connection
+                .handle_input(now, Input::Transmitted(count));
             return true;
         }
         let count = client.to_send.len().min(receive);
         if count > 0 {
             let octets: Vec<u8> = client.to_send.drain(..count).collect();
-            client.connection.handle_input(now, Input::Received(&octets));
+            client
+                .connection
+                .handle_input(now, Input::Received(&octets));
             return true;
         }
         if client.eof && client.to_send.is_empty() {
@@ -285,13 +302,19 @@ impl World {
             Output::Storage(request, wanted) => {
                 let client = self.clients.get_mut(&id).expect("the client is connected");
                 let answer = self.store.answer(&mut client.streams, request, wanted);
-                client.connection.handle_input(now, Input::Storage(request, answer));
+                client
+                    .connection
+                    .handle_input(now, Input::Storage(request, answer));
             }
             Output::Derive(request, credentials) => {
                 let right =
                     credentials.user == "alice" && credentials.password.as_str() == "hunter2";
                 let keys = Arc::new(self.keys.clone());
-                let result = if right { Ok(Login { keys }) } else { Err(LoginError::Invalid) };
+                let result = if right {
+                    Ok(Login { keys })
+                } else {
+                    Err(LoginError::Invalid)
+                };
                 self.derived(id, request, result);
             }
             Output::Account(request) => self.ask_account(id, request),
@@ -302,16 +325,13 @@ impl World {
         }
     }
 
-    fn derived(
-        &mut self,
-        id: ConnectionId,
-        request: RequestId,
-        result: Result<Login, LoginError>,
-    ) {
+    fn derived(&mut self, id: ConnectionId, request: RequestId, result: Result<Login, LoginError>) {
         let now = self.now;
         let client = self.client(id);
         client.attached |= result.is_ok();
-        client.connection.handle_input(now, Input::Derived(request, result));
+        client
+            .connection
+            .handle_input(now, Input::Derived(request, result));
     }
 
     fn ask_account(&mut self, id: ConnectionId, request: AccountRequest) {
@@ -319,9 +339,15 @@ impl World {
     }
 
     fn feed_account(&mut self, input: AccountInput) {
-        let (config, keys, now) = (Arc::clone(&self.config), Arc::new(self.keys.clone()), self.now);
+        let (config, keys, now) = (
+            Arc::clone(&self.config),
+            Arc::new(self.keys.clone()),
+            self.now,
+        );
         let seed = self.random.seed();
-        let account = self.account.get_or_insert_with(|| Account::new(config, keys, seed, now));
+        let account = self
+            .account
+            .get_or_insert_with(|| Account::new(config, keys, seed, now));
         account.handle_input(now, input);
     }
 
@@ -329,7 +355,9 @@ impl World {
         let mut moved = false;
         loop {
             let now = self.now;
-            let Some(account) = &mut self.account else { return moved };
+            let Some(account) = &mut self.account else {
+                return moved;
+            };
             match account.poll_output() {
                 AccountOutput::Wait { deadline } => {
                     self.account_deadline = deadline;
@@ -337,7 +365,9 @@ impl World {
                 }
                 AccountOutput::Done => return moved,
                 AccountOutput::Storage(request, wanted) => {
-                    let answer = self.store.answer(&mut self.account_streams, request, wanted);
+                    let answer = self
+                        .store
+                        .answer(&mut self.account_streams, request, wanted);
                     account.handle_input(now, AccountInput::Storage(request, answer));
                 }
                 AccountOutput::Abandon(request) => self.account_streams.forget(request),

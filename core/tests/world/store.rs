@@ -73,10 +73,15 @@ impl Store {
             return StorageResponse::Failed(error.clone());
         }
         match request {
-            StorageRequest::ReadItems(keys) => StorageResponse::Items(
-                keys.into_iter().filter_map(|key| self.item(&key)).collect(),
-            ),
-            StorageRequest::ReadRange { partition, start, end, limit } => {
+            StorageRequest::ReadItems(keys) => {
+                StorageResponse::Items(keys.into_iter().filter_map(|key| self.item(&key)).collect())
+            }
+            StorageRequest::ReadRange {
+                partition,
+                start,
+                end,
+                limit,
+            } => {
                 let in_range = self.items.keys().filter(|key| {
                     key.partition == partition
                         && key.sort >= start
@@ -89,7 +94,8 @@ impl Store {
                 StorageResponse::Range { items, next }
             }
             StorageRequest::InsertItems(items) => {
-                self.items.extend(items.into_iter().map(|item| (item.key, item.value)));
+                self.items
+                    .extend(items.into_iter().map(|item| (item.key, item.value)));
                 StorageResponse::Done
             }
             StorageRequest::DeleteItems(keys) => {
@@ -105,7 +111,11 @@ impl Store {
                 }
                 StorageResponse::Done
             }
-            StorageRequest::ListObjects { prefix, after, limit } => {
+            StorageRequest::ListObjects {
+                prefix,
+                after,
+                limit,
+            } => {
                 let keys = self.objects.keys().filter(|key| {
                     key.0.starts_with(&prefix) && after.as_ref().is_none_or(|after| *key > after)
                 });
@@ -125,7 +135,12 @@ impl Store {
         request: StorageRequest,
     ) -> StorageResponse {
         match request {
-            StorageRequest::OpenObject { key, start, end, max } => {
+            StorageRequest::OpenObject {
+                key,
+                start,
+                end,
+                max,
+            } => {
                 let Some(object) = self.objects.get(&key) else {
                     return StorageResponse::Failed(StorageError::NotFound);
                 };
@@ -167,6 +182,10 @@ impl Store {
     fn item(&self, key: &ItemKey) -> Option<Item> {
         let value = self.items.get(key)?.clone();
         let token = CausalityToken("t".to_owned());
-        Some(Item { key: key.clone(), token, values: vec![value] })
+        Some(Item {
+            key: key.clone(),
+            token,
+            values: vec![value],
+        })
     }
 }

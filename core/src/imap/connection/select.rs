@@ -29,7 +29,13 @@ fn selected(io: &Io, mailbox: MailboxId, read_only: bool, snapshot: Snapshot) ->
     let view = View::new(mailbox, read_only, snapshot);
     io.write(|out| {
         let state = &view.shown;
-        let system = [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
+        let system = [
+            Flag::Answered,
+            Flag::Flagged,
+            Flag::Deleted,
+            Flag::Seen,
+            Flag::Draft,
+        ];
         let keywords = state.keywords().iter().cloned().map(Flag::Keyword);
         let flags: Vec<Flag> = system.into_iter().chain(keywords).collect();
         out.extend_from_slice(b"* FLAGS ");
@@ -44,8 +50,12 @@ fn selected(io: &Io, mailbox: MailboxId, read_only: bool, snapshot: Snapshot) ->
         line(out, state.len(), "EXISTS");
         line(out, view.recent_count(), "RECENT");
         if let Some(position) = state.first_unseen() {
-            write!(out, "* OK [UNSEEN {}] The first unseen message\r\n", position + 1)
-                .expect("a Vec takes everything");
+            write!(
+                out,
+                "* OK [UNSEEN {}] The first unseen message\r\n",
+                position + 1
+            )
+            .expect("a Vec takes everything");
         }
         write!(
             out,
@@ -68,7 +78,8 @@ pub(super) async fn refresh(io: &Io, context: &Context, mut view: View) -> Outco
     match io.account(AccountRequest::Refresh).await {
         AccountReply::Snapshot(snapshot) => {
             view.learn(snapshot);
-            view.announce(io, context, Renumber::Allowed, &Quiet::default()).await;
+            view.announce(io, context, Renumber::Allowed, &Quiet::default())
+                .await;
             Outcome::new(Completion::ok("Nothing else was done"), Some(view))
         }
         AccountReply::Failed(failure) => Outcome::new(failure.into(), Some(view)),
@@ -110,7 +121,8 @@ pub(super) async fn expunge(
     match io.account(AccountRequest::Expunge { uids }).await {
         AccountReply::Snapshot(snapshot) => {
             view.learn(snapshot);
-            view.announce(io, context, Renumber::Allowed, &Quiet::default()).await;
+            view.announce(io, context, Renumber::Allowed, &Quiet::default())
+                .await;
             Outcome::new(Completion::ok("Expunged"), Some(view))
         }
         AccountReply::Failed(failure) => Outcome::new(failure.into(), Some(view)),
@@ -120,13 +132,18 @@ pub(super) async fn expunge(
 
 /// Something that would change a mailbox opened by EXAMINE.
 pub(super) fn read_only(view: View) -> Outcome {
-    Outcome::new(Completion::no("The mailbox was opened to be read only"), Some(view))
+    Outcome::new(
+        Completion::no("The mailbox was opened to be read only"),
+        Some(view),
+    )
 }
 
 /// The UIDs at these positions.
 pub(super) fn uids_of(view: &View, positions: &[core::ops::Range<usize>]) -> Vec<Uid> {
     let messages = positions.iter().flat_map(|range| {
-        view.shown.iter_from(range.start).take(range.end - range.start)
+        view.shown
+            .iter_from(range.start)
+            .take(range.end - range.start)
     });
     messages.map(|message| message.uid).collect()
 }

@@ -119,7 +119,11 @@ impl Connection {
             if self.may_start_tls() {
                 words.push_str(" STARTTLS");
             }
-            words.push_str(if self.may_log_in() { " AUTH=PLAIN" } else { " LOGINDISABLED" });
+            words.push_str(if self.may_log_in() {
+                " AUTH=PLAIN"
+            } else {
+                " LOGINDISABLED"
+            });
         }
         words.push_str(
             " ENABLE IDLE NAMESPACE CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE \
@@ -130,7 +134,10 @@ impl Connection {
     }
 
     pub(super) fn greet(&mut self) {
-        let greeting = format!("* OK [CAPABILITY {}] Restante is ready\r\n", self.capabilities());
+        let greeting = format!(
+            "* OK [CAPABILITY {}] Restante is ready\r\n",
+            self.capabilities()
+        );
         self.write(greeting.as_bytes());
     }
 

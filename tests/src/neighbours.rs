@@ -143,3 +143,24 @@ impl Watch {
         self.thread.join().expect("the watch does not panic")
     }
 }
+
+/// Base64 (RFC 4648 §4), for SASL.
+pub fn base64(octets: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for group in octets.chunks(3) {
+        let bits = group
+            .iter()
+            .fold(0_u32, |bits, &octet| bits << 8 | u32::from(octet))
+            << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let sextet = (bits >> (18 - 6 * place)) & 63;
+            out.push(if place <= group.len() {
+                char::from(ALPHABET[sextet as usize])
+            } else {
+                '='
+            });
+        }
+    }
+    out
+}

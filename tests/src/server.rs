@@ -192,6 +192,37 @@ impl Server {
         Ok(())
     }
 
+    /// Tries to start a second process on the same folder while the first runs, and
+    /// returns what it says when it gives up.
+    ///
+    /// # Panics
+    /// When it does not give up.
+    pub fn try_second(&self) -> String {
+        let config = self.folder.path().join("second.toml");
+        let listener = format!(
+            "[[imap]]\naddress = \"{}\"\ntls = \"none\"\n",
+            unused_port()
+        );
+        fs::write(&config, listener + &configuration(self.folder.path()))
+            .expect("our folder can be written");
+        let executable =
+            binaries::executable(self.flavour, self.options.profile).expect("it was built before");
+        let output = crate::neighbours::output(
+            Command::new(executable)
+                .args(["serve", "--config"])
+                .arg(&config),
+        );
+        assert!(
+            !output.status.success(),
+            "a second server runs on the same folder"
+        );
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    }
+
     /// Asks the server to stop by SIGTERM, waits for it, and checks that it succeeded.
     pub fn stop(&self) {
         let status = self.end("TERM");

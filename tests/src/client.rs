@@ -80,6 +80,14 @@ impl Client {
 
     /// Turns the connection into a TLS one, after STARTTLS was answered with OK.
     pub fn upgrade(&mut self) {
+        self.try_upgrade().expect("the TLS handshake succeeds");
+    }
+
+    /// Like [`Client::upgrade`], for a handshake that may fail.
+    ///
+    /// # Errors
+    /// Those of the handshake; the connection is then gone.
+    pub fn try_upgrade(&mut self) -> std::io::Result<()> {
         assert_eq!(
             self.at,
             self.received.len(),
@@ -88,8 +96,8 @@ impl Client {
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             panic!("the connection is in the clear before STARTTLS")
         };
-        let stream = tls::handshake(socket).expect("the TLS handshake succeeds");
-        self.stream = Stream::Tls(Box::new(stream));
+        self.stream = Stream::Tls(Box::new(tls::handshake(socket)?));
+        Ok(())
     }
 
     /// Sends octets as they are.

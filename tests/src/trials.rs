@@ -24,8 +24,8 @@ pub enum Need {
     Program(Program),
     /// A folder beside the workspace: `bench`, `corpus`.
     Shared(&'static str),
-    /// To be root, for mounting.
-    Root,
+    /// To be root, and allowed to mount a file system.
+    Mounting,
     /// An address of this machine other than the loopback's.
     OutwardAddress,
     /// `/proc` as Linux has it.
@@ -33,6 +33,12 @@ pub enum Need {
 }
 
 impl Need {
+    /// Whether the machine that runs `.ci/run` must have it: what can be installed
+    /// or lies beside every checkout, but no privileges.
+    fn belongs_to_ci(self) -> bool {
+        matches!(self, Self::Program(_) | Self::Shared(_))
+    }
+
     /// A sentence saying what is missing, if it is.
     fn missing(self, flavour: Flavour) -> Option<String> {
         let own = !matches!(flavour, Flavour::External(..));
@@ -43,8 +49,8 @@ impl Need {
                 .is_none()
                 .then(|| format!("install {}", program.package)),
             Self::Shared(name) => binaries::shared(name).err(),
-            Self::Root => {
-                (!is_root()).then(|| "needs root, to mount a small file system".to_owned())
+            Self::Mounting => {
+                (!may_mount()).then(|| "needs root, to mount a small file system".to_owned())
             }
             Self::OutwardAddress => server::find_outward_address()
                 .is_none()
@@ -109,17 +115,16 @@ impl Test {
             || self.options.profile == Profile::Release
     }
 
-    fn missing(&self, flavour: Flavour) -> Option<String> {
+    fn missing(&self, flavour: Flavour) -> Option<(Need, String)> {
         let own = self.needs_own_process().then_some(Need::OwnProcess);
-        own.iter()
-            .chain(self.needs)
-            .find_map(|need| need.missing(flavour))
+        let mut needs = own.iter().chain(self.needs);
+        needs.find_map(|need| Some((*need, need.missing(flavour)?)))
     }
 
     fn run(&self, flavour: Flavour) -> Result<Completion, Failed> {
-        if let Some(sentence) = self.missing(flavour) {
+        if let Some((needed, sentence)) = self.missing(flavour) {
             let strict = std::env::var("CI").is_ok_and(|value| value == "true");
-            return if strict && !matches!(flavour, Flavour::External(..)) {
+            return if strict && needed.belongs_to_ci() {
                 Err(format!("nothing may be skipped with CI=true: {sentence}").into())
             } else {
                 Ok(Completion::ignored_with(sentence))
@@ -212,8 +217,12 @@ fn report(server: &Server, panic: &(dyn std::any::Any + Send)) -> Failed {
     text.into()
 }
 
-fn is_root() -> bool {
-    // The owner of a file of /proc/self is the effective user of this process.
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self/status").is_ok_and(|metadata| metadata.uid() == 0)
+/// Whether this process may mount a file system: root in some containers may not.
+fn may_mount() -> bool {
+    // A mount namespace of its own, so that the trial leaves nothing behind.
+    std::process::Command::new("unshare")
+        .args(["--mount", "mount", "-t", "tmpfs", "restante-test", "/mnt"])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }

@@ -111,7 +111,8 @@ fn several_messages_in_one_command(server: &Server) {
 
 fn several_messages_are_stored_together_or_not_at_all(server: &Server) {
     let mut client = server.login();
-    let reply = client.command("APPEND INBOX {6+}\r\na: b\r\n (\\Seen \"bad {6+}\r\nc: d\r\n");
+    let reply =
+        client.command("APPEND INBOX {6+}\r\na: b\r\n (\\Seen) \"no date\" {6+}\r\nc: d\r\n");
     assert_eq!(reply.status, Status::Bad, "{reply:?}");
     assert_eq!(
         client.ok("SELECT INBOX").exists(),

@@ -57,9 +57,7 @@ fn partials_within_and_beyond(server: &Server) {
 fn sections_that_are_not_there(server: &Server) {
     let nested = samples::nested();
     let mut client = server.select("Box", &[&nested.message]);
-    for section in [
-        "4", "1.1", "2.3", "2.1.1", "3.HEADER", "9.9.9", "4.MIME", "1.TEXT",
-    ] {
+    for section in ["4", "2.3", "3.HEADER", "9.9.9", "4.MIME", "1.TEXT"] {
         let reply = client.command(format!("FETCH 1 BODY.PEEK[{section}]"));
         assert_ne!(reply.status, Status::Bad, "{section}: {reply:?}");
         for fetch in reply.fetches() {

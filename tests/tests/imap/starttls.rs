@@ -50,21 +50,18 @@ fn commands_sent_in_the_clear_after_starttls_are_not_executed(server: &Server) {
     if answer.starts_with("s OK ") {
         // Nothing else may have been said in the clear, and inside there must be no
         // answer to what was injected, nor its effect (CVE-2011-0411).
-        if !client.has_more_within(std::time::Duration::from_millis(200)) {
-            client.upgrade();
-            let reply = client.command("CAPABILITY");
-            assert_eq!(reply.status, Status::Ok);
+        assert!(
+            !client.has_more_within(std::time::Duration::from_millis(200)),
+            "an answer in the clear"
+        );
+        // A server that takes what was injected for the handshake ends here.
+        if client.try_upgrade().is_ok() {
+            client.ok("CAPABILITY");
             let refused = client.command("SELECT INBOX");
             assert_ne!(
                 refused.status,
                 Status::Ok,
                 "the injected LOGIN was executed: {refused:?}"
-            );
-        } else {
-            let rest = client.until_closed();
-            assert!(
-                rest.iter().all(|response| response.starts_with("* BYE ")),
-                "{rest:?}"
             );
         }
     } else {

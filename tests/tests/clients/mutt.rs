@@ -86,7 +86,7 @@ fn reads_and_files(server: &Server, program: Program) {
         "set folder=\"imap://{}@{}\"\nset spoolfile=\"+INBOX\"\nset imap_user=\"{}\"\nset imap_pass=\"{}\"\n\
          set ssl_starttls=no\nset ssl_force_tls=no\nset header_cache=\"\"\nset sleep_time=0\nset confirmappend=no\n\
          set delete=yes\nset move=no\nset sort=mailbox-order\nset mark_old=no\nset help=no\nset wait_key=no\n\
-         set copy=no\nset quit=yes\nset beep=no\nset pager_index_lines=0\n",
+         set copy=no\nset quit=yes\nset beep=no\nset pager_index_lines=0\nset mail_check=1\nset timeout=1\n",
         server.alice.name,
         server.address(),
         server.alice.name,
@@ -157,7 +157,6 @@ fn reads_and_files(server: &Server, program: Program) {
     );
     // A new message arrives while it is open.
     client.append_ok("INBOX", "", &samples::plain("subject6", "late"));
-    terminal.keys(&["G"]);
     let shown = process::wait_for(|| {
         terminal.keys(&["C-l"]);
         terminal.screen().contains("subject6")

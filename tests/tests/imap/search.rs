@@ -160,11 +160,28 @@ fn dates_and_sizes(server: &Server) {
             ("1:4 SENTBEFORE 1-Jan-2020", &[1]),
             ("1:4 SENTON 31-Dec-2019", &[1]),
             ("1:4 SENTSINCE 1-Mar-2020", &[3, 4]),
-            ("LARGER 400", &[4]),
-            ("SMALLER 60", &[5]),
             ("LARGER 4294967295", &[]),
         ],
     );
+    let reply = client.ok("FETCH 1:* RFC822.SIZE");
+    let sizes: Vec<u64> = reply
+        .fetches()
+        .iter()
+        .map(|fetch| fetch.item("RFC822.SIZE").number())
+        .collect();
+    for limit in &sizes {
+        let expected = |matches: fn(u64, u64) -> bool| -> Vec<u32> {
+            (1..)
+                .zip(&sizes)
+                .filter(|(_, size)| matches(**size, *limit))
+                .map(|(number, _)| number)
+                .collect()
+        };
+        let larger = client.ok(format!("SEARCH LARGER {limit}")).found();
+        assert_eq!(larger, expected(|size, limit| size > limit));
+        let smaller = client.ok(format!("SEARCH SMALLER {limit}")).found();
+        assert_eq!(smaller, expected(|size, limit| size < limit));
+    }
 }
 
 fn sets_and_uids(server: &Server) {

@@ -9,6 +9,9 @@ pub struct Config {
     pub line_bytes_max: usize,
     /// Octets of all literals of one command other than messages.
     pub literal_bytes_max: usize,
+    /// Octets of one refused literal that are read and thrown away so that the connection
+    /// can go on; a longer one ends it.
+    pub skip_bytes_max: u64,
     /// Octets of one message of APPEND; the value of APPENDLIMIT (RFC 7889).
     pub message_bytes_max: u64,
     /// Messages in one MULTIAPPEND (RFC 3502).
@@ -38,14 +41,25 @@ pub struct Config {
     pub mime_parts_max: usize,
     /// Levels of nesting of MIME parts.
     pub mime_depth_max: usize,
+    /// Octets of the header of one MIME part or nested message that are looked at.
+    pub mime_header_bytes_max: usize,
+    /// Octets of parameters, envelopes and the like that the structure of one message
+    /// keeps; parts beyond that have their place, type and encoding only.
+    pub structure_bytes_max: usize,
     /// Levels of nesting of a SEARCH key.
     pub search_depth_max: usize,
     /// Keys of one SEARCH.
     pub search_keys_max: usize,
     /// Ranges in one set of numbers.
     pub set_ranges_max: usize,
+    /// Items of one FETCH, and header fields of one of its sections.
+    pub fetch_items_max: usize,
+    /// Patterns, and options of a kind, of one LIST.
+    pub list_patterns_max: usize,
     /// Flags in one list.
     pub flags_max: usize,
+    /// Octets of a keyword.
+    pub keyword_bytes_max: usize,
     /// Mailboxes of one account.
     pub mailboxes_max: usize,
     /// Octets of a mailbox name in UTF-8.
@@ -89,6 +103,7 @@ impl Default for Config {
         Self {
             line_bytes_max: 16 * 1024,
             literal_bytes_max: 64 * 1024,
+            skip_bytes_max: 256 * 1024 * 1024,
             message_bytes_max: 64 * 1024 * 1024,
             append_messages_max: 256,
             pipeline_max: 64,
@@ -103,10 +118,15 @@ impl Default for Config {
             header_bytes_max: 256 * 1024,
             mime_parts_max: 1_000,
             mime_depth_max: 100,
+            mime_header_bytes_max: 64 * 1024,
+            structure_bytes_max: 256 * 1024,
             search_depth_max: 64,
             search_keys_max: 1_000,
             set_ranges_max: 4_096,
+            fetch_items_max: 256,
+            list_patterns_max: 64,
             flags_max: 64,
+            keyword_bytes_max: 255,
             mailboxes_max: 10_000,
             mailbox_name_bytes_max: 1_000,
             keywords_max: 100,

@@ -126,15 +126,29 @@ impl<T> Workflow<T> {
         lock(&self.desk).reply = Some(reply);
     }
 
-    /// Takes what the body wrote for the client, and says how much more fits.
-    pub(crate) fn exchange_output(&mut self, transmit: &mut Vec<u8>, transmit_max: usize) {
+    /// Hands over what the body wrote, if everything before was sent (`unsent` octets were
+    /// not), and says how much more fits. `true`: octets were handed over.
+    pub(crate) fn exchange_output(
+        &mut self,
+        transmit: &mut Vec<u8>,
+        unsent: usize,
+        transmit_max: usize,
+    ) -> bool {
         let mut desk = lock(&self.desk);
-        if transmit.is_empty() {
+        let handed_over = unsent == 0 && !desk.output.is_empty();
+        let mut unsent = unsent;
+        if handed_over {
+            transmit.clear();
             core::mem::swap(transmit, &mut desk.output);
-        } else {
-            transmit.append(&mut desk.output);
+            unsent = transmit.len();
         }
-        desk.room = transmit_max.saturating_sub(transmit.len());
+        desk.room = transmit_max.saturating_sub(unsent);
+        handed_over
+    }
+
+    /// Takes what an ended body wrote last.
+    pub(crate) fn take_output(&mut self, transmit: &mut Vec<u8>) {
+        transmit.append(&mut lock(&self.desk).output);
     }
 
     /// Gives the body octets from the client.

@@ -1,0 +1,229 @@
+//! Reading message bodies: ranges of octets, chunk by chunk, each verified before any of
+//! it is used, at the pace at which the reader asks.
+
+use super::context::Context;
+use crate::boundary::Event;
+use crate::mailbox::Message;
+use crate::seal::{ContentKind, ContentLayout, ContentReader, Progress, SealError};
+use crate::storage::{ObjectKey, RequestId, StorageError, StorageRequest, StorageResponse};
+use crate::workflow::Io;
+use core::fmt;
+use core::ops::Range;
+
+/// Why octets of a message cannot be had.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    Storage(StorageError),
+    Damaged(SealError),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Storage(error) => error.fmt(f),
+            Self::Damaged(error) => error.fmt(f),
+        }
+    }
+}
+
+impl ReadError {
+    /// What the log is told.
+    pub(super) fn event(&self, place: &str) -> Event {
+        match self {
+            Self::Storage(error) if *error != StorageError::NotFound => Event::StorageFailed {
+                step: "read a message",
+                reason: format!("{place}: {error}"),
+            },
+            error => Event::Damaged { place: place.to_owned(), reason: error.to_string() },
+        }
+    }
+}
+
+/// A range of a message's octets that is being read.
+pub(super) struct BodyReader {
+    io: Io,
+    key: ObjectKey,
+    /// The open stream.
+    request: Option<RequestId>,
+    reader: ContentReader,
+    /// Plaintext octets before the range, in its first chunk.
+    skip: usize,
+    /// Octets of the range still to be handed out.
+    left: u64,
+    /// A verified chunk that was not handed out yet.
+    chunk: Vec<u8>,
+    retries_left: u32,
+    /// Octets that one request asks for.
+    read_max: u32,
+}
+
+impl BodyReader {
+    /// Opens a range; nothing is waited for. A range that does not begin at 0 needs the
+    /// layout.
+    pub(super) fn start(
+        io: &Io,
+        context: &Context,
+        message: &Message,
+        layout: Option<&ContentLayout>,
+        range: Range<u64>,
+    ) -> Self {
+        let content = message.content;
+        let (reader, skip) = match layout {
+            Some(layout) if range.start > 0 => {
+                let reader =
+                    ContentReader::at(layout, ContentKind::Message, content, range.start);
+                let skip = reader.first_skip();
+                (reader, skip)
+            }
+            _ => {
+                let reader = ContentReader::from_start(
+                    &context.keys,
+                    ContentKind::Message,
+                    content,
+                    message.size,
+                );
+                (reader, usize::try_from(range.start).unwrap_or(usize::MAX))
+            }
+        };
+        let mut body = Self {
+            io: io.clone(),
+            key: context.places.content(content),
+            request: None,
+            reader,
+            skip,
+            left: range.end.saturating_sub(range.start),
+            chunk: Vec::new(),
+            retries_left: context.config.storage_retries_max,
+            read_max: u32::try_from(context.config.chunk_bytes).unwrap_or(u32::MAX),
+        };
+        if body.left > 0 {
+            body.open();
+        }
+        body
+    }
+
+    /// Octets that this reader may hold while nobody waits for it.
+    pub(super) fn ahead_octets(&self) -> usize {
+        usize::try_from(self.left).unwrap_or(usize::MAX).min(self.read_max as usize)
+    }
+
+    /// Where the octets come from, for the log.
+    pub(super) fn place(&self) -> &str {
+        &self.key.0
+    }
+
+    fn open(&mut self) {
+        let start = self.reader.reopen();
+        let request = StorageRequest::OpenObject {
+            key: self.key.clone(),
+            start,
+            end: None,
+            max: self.read_max,
+        };
+        self.request = Some(self.io.start(request));
+    }
+
+    /// Waits for the first chunk of the range and verifies it: after this, the range may
+    /// be announced.
+    pub(super) async fn verify_first(&mut self) -> Result<(), ReadError> {
+        if self.left > 0 && self.chunk.is_empty() {
+            self.fill().await?;
+        }
+        Ok(())
+    }
+
+    /// Appends the next octets of the range, a chunk at most; 0 at its end.
+    pub(super) async fn next(&mut self, out: &mut Vec<u8>) -> Result<usize, ReadError> {
+        if self.left == 0 {
+            return Ok(0);
+        }
+        if self.chunk.is_empty() {
+            self.fill().await?;
+        }
+        let count = self.chunk.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if out.is_empty() {
+            core::mem::swap(out, &mut self.chunk);
+            out.truncate(count);
+        } else {
+            out.extend_from_slice(&self.chunk[..count]);
+        }
+        self.chunk.clear();
+        self.left -= count as u64;
+        if self.left == 0 {
+            self.close();
+        }
+        Ok(count)
+    }
+
+    /// Octets that the next call of `next` will bring, once `verify_first` is done.
+    pub(super) fn close(&mut self) {
+        if let Some(request) = self.request.take() {
+            self.io.abandon(request);
+        }
+    }
+
+    /// Reads until a chunk of the range is verified.
+    async fn fill(&mut self) -> Result<(), ReadError> {
+        while self.chunk.len() <= self.skip {
+            self.skip -= self.chunk.len();
+            self.chunk.clear();
+            match self.reader.next(&mut self.chunk).map_err(ReadError::Damaged)? {
+                Progress::Chunk(_) => {}
+                Progress::End => return Err(ReadError::Damaged(SealError::Truncated)),
+                Progress::NeedMore(_) => self.read().await?,
+            }
+        }
+        if self.skip > 0 {
+            self.chunk.drain(..self.skip);
+            self.skip = 0;
+        }
+        Ok(())
+    }
+
+    /// One more piece from storage; a broken stream is opened again where it broke.
+    async fn read(&mut self) -> Result<(), ReadError> {
+        loop {
+            let request = match self.request {
+                Some(request) => request,
+                None => {
+                    self.open();
+                    continue;
+                }
+            };
+            match self.io.answer(request).await {
+                Ok(StorageResponse::Opened { chunk, .. } | StorageResponse::Chunk(chunk)) => {
+                    let short = chunk.len() < self.read_max as usize;
+                    if chunk.is_empty() {
+                        return Err(ReadError::Damaged(SealError::Truncated));
+                    }
+                    self.reader.feed(&chunk);
+                    if short {
+                        // The end of the object: there is no more to ask for.
+                        self.close();
+                    } else {
+                        self.io.send(request, StorageRequest::ReadChunk { max: self.read_max });
+                    }
+                    return Ok(());
+                }
+                Ok(_) => {
+                    let error = StorageError::Refused("an answer to another question".to_owned());
+                    return Err(ReadError::Storage(error));
+                }
+                Err(StorageError::Unavailable(_)) if self.retries_left > 0 => {
+                    self.retries_left -= 1;
+                    self.request = None;
+                }
+                Err(error) => {
+                    self.request = None;
+                    return Err(ReadError::Storage(error));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for BodyReader {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

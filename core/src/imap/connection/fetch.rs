@@ -1,0 +1,471 @@
+//! FETCH (RFC 3501 §6.4.5).
+//!
+//! A message is *prepared* before its turn: its summary is read where an item needs it and
+//! the first range of its body is opened, so that many small messages come at the speed of
+//! the storage and not one round trip after another. What is prepared is counted in octets.
+//! Then it is *emitted*: the first chunk of every range is verified before its literal is
+//! announced, and after that octets flow as the client reads them.
+
+mod section;
+
+use super::body::{BodyReader, ReadError};
+use super::context::Context;
+use super::reply::{Completion, Outcome};
+use super::select::uids_of;
+use super::store::NO_SUCH_MESSAGE;
+use super::summaries::Summaries;
+use super::view::{Quiet, Renumber, View, number_into};
+use crate::account::{AccountReply, AccountRequest};
+use crate::imap::grammar::{self, FetchItem, SequenceSet, response};
+use crate::mailbox::{Flag, FlagAction, FlagChange, MailboxState, Message, Uid};
+use crate::mime::{Envelope, write_bodystructure, write_envelope};
+use crate::seal::ContentLayout;
+use crate::summary::Summary;
+use crate::workflow::Io;
+use core::ops::Range;
+use section::Source;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Messages whose `\Seen` is stored by one request.
+const SEEN_BATCH_MESSAGES: usize = 64;
+
+pub(super) async fn fetch(
+    io: &Io,
+    context: &Context,
+    view: View,
+    uid: bool,
+    set: &SequenceSet,
+    mut items: Vec<FetchItem>,
+) -> Outcome {
+    let Some(positions) = view.positions(uid, set) else {
+        return Outcome::new(Completion::bad(NO_SUCH_MESSAGE), Some(view));
+    };
+    if uid && !items.contains(&FetchItem::Uid) {
+        items.insert(0, FetchItem::Uid);
+    }
+    let mut fetch = Fetch::new(io, context, view, items);
+    let result = fetch.run(&positions).await;
+    let Fetch { mut view, quiet, failed, unseen_failed, .. } = fetch;
+    if result.is_err() {
+        return Outcome::abort("a message could not be read to its end");
+    }
+    let renumber = if uid { Renumber::Allowed } else { Renumber::Forbidden };
+    view.announce(io, context, renumber, &quiet).await;
+    let completion = if failed > 0 {
+        Completion::no("Some messages could not be read; the server's log says more")
+            .with_code("CORRUPTION")
+    } else if unseen_failed {
+        Completion::no("Fetched, but \\Seen could not be stored").with_code("UNAVAILABLE")
+    } else {
+        Completion::ok("Fetched")
+    };
+    Outcome::new(completion, Some(view))
+}
+
+/// The literal was announced and cannot be finished: nothing but closing is left.
+struct Broken;
+
+/// A FETCH that runs.
+struct Fetch<'a> {
+    io: &'a Io,
+    context: &'a Context,
+    view: View,
+    items: Vec<FetchItem>,
+    needs_summary: bool,
+    sets_seen: bool,
+    /// Messages whose flags went out with their FETCH.
+    quiet: Quiet,
+    /// Messages that could not be read.
+    failed: usize,
+    unseen_failed: bool,
+}
+
+/// A message whose turn comes soon.
+struct Prepared {
+    position: usize,
+    uid: Uid,
+    summary: Option<Result<Parsed, ReadError>>,
+    /// The first range of its body that an item wants, opened already.
+    body: Option<(usize, BodyReader)>,
+}
+
+/// A summary with its layout.
+struct Parsed {
+    summary: Summary,
+    layout: ContentLayout,
+}
+
+impl Prepared {
+    /// Octets that it holds while it waits.
+    fn octets(&self) -> usize {
+        let summary = match &self.summary {
+            Some(Ok(parsed)) => parsed.summary.header.len(),
+            _ => 0,
+        };
+        summary + self.body.as_ref().map_or(0, |(_, body)| body.ahead_octets())
+    }
+}
+
+impl<'a> Fetch<'a> {
+    fn new(io: &'a Io, context: &'a Context, view: View, items: Vec<FetchItem>) -> Self {
+        let needs_summary = items.iter().any(section::needs_summary);
+        let sets_seen = !view.read_only && items.iter().any(FetchItem::sets_seen);
+        Self {
+            io,
+            context,
+            view,
+            items,
+            needs_summary,
+            sets_seen,
+            quiet: Quiet::default(),
+            failed: 0,
+            unseen_failed: false,
+        }
+    }
+
+    async fn run(&mut self, positions: &[Range<usize>]) -> Result<(), Broken> {
+        let shown = Arc::clone(&self.view.shown);
+        let mut waiting = positions.iter().cloned().flatten();
+        let mut summaries = self.summaries(&shown, positions);
+        let mut prepared: VecDeque<Prepared> = VecDeque::new();
+        let mut octets = 0;
+        let mut seen_until = 0;
+        loop {
+            while prepared.is_empty()
+                || octets < self.context.config.prefetch_bytes_max
+                    && prepared.len() < self.context.config.prefetch_objects_max
+            {
+                let Some(position) = waiting.next() else { break };
+                let Some(message) = shown.message(position) else { continue };
+                let next = self.prepare(position, message, &mut summaries).await;
+                octets += next.octets();
+                prepared.push_back(next);
+            }
+            let Some(next) = prepared.pop_front() else { return Ok(()) };
+            octets -= next.octets();
+            if self.sets_seen && next.position >= seen_until {
+                seen_until = self.see(positions, next.position).await;
+            }
+            self.emit(next).await?;
+        }
+    }
+
+    fn summaries<'s>(
+        &self,
+        shown: &'s MailboxState,
+        positions: &'s [Range<usize>],
+    ) -> Option<Summaries<'s>> {
+        self.needs_summary.then(|| {
+            let messages = positions
+                .iter()
+                .flat_map(|range| shown.iter_from(range.start).take(range.len()));
+            Summaries::new(self.io, self.context, Box::new(messages))
+        })
+    }
+
+    async fn prepare(
+        &self,
+        position: usize,
+        message: &Message,
+        summaries: &mut Option<Summaries<'_>>,
+    ) -> Prepared {
+        let summary = match summaries {
+            Some(summaries) => Some(self.parse(message, summaries).await),
+            None => None,
+        };
+        let parsed = summary.as_ref().and_then(|summary| summary.as_ref().ok());
+        let first_range = self.items.iter().enumerate().find_map(|(index, item)| {
+            match section::source(item, message.size, parsed.map(|parsed| &parsed.summary))? {
+                Source::Range(range) => Some((index, range)),
+                _ => None,
+            }
+        });
+        let body = first_range.map(|(index, range)| {
+            let layout = parsed.map(|parsed| &parsed.layout);
+            (index, BodyReader::start(self.io, self.context, message, layout, range))
+        });
+        Prepared { position, uid: message.uid, summary, body }
+    }
+
+    async fn parse(
+        &self,
+        message: &Message,
+        summaries: &mut Summaries<'_>,
+    ) -> Result<Parsed, ReadError> {
+        let summary = summaries.next(message).await?;
+        let layout = ContentLayout::decode(&summary.layout).map_err(ReadError::Damaged)?;
+        Ok(Parsed { summary, layout })
+    }
+
+    /// Sets `\Seen` on the next messages, before they are shown as seen. Says up to which
+    /// position.
+    async fn see(&mut self, positions: &[Range<usize>], from: usize) -> usize {
+        let batch: Vec<usize> = positions
+            .iter()
+            .cloned()
+            .flatten()
+            .filter(|position| *position >= from)
+            .take(SEEN_BATCH_MESSAGES)
+            .collect();
+        let until = batch.last().map_or(from, |last| last + 1);
+        let unseen = batch.into_iter().filter(|position| {
+            self.view.message(*position).is_some_and(|message| !message.flags.seen())
+        });
+        let ranges: Vec<Range<usize>> = unseen.map(|position| position..position + 1).collect();
+        let uids = uids_of(&self.view, &ranges);
+        if uids.is_empty() {
+            return until;
+        }
+        let change = FlagChange { action: FlagAction::Add, flags: vec![Flag::Seen] };
+        let request =
+            AccountRequest::Store { uids: uids.clone(), change, unchanged_since: None };
+        match self.io.account(request).await {
+            AccountReply::Stored { snapshot, .. } => {
+                self.view.learn(snapshot);
+                self.quiet.uids.extend(uids);
+            }
+            _ => self.unseen_failed = true,
+        }
+        until
+    }
+
+    /// One FETCH response.
+    async fn emit(&mut self, mut prepared: Prepared) -> Result<(), Broken> {
+        if let Err(error) = verify(&mut prepared).await {
+            if let Some(message) = self.view.shown.message(prepared.position) {
+                let place = self.context.places.content(message.content);
+                self.io.event(error.event(&place.0));
+            }
+            self.failed += 1;
+            return Ok(());
+        }
+        let view_message = self.view.message(prepared.position).cloned();
+        let Some(message) = view_message else { return Ok(()) };
+        self.piece(|out| {
+            out.extend_from_slice(b"* ");
+            number_into(out, prepared.position + 1);
+            out.extend_from_slice(b" FETCH (");
+        })
+        .await;
+        let told_seen = self.quiet.uids.binary_search(&prepared.uid).is_ok();
+        let mut first = true;
+        for index in 0..self.items.len() {
+            if !core::mem::take(&mut first) {
+                self.piece(|out| out.push(b' ')).await;
+            }
+            self.item(index, &message, &mut prepared).await?;
+        }
+        let has_flags = self.items.contains(&FetchItem::Flags);
+        let mut end = Vec::new();
+        if told_seen && !has_flags {
+            end.push(b' ');
+            self.view.write_flags(&message, &mut end);
+        }
+        end.extend_from_slice(b")\r\n");
+        self.write(end).await;
+        Ok(())
+    }
+
+    /// One item with its value.
+    async fn item(
+        &mut self,
+        index: usize,
+        message: &Message,
+        prepared: &mut Prepared,
+    ) -> Result<(), Broken> {
+        let item = &self.items[index];
+        let summary = match &prepared.summary {
+            Some(Ok(parsed)) => Some(&parsed.summary),
+            _ => None,
+        };
+        let Some(source) = section::source(item, message.size, summary) else {
+            let mut piece = Vec::new();
+            self.write_index_item(item, message, summary, &mut piece);
+            self.write(piece).await;
+            return Ok(());
+        };
+        let mut name = Vec::new();
+        item.write_name(&mut name);
+        name.push(b' ');
+        let range = match source {
+            Source::Nil => {
+                name.extend_from_slice(b"NIL");
+                self.write(name).await;
+                return Ok(());
+            }
+            Source::Octets(octets) => {
+                literal(&mut name, octets.len() as u64);
+                name.extend_from_slice(&octets);
+                self.write(name).await;
+                return Ok(());
+            }
+            Source::Filtered { range, fields } => {
+                let header = self.read_header(message, prepared, range).await;
+                match header {
+                    Ok(header) => {
+                        let octets = fields.apply(&header);
+                        literal(&mut name, octets.len() as u64);
+                        name.extend_from_slice(&octets);
+                    }
+                    Err(error) => self.unreadable(message, &error, &mut name),
+                }
+                self.write(name).await;
+                return Ok(());
+            }
+            Source::Range(range) => range,
+        };
+        let mut body = match prepared.body.take() {
+            Some((opened, body)) if opened == index => body,
+            other => {
+                prepared.body = other;
+                self.open(message, prepared, range.clone())
+            }
+        };
+        if let Err(error) = body.verify_first().await {
+            self.unreadable(message, &error, &mut name);
+            self.write(name).await;
+            return Ok(());
+        }
+        literal(&mut name, range.end - range.start);
+        self.write(name).await;
+        self.stream(body).await
+    }
+
+    fn open(&self, message: &Message, prepared: &Prepared, range: Range<u64>) -> BodyReader {
+        let layout = match &prepared.summary {
+            Some(Ok(parsed)) => Some(&parsed.layout),
+            _ => None,
+        };
+        BodyReader::start(self.io, self.context, message, layout, range)
+    }
+
+    /// An item that cannot be read, after others of its message were sent: NIL, and NO at
+    /// the end.
+    fn unreadable(&mut self, message: &Message, error: &ReadError, name: &mut Vec<u8>) {
+        let place = self.context.places.content(message.content);
+        self.io.event(error.event(&place.0));
+        self.failed += 1;
+        name.extend_from_slice(b"NIL");
+    }
+
+    /// Message octets after their literal was announced.
+    async fn stream(&self, mut body: BodyReader) -> Result<(), Broken> {
+        loop {
+            let mut chunk = Vec::new();
+            match body.next(&mut chunk).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => self.write(chunk).await,
+                Err(error) => {
+                    self.io.event(error.event(body.place()));
+                    return Err(Broken);
+                }
+            }
+        }
+    }
+
+    /// The header of a nested message, as far as headers are looked at.
+    async fn read_header(
+        &self,
+        message: &Message,
+        prepared: &Prepared,
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, ReadError> {
+        let end = range.end.min(range.start + self.context.config.header_bytes_max as u64);
+        let mut body = self.open(message, prepared, range.start..end);
+        let mut header = Vec::new();
+        while body.next(&mut header).await? > 0 {}
+        Ok(header)
+    }
+
+    fn write_index_item(
+        &self,
+        item: &FetchItem,
+        message: &Message,
+        summary: Option<&Summary>,
+        out: &mut Vec<u8>,
+    ) {
+        match item {
+            FetchItem::Uid => {
+                out.extend_from_slice(b"UID ");
+                number_into(out, message.uid.get() as usize);
+            }
+            FetchItem::Flags => self.view.write_flags(message, out),
+            FetchItem::InternalDate => {
+                out.extend_from_slice(b"INTERNALDATE ");
+                let date = message.internal_date;
+                let date = grammar::InternalDate::new(date.unix_s, date.zone_min);
+                response::internal_date(out, date);
+            }
+            FetchItem::Rfc822Size => {
+                out.extend_from_slice(b"RFC822.SIZE ");
+                number_into(out, usize::try_from(message.size).unwrap_or(usize::MAX));
+            }
+            FetchItem::ModSeq => {
+                out.extend_from_slice(b"MODSEQ (");
+                number_into(out, usize::try_from(message.modseq.0).unwrap_or(usize::MAX));
+                out.push(b')');
+            }
+            item => {
+                if let Some(summary) = summary {
+                    write_summary_item(item, summary, out);
+                }
+            }
+        }
+    }
+
+    async fn piece(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut piece = Vec::new();
+        write(&mut piece);
+        self.write(piece).await;
+    }
+
+    /// Sends a piece as soon as there is room for it.
+    async fn write(&self, mut piece: Vec<u8>) {
+        self.context.room(self.io, piece.len()).await;
+        self.io.write(|out| {
+            if out.is_empty() {
+                core::mem::swap(out, &mut piece);
+            } else {
+                out.append(&mut piece);
+            }
+        });
+    }
+}
+
+fn write_summary_item(item: &FetchItem, summary: &Summary, out: &mut Vec<u8>) {
+    match item {
+        FetchItem::Envelope => {
+            out.extend_from_slice(b"ENVELOPE ");
+            write_envelope(&Envelope::from_header(&summary.header), out);
+        }
+        FetchItem::Body => {
+            out.extend_from_slice(b"BODY ");
+            write_bodystructure(&summary.structure, false, out);
+        }
+        _ => {
+            out.extend_from_slice(b"BODYSTRUCTURE ");
+            write_bodystructure(&summary.structure, true, out);
+        }
+    }
+}
+
+/// Everything that must be there before a word of the response is said.
+async fn verify(prepared: &mut Prepared) -> Result<(), ReadError> {
+    if let Some(Err(_)) = &prepared.summary
+        && let Some(Err(error)) = prepared.summary.take()
+    {
+        return Err(error);
+    }
+    match &mut prepared.body {
+        Some((_, body)) => body.verify_first().await,
+        None => Ok(()),
+    }
+}
+
+/// `{310}`
+fn literal(out: &mut Vec<u8>, octets: u64) {
+    out.push(b'{');
+    number_into(out, usize::try_from(octets).unwrap_or(usize::MAX));
+    out.extend_from_slice(b"}\r\n");
+}

@@ -1,0 +1,84 @@
+//! IDLE (RFC 2177): the client is told of changes as they come, until it says DONE.
+//!
+//! Between two changes nothing runs and nothing is held beyond the tag.
+
+use super::reply::{Completion, Outcome};
+use super::session::Session;
+use super::view::{Quiet, Renumber};
+use super::{Activity, Connection};
+use crate::imap::grammar::Tag;
+use crate::workflow::Workflow;
+use core::task::Poll;
+
+/// An IDLE that lasts.
+#[derive(Debug)]
+pub(super) struct Idling {
+    tag: Tag,
+    /// Tells the client what changed.
+    announcing: Option<Workflow<Outcome>>,
+}
+
+impl Connection {
+    pub(super) fn start_idle(&mut self, tag: Tag) {
+        self.write(b"+ idling\r\n");
+        self.activity = Activity::Idling(Idling { tag, announcing: None });
+    }
+
+    /// Goes on with IDLE; `false` until the next input.
+    pub(super) fn idle(&mut self, mut idling: Idling) -> bool {
+        if let Some(mut body) = idling.announcing.take() {
+            match self.resume(&mut body) {
+                Poll::Ready(outcome) => self.put_back(outcome.view),
+                Poll::Pending => {
+                    idling.announcing = Some(body);
+                    return self.rest(Activity::Idling(idling));
+                }
+            }
+        }
+        if let Some(body) = self.announcement() {
+            idling.announcing = Some(body);
+            self.activity = Activity::Idling(idling);
+            return true;
+        }
+        if self.shutdown {
+            self.say_bye("The server is going down");
+            return false;
+        }
+        if let Some(line) = self.inbox.take_line() {
+            // Whatever ends IDLE ends it; only DONE ends it well (RFC 2177 §3).
+            let completion = if line.trim_ascii().eq_ignore_ascii_case(b"DONE") {
+                Completion::ok("IDLE is over")
+            } else {
+                Completion::bad("DONE was expected")
+            };
+            self.complete(&idling.tag, &completion, "IDLE");
+            return true;
+        }
+        if self.eof || self.inbox.len() > self.config.line_bytes_max {
+            self.close();
+            return false;
+        }
+        self.inbox.shrink();
+        self.rest(Activity::Idling(idling))
+    }
+
+    /// The body that tells what the client does not know yet.
+    fn announcement(&mut self) -> Option<Workflow<Outcome>> {
+        let context = self.context()?;
+        let Session::Authenticated { view, .. } = &mut self.session else {
+            return None;
+        };
+        let mut view = view.take_if(|view| view.is_behind())?;
+        Some(Workflow::new(&self.ids, async move |io| {
+            view.announce(&io, &context, Renumber::Allowed, &Quiet::default()).await;
+            Outcome::new(Completion::ok("told"), Some(view))
+        }))
+    }
+
+    /// Keeps the tables of routers on the way alive.
+    pub(super) fn keep_alive(&mut self) {
+        if matches!(&self.activity, Activity::Idling(Idling { announcing: None, .. })) {
+            self.write(b"* OK Still here\r\n");
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! One socket of an IMAP client.
+//!
+//! [`Connection`] is written as enums for what may come at any time (octets, time-outs,
+//! changes of the mailbox, shutdown) and runs each command that waits for storage or the
+//! account as a workflow, one at a time, in the order they came. Read [`framing`] for how
+//! a command is found, [`dispatch`] for who answers it, and one file per command after that.
+
+mod append;
+mod body;
+mod context;
+mod copy;
+mod dispatch;
+mod fetch;
+mod framing;
+mod idle;
+mod list;
+mod login;
+mod mailboxes;
+mod reply;
+mod search;
+mod select;
+mod session;
+mod store;
+mod summaries;
+mod timers;
+mod view;
+
+use crate::account::{AccountReply, Snapshot};
+use crate::boundary::{Event, Input, Output, Reason, Wait};
+use crate::config::Config;
+use crate::imap::grammar::Tag;
+use crate::random::{Random, Seed};
+use crate::storage::{RequestId, StorageResponse};
+use crate::time::Now;
+use crate::workflow::{Effect, RequestIds, Workflow};
+use append::Appending;
+use core::task::Poll;
+use framing::{Collector, Frame, Inbox};
+use idle::Idling;
+use login::LoggingIn;
+use reply::{Completion, Outcome};
+use session::{Features, Session};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use timers::Timers;
+use view::{Recent, View};
+
+/// Where the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// On the same machine: passwords may come without TLS.
+    pub loopback: bool,
+    /// TLS is established already (implicit TLS, RFC 8314).
+    pub tls: bool,
+}
+
+/// The IMAP server's side of one socket. See the [crate's documentation](crate) for the
+/// loop that its owner writes.
+///
+/// - [`handle_input`](Self::handle_input) never fails: what the client does wrong is
+///   answered to the client, what storage does wrong becomes NO or an [`Event`].
+/// - After every input, [`poll_output`](Self::poll_output) is called until it returns
+///   [`Output::Wait`] or [`Output::Close`].
+/// - [`transmit`](Self::transmit) holds what is to be sent, at most
+///   [`transmit_bytes_max`](Config::transmit_bytes_max) and the last lines of a command;
+///   [`Input::Transmitted`] says how much of it was.
+#[derive(Debug)]
+pub struct Connection {
+    config: Arc<Config>,
+    peer: Peer,
+    now: Now,
+    random: Random,
+    ids: Arc<RequestIds>,
+    inbox: Inbox,
+    collector: Collector,
+    /// What the command that is being skipped will be answered.
+    refusal: Option<Completion>,
+    transmit: Vec<u8>,
+    /// Octets of `transmit` that were sent.
+    sent: usize,
+    outputs: VecDeque<Output>,
+    session: Session,
+    features: Features,
+    activity: Activity,
+    /// The newest state of the selected mailbox, while a command holds the view.
+    pending: Option<Pending>,
+    timers: Timers,
+    wrong_passwords: u32,
+    bad_commands: u32,
+    eof: bool,
+    shutdown: bool,
+}
+
+/// What came from the account while a command held the view.
+#[derive(Debug)]
+struct Pending {
+    snapshot: Snapshot,
+    recent: Recent,
+}
+
+/// What the connection is doing.
+#[derive(Debug)]
+enum Activity {
+    /// Waiting for a command.
+    Ready,
+    /// A command's body runs.
+    Running { tag: Tag, name: &'static str, body: Workflow<Outcome> },
+    /// LOGIN or AUTHENTICATE.
+    LoggingIn(LoggingIn),
+    /// APPEND.
+    Appending(Box<Appending>),
+    /// IDLE.
+    Idling(Idling),
+    /// The TLS handshake.
+    StartingTls,
+    /// The socket is to be closed once everything is sent.
+    Closing,
+    /// Closed.
+    Closed,
+}
+
+impl Connection {
+    /// Greets the client.
+    #[must_use]
+    pub fn new(config: Arc<Config>, seed: Seed, now: Now, peer: Peer) -> Self {
+        let mut connection = Self {
+            timers: Timers::default(),
+            config,
+            peer,
+            now,
+            random: Random::new(seed),
+            ids: Arc::default(),
+            inbox: Inbox::default(),
+            collector: Collector::default(),
+            refusal: None,
+            transmit: Vec::new(),
+            sent: 0,
+            outputs: VecDeque::new(),
+            session: Session::NotAuthenticated,
+            features: Features::default(),
+            activity: Activity::Ready,
+            pending: None,
+            wrong_passwords: 0,
+            bad_commands: 0,
+            eof: false,
+            shutdown: false,
+        };
+        connection.timers.set(Reason::Login, now.instant.after(connection.config.login_timeout));
+        connection.greet();
+        connection
+    }
+
+    /// Takes an input. Call [`poll_output`](Self::poll_output) afterwards.
+    pub fn handle_input(&mut self, now: Now, input: Input<'_>) {
+        self.now = now;
+        match input {
+            Input::Received(octets) => self.received(octets),
+            Input::Eof => self.eof = true,
+            Input::Transmitted(count) => self.transmitted(count),
+            Input::Storage(id, response) => self.storage_answered(id, response),
+            Input::Derived(id, result) => self.derived(id, result),
+            Input::Account(reply) => self.account_said(reply),
+            Input::TlsEstablished => self.tls_established(),
+            Input::Timeout => self.timed_out(),
+            Input::Shutdown => self.shutdown = true,
+        }
+        self.proceed();
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        match self.activity {
+            Activity::Closing | Activity::Closed => {
+                self.activity = Activity::Closed;
+                Output::Close
+            }
+            _ => Output::Wait(Wait { receive: self.receive(), deadline: self.timers.next() }),
+        }
+    }
+
+    /// What is to be sent.
+    #[must_use]
+    pub fn transmit(&self) -> &[u8] {
+        &self.transmit[self.sent..]
+    }
+
+    /// How many octets can be taken now.
+    fn receive(&self) -> usize {
+        let room = self.config.receive_bytes_max.saturating_sub(self.inbox.len());
+        match &self.activity {
+            Activity::Ready | Activity::Idling(_) => room,
+            Activity::Appending(appending) if appending.wants_input() => room,
+            Activity::LoggingIn(login) if login.wants_input() => room,
+            Activity::Closing | Activity::Closed | Activity::StartingTls => 0,
+            _ if self.eof || self.inbox.lines() >= self.config.pipeline_max => 0,
+            _ => room,
+        }
+    }
+
+    fn received(&mut self, octets: &[u8]) {
+        if matches!(self.activity, Activity::Closing | Activity::Closed | Activity::StartingTls) {
+            return;
+        }
+        self.inbox.push(octets);
+    }
+
+    fn transmitted(&mut self, count: usize) {
+        self.sent = (self.sent + count).min(self.transmit.len());
+        if self.sent == self.transmit.len() {
+            self.transmit.clear();
+            self.sent = 0;
+            self.timers.stop(Reason::Stall);
+        } else if count > 0 {
+            self.timers.set(Reason::Stall, self.now.instant.after(self.config.stall_timeout));
+        }
+    }
+
+    fn storage_answered(&mut self, id: RequestId, response: StorageResponse) {
+        // An answer that nobody waits for was abandoned: it is ignored.
+        match &mut self.activity {
+            Activity::Running { body, .. } => body.answer(id, response),
+            Activity::Appending(appending) => appending.answer(id, response),
+            _ => false,
+        };
+    }
+
+    fn account_said(&mut self, reply: AccountReply) {
+        match reply {
+            AccountReply::Changed(snapshot) => self.changed(snapshot),
+            AccountReply::Vanished => self.vanished(),
+            reply => self.account_replied(reply),
+        }
+    }
+
+    fn account_replied(&mut self, reply: AccountReply) {
+        if matches!(reply, AccountReply::Selected { .. }) {
+            // What came before was about the mailbox selected before.
+            self.pending = None;
+        }
+        match &mut self.activity {
+            Activity::Running { body, .. } => body.reply(reply),
+            Activity::Appending(appending) => appending.reply(reply),
+            _ => {}
+        }
+    }
+
+    fn changed(&mut self, snapshot: Snapshot) {
+        if let Session::Authenticated { view: Some(view), .. } = &mut self.session {
+            view.learn(snapshot);
+            return;
+        }
+        if matches!(self.activity, Activity::Ready) {
+            // A word about a mailbox that was unselected meanwhile.
+            return;
+        }
+        let mut recent = self.pending.take().map(|pending| pending.recent).unwrap_or_default();
+        recent.grant(&snapshot);
+        self.pending = Some(Pending { snapshot, recent });
+    }
+
+    /// The selected mailbox was deleted by another connection: there is no response for
+    /// that in RFC 3501, and ending the connection is what RFC 2180 §3.3 suggests.
+    fn vanished(&mut self) {
+        self.say_bye("The selected mailbox was deleted");
+    }
+
+    fn timed_out(&mut self) {
+        while let Some(reason) = self.timers.expired(self.now.instant) {
+            match reason {
+                Reason::KeepAlive => self.keep_alive(),
+                Reason::Penalty => self.penalty_served(),
+                Reason::Stall => self.abort("the client does not read"),
+                Reason::Login => self.say_bye("You did not log in in time"),
+                Reason::Inactivity => self.say_bye("You were silent for too long"),
+                Reason::Command => self.say_bye("Your command was not complete in time"),
+            }
+        }
+    }
+
+    /// Does whatever can be done now.
+    fn proceed(&mut self) {
+        while self.step() {}
+        self.arm_timers();
+    }
+
+    /// One step; `false`: nothing more can be done before the next input.
+    fn step(&mut self) -> bool {
+        match core::mem::replace(&mut self.activity, Activity::Ready) {
+            Activity::Ready => self.next_command(),
+            Activity::Running { tag, name, body } => self.run(tag, name, body),
+            Activity::LoggingIn(login) => self.log_in(login),
+            Activity::Appending(appending) => self.append(appending),
+            Activity::Idling(idling) => self.idle(idling),
+            Activity::StartingTls => self.rest(Activity::StartingTls),
+            Activity::Closing => self.rest(Activity::Closing),
+            Activity::Closed => self.rest(Activity::Closed),
+        }
+    }
+
+    /// Stays in `activity` until the next input.
+    fn rest(&mut self, activity: Activity) -> bool {
+        self.activity = activity;
+        false
+    }
+
+    fn next_command(&mut self) -> bool {
+        if self.shutdown {
+            self.say_bye("The server is going down");
+            return false;
+        }
+        if self.unsent() >= self.config.transmit_bytes_max {
+            return false;
+        }
+        match self.collector.advance(&mut self.inbox, &self.config) {
+            Frame::Incomplete => {
+                if self.eof {
+                    self.close();
+                }
+                return false;
+            }
+            Frame::Command(octets) => self.command(&octets),
+            Frame::Continue => self.write(b"+ Ready for the literal\r\n"),
+            Frame::Message(start, literal) => self.start_append(start, literal),
+            Frame::NextMessage(..) => self.abort("a segment of APPEND outside APPEND"),
+            Frame::Refused(tag, why) => self.refused(tag, why),
+            Frame::Hopeless(why) => self.say_bye(why),
+        }
+        true
+    }
+
+    /// A command was skipped: it gets the answer that it was skipped for.
+    fn refused(&mut self, tag: Option<Tag>, why: &'static str) {
+        match (self.refusal.take(), tag) {
+            (Some(completion), Some(tag)) => self.complete(&tag, &completion, "APPEND"),
+            (_, tag) => self.bad_command(tag.as_ref(), why),
+        }
+    }
+
+    /// Resumes a command's body.
+    fn run(&mut self, tag: Tag, name: &'static str, mut body: Workflow<Outcome>) -> bool {
+        match self.resume(&mut body) {
+            Poll::Ready(outcome) => {
+                self.finish(&tag, name, outcome);
+                true
+            }
+            Poll::Pending => self.rest(Activity::Running { tag, name, body }),
+        }
+    }
+
+    /// Resumes a body until it ends or waits for something that is not here.
+    fn resume<T>(&mut self, body: &mut Workflow<T>) -> Poll<T> {
+        loop {
+            let unsent = self.unsent();
+            body.exchange_output(&mut self.transmit, unsent, self.config.transmit_bytes_max);
+            self.trim_sent(unsent);
+            let outcome = body.resume();
+            while let Some(effect) = body.next_effect() {
+                self.outputs.push_back(match effect {
+                    Effect::Storage(id, request) => Output::Storage(id, request),
+                    Effect::Account(request) => Output::Account(request),
+                    Effect::Abandon(id) => Output::Abandon(id),
+                    Effect::Event(event) => Output::Event(event),
+                });
+            }
+            if outcome.is_ready() {
+                body.take_output(&mut self.transmit);
+                return outcome;
+            }
+            let unsent = self.unsent();
+            let moved =
+                body.exchange_output(&mut self.transmit, unsent, self.config.transmit_bytes_max);
+            self.trim_sent(unsent);
+            if !(moved && body.wants_room()) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Everything was sent before: `transmit` may hold new octets now.
+    fn trim_sent(&mut self, unsent_before: usize) {
+        if unsent_before == 0 {
+            self.sent = 0;
+        }
+    }
+
+    fn finish(&mut self, tag: &Tag, name: &'static str, outcome: Outcome) {
+        if let Some(reason) = outcome.abort {
+            self.abort(reason);
+            return;
+        }
+        self.put_back(outcome.view);
+        self.complete(tag, &outcome.completion, name);
+    }
+
+    /// Puts the view back that a body held, and what came meanwhile into it.
+    fn put_back(&mut self, returned: Option<View>) {
+        let pending = self.pending.take();
+        if let Session::Authenticated { view, .. } = &mut self.session {
+            *view = returned;
+            if let (Some(view), Some(pending)) = (view, pending) {
+                view.catch_up(pending.snapshot.state, pending.recent);
+            }
+        }
+    }
+
+    /// Writes the tagged response.
+    fn complete(&mut self, tag: &Tag, completion: &Completion, name: &'static str) {
+        completion.write(tag, &mut self.transmit);
+        self.event(Event::Completed { command: name });
+        self.timers.stop(Reason::Inactivity);
+    }
+
+    fn bad_command(&mut self, tag: Option<&Tag>, why: &'static str) {
+        match tag {
+            Some(tag) => Completion::bad(why).write(tag, &mut self.transmit),
+            None => self.write_line("* BAD ", why),
+        }
+        self.event(Event::BadCommand(why));
+        self.bad_commands += 1;
+        if self.bad_commands >= self.config.bad_commands_max {
+            self.say_bye("Too many commands that make no sense");
+        }
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        self.transmit.extend_from_slice(octets);
+    }
+
+    fn write_line(&mut self, start: &str, text: &str) {
+        self.write(start.as_bytes());
+        self.write(text.as_bytes());
+        self.write(b"\r\n");
+    }
+
+    fn unsent(&self) -> usize {
+        self.transmit.len() - self.sent
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// `* BYE`, then the end.
+    fn say_bye(&mut self, why: &str) {
+        self.write_line("* BYE ", why);
+        self.close();
+    }
+
+    /// Ends without a word: whatever would be sent now would be taken for message octets.
+    fn abort(&mut self, why: &'static str) {
+        self.event(Event::Aborted(why));
+        self.transmit.truncate(self.sent);
+        self.close();
+    }
+
+    fn close(&mut self) {
+        let open = match &self.activity {
+            Activity::Running { body, .. } => body.open_requests(),
+            Activity::Appending(appending) => appending.open_requests(),
+            _ => Vec::new(),
+        };
+        self.outputs.extend(open.into_iter().map(Output::Abandon));
+        self.activity = Activity::Closing;
+        self.timers = Timers::default();
+    }
+}

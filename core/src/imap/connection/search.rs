@@ -1,0 +1,258 @@
+//! SEARCH (RFC 3501 §6.4.4).
+//!
+//! A key is judged three times, each time with more at hand: the index alone, then the
+//! summary, then the text. Most messages are decided before their text is read, and of
+//! those that are not, only header and text parts are.
+
+mod judge;
+
+use super::body::{BodyReader, ReadError};
+use super::context::Context;
+use super::reply::{Completion, Outcome};
+use super::store::NO_SUCH_MESSAGE;
+use super::summaries::Summaries;
+use super::view::{Quiet, Renumber, View, number_into};
+use crate::imap::grammar::{ReturnOption, SearchKey};
+use crate::mailbox::Message;
+use crate::mime::Searchable;
+use crate::mime::decode::PartText;
+use crate::seal::ContentLayout;
+use crate::summary::Summary;
+use crate::workflow::Io;
+use core::ops::Range;
+use judge::{Judge, Known, Texts, Verdict};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The arguments.
+pub(super) struct Search {
+    pub(super) uid: bool,
+    pub(super) key: SearchKey,
+    pub(super) return_options: Option<Vec<ReturnOption>>,
+}
+
+pub(super) async fn search(io: &Io, context: &Context, mut view: View, search: Search) -> Outcome {
+    if search.return_options.is_some() {
+        let completion = Completion::bad("SEARCH RETURN is not offered");
+        return Outcome::new(completion, Some(view));
+    }
+    let renumber = if search.uid { Renumber::Allowed } else { Renumber::Forbidden };
+    let Some(judge) = Judge::new(&search.key, &view, context.now) else {
+        return Outcome::new(Completion::bad(NO_SUCH_MESSAGE), Some(view));
+    };
+    let mut run = Run { io, context, view: &view, judge, failed: 0 };
+    let found = run.find().await;
+    let failed = run.failed;
+    say(io, context, &view, search.uid, &found).await;
+    view.announce(io, context, renumber, &Quiet::default()).await;
+    let completion = if failed > 0 {
+        Completion::no("Some messages could not be read; the server's log says more")
+            .with_code("CORRUPTION")
+    } else {
+        Completion::ok("Searched")
+    };
+    Outcome::new(completion, Some(view))
+}
+
+/// `* SEARCH 2 84 882`
+async fn say(io: &Io, context: &Context, view: &View, uid: bool, found: &[u32]) {
+    context.room(io, NUMBER_OCTETS).await;
+    io.write(|out| out.extend_from_slice(b"* SEARCH"));
+    for position in found {
+        let Some(message) = view.shown.message(*position as usize) else { continue };
+        let number = if uid { message.uid.get() } else { position + 1 };
+        context.room(io, NUMBER_OCTETS).await;
+        io.write(|out| {
+            out.push(b' ');
+            number_into(out, number as usize);
+        });
+    }
+    context.room(io, NUMBER_OCTETS).await;
+    io.write(|out| out.extend_from_slice(b"\r\n"));
+}
+
+/// Room for a number and its surroundings.
+const NUMBER_OCTETS: usize = 16;
+
+struct Run<'a> {
+    io: &'a Io,
+    context: &'a Context,
+    view: &'a View,
+    judge: Judge<'a>,
+    /// Messages that could not be read.
+    failed: usize,
+}
+
+/// A message whose text is to be read.
+struct Candidate {
+    position: u32,
+    summary: Summary,
+    /// Parts still to be looked at, in order.
+    parts: VecDeque<Searchable>,
+    layout: ContentLayout,
+    /// The first of them, opened already.
+    body: Option<BodyReader>,
+}
+
+impl Run<'_> {
+    /// Positions that match, ascending.
+    async fn find(&mut self) -> Vec<u32> {
+        let shown = Arc::clone(&self.view.shown);
+        let mut found = Vec::new();
+        let mut open = Vec::new();
+        for position in 0..u32::try_from(shown.len()).unwrap_or(u32::MAX) {
+            let Some(message) = self.view.message(position as usize) else { continue };
+            let known = Known { position, message, summary: None, texts: None, all: false };
+            match self.judge.judge(known) {
+                Verdict::Yes => found.push(position),
+                Verdict::No => {}
+                Verdict::Open => open.push(position),
+            }
+        }
+        if open.is_empty() {
+            return found;
+        }
+        self.read(&open, &mut found).await;
+        found.sort_unstable();
+        found
+    }
+
+    /// Judges what the index could not decide.
+    async fn read(&mut self, open: &[u32], found: &mut Vec<u32>) {
+        let shown = Arc::clone(&self.view.shown);
+        let messages = open.iter().filter_map(|position| shown.message(*position as usize));
+        let mut summaries = Summaries::new(self.io, self.context, Box::new(messages));
+        let mut waiting = open.iter();
+        let mut candidates: VecDeque<Candidate> = VecDeque::new();
+        let mut octets = 0;
+        loop {
+            while candidates.is_empty()
+                || octets < self.context.config.prefetch_bytes_max
+                    && candidates.len() < self.context.config.prefetch_objects_max
+            {
+                let Some(position) = waiting.next() else { break };
+                let Some(message) = shown.message(*position as usize) else { continue };
+                let judged = self.by_summary(*position, message, &mut summaries).await;
+                match judged {
+                    Ok((Verdict::Yes, _)) => found.push(*position),
+                    Ok((_, Some(candidate))) => {
+                        octets += candidate.octets();
+                        candidates.push_back(candidate);
+                    }
+                    Ok(_) => {}
+                    Err(error) => self.unreadable(message, &error),
+                }
+            }
+            let Some(mut candidate) = candidates.pop_front() else { return };
+            octets -= candidate.octets();
+            let position = candidate.position;
+            let Some(message) = shown.message(position as usize) else { continue };
+            match self.by_text(message, &mut candidate).await {
+                Ok(true) => found.push(position),
+                Ok(false) => {}
+                Err(error) => self.unreadable(message, &error),
+            }
+        }
+    }
+
+    fn unreadable(&mut self, message: &Message, error: &ReadError) {
+        self.failed += 1;
+        let place = self.context.places.content(message.content);
+        self.io.event(error.event(&place.0));
+    }
+
+    /// Judges by the summary; a message that stays open becomes a candidate.
+    async fn by_summary(
+        &self,
+        position: u32,
+        message: &Message,
+        summaries: &mut Summaries<'_>,
+    ) -> Result<(Verdict, Option<Candidate>), ReadError> {
+        let summary = summaries.next(message).await?;
+        let newest = self.view.message(position as usize).unwrap_or(message);
+        let verdict = self.judge.judge(Known {
+            position,
+            message: newest,
+            summary: Some(&summary),
+            texts: None,
+            all: false,
+        });
+        if verdict != Verdict::Open {
+            return Ok((verdict, None));
+        }
+        let layout = ContentLayout::decode(&summary.layout).map_err(ReadError::Damaged)?;
+        let parts: VecDeque<Searchable> = summary.structure.searchable_parts().collect();
+        let mut candidate = Candidate { position, summary, parts, layout, body: None };
+        candidate.open(self.io, self.context, message);
+        Ok((Verdict::Open, Some(candidate)))
+    }
+
+    /// Reads the text until the key is decided.
+    async fn by_text(
+        &self,
+        message: &Message,
+        candidate: &mut Candidate,
+    ) -> Result<bool, ReadError> {
+        let newest = self.view.message(candidate.position as usize).unwrap_or(message).clone();
+        let mut texts = self.judge.texts();
+        let mut header = PartText::header();
+        header.feed(&candidate.summary.header, &mut texts.header);
+        header.finish(&mut texts.header);
+        let verdict = |texts: &Texts, candidate: &Candidate, all| {
+            self.judge.judge(Known {
+                position: candidate.position,
+                message: &newest,
+                summary: Some(&candidate.summary),
+                texts: Some(texts),
+                all,
+            })
+        };
+        loop {
+            match verdict(&texts, candidate, false) {
+                Verdict::Yes => return Ok(true),
+                Verdict::No => return Ok(false),
+                Verdict::Open => {}
+            }
+            if candidate.body.is_none() {
+                candidate.open(self.io, self.context, message);
+            }
+            let (Some(part), Some(body)) = (candidate.parts.pop_front(), candidate.body.take())
+            else {
+                return Ok(verdict(&texts, candidate, true) == Verdict::Yes);
+            };
+            self.read_part(&candidate.summary, part, body, &mut texts).await?;
+        }
+    }
+
+    async fn read_part(
+        &self,
+        summary: &Summary,
+        part: Searchable,
+        mut body: BodyReader,
+        texts: &mut Texts,
+    ) -> Result<(), ReadError> {
+        let mut text = PartText::new(&summary.structure, &part);
+        let mut chunk = Vec::new();
+        while !texts.complete() && body.next(&mut chunk).await? > 0 {
+            text.feed(&chunk, &mut texts.parts);
+            chunk.clear();
+        }
+        text.finish(&mut texts.parts);
+        Ok(())
+    }
+}
+
+impl Candidate {
+    fn octets(&self) -> usize {
+        self.summary.header.len() + self.body.as_ref().map_or(0, BodyReader::ahead_octets)
+    }
+
+    /// Opens the next part.
+    fn open(&mut self, io: &Io, context: &Context, message: &Message) {
+        self.body = self.parts.front().map(|part| {
+            let (_, span) = part.place();
+            let range: Range<u64> = span.offset..span.end();
+            BodyReader::start(io, context, message, Some(&self.layout), range)
+        });
+    }
+}

@@ -1,0 +1,252 @@
+//! Whether a message matches a key, with what is known of it so far.
+
+use crate::imap::connection::view::View;
+use crate::imap::grammar::{DateField, DateTest, SearchKey};
+use crate::mailbox::{FlagBit, Message};
+use crate::mime::decode::TextMatcher;
+use crate::mime::header::{self, decode_text, sent_date};
+use crate::summary::Summary;
+use crate::time::Now;
+use core::ops::Range;
+
+/// What is known about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It holds.
+    Yes,
+    /// It does not.
+    No,
+    /// More must be read.
+    Open,
+}
+
+impl Verdict {
+    fn of(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+
+    fn not(self) -> Self {
+        match self {
+            Self::Yes => Self::No,
+            Self::No => Self::Yes,
+            Self::Open => Self::Open,
+        }
+    }
+}
+
+/// What was found in the text of a message so far.
+pub(super) struct Texts {
+    /// The words of TEXT, looked for in the message's own header.
+    pub(super) header: TextMatcher,
+    /// The words of TEXT and then those of BODY, looked for in its parts.
+    pub(super) parts: TextMatcher,
+}
+
+impl Texts {
+    /// Whether reading on cannot change anything.
+    pub(super) fn complete(&self) -> bool {
+        self.parts.is_complete()
+    }
+}
+
+/// A key, prepared for many messages. It is as deep as the key, which the grammar bounds.
+enum Test {
+    Always(bool),
+    All(Vec<Test>),
+    Any(Vec<Test>),
+    Not(Box<Test>),
+    /// Positions, ascending ranges.
+    Positions(Vec<Range<usize>>),
+    Flag { bit: FlagBit, set: bool },
+    Recent(bool),
+    Header { name: String, words: String },
+    /// Which of the words of BODY.
+    Body(usize),
+    /// Which of the words of TEXT.
+    Text(usize),
+    Date { field: DateField, test: DateTest, day: i64 },
+    Larger(u64),
+    Smaller(u64),
+    /// INTERNALDATE at this second or before.
+    NotAfter(i64),
+    /// INTERNALDATE at this second or after.
+    NotBefore(i64),
+    ModSeq(u64),
+}
+
+/// A key for many messages.
+pub(super) struct Judge<'a> {
+    test: Test,
+    view: &'a View,
+    words: Words,
+}
+
+#[derive(Default)]
+struct Words {
+    body: Vec<String>,
+    text: Vec<String>,
+}
+
+/// What there is to judge by.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) position: u32,
+    pub(super) message: &'a Message,
+    pub(super) summary: Option<&'a Summary>,
+    pub(super) texts: Option<&'a Texts>,
+    /// Whether all of the text was read.
+    pub(super) all: bool,
+}
+
+impl<'a> Judge<'a> {
+    /// `None`: the key names message numbers that are not there.
+    pub(super) fn new(key: &SearchKey, view: &'a View, now: Now) -> Option<Self> {
+        let mut words = Words::default();
+        let test = prepare(key, view, now, &mut words)?;
+        Some(Self { test, view, words })
+    }
+
+    /// Matchers that have seen nothing.
+    pub(super) fn texts(&self) -> Texts {
+        Texts {
+            header: TextMatcher::new(&self.words.text),
+            parts: TextMatcher::new(&[self.words.text.as_slice(), &self.words.body].concat()),
+        }
+    }
+
+    pub(super) fn judge(&self, known: Known<'_>) -> Verdict {
+        self.verdict(&self.test, known)
+    }
+
+    fn verdict(&self, test: &Test, known: Known<'_>) -> Verdict {
+        let message = known.message;
+        match test {
+            Test::Always(holds) => Verdict::of(*holds),
+            Test::All(tests) => self.combine(tests, known, Verdict::No),
+            Test::Any(tests) => self.combine(tests, known, Verdict::Yes),
+            Test::Not(test) => self.verdict(test, known).not(),
+            Test::Positions(ranges) => {
+                let position = known.position as usize;
+                let after = ranges.partition_point(|range| range.end <= position);
+                Verdict::of(ranges.get(after).is_some_and(|range| range.contains(&position)))
+            }
+            Test::Flag { bit, set } => Verdict::of(message.flags.contains(*bit) == *set),
+            Test::Recent(recent) => Verdict::of(self.view.is_recent(message.uid) == *recent),
+            Test::Header { name, words } => match known.summary {
+                Some(summary) => Verdict::of(has_header(&summary.header, name, words)),
+                None => Verdict::Open,
+            },
+            Test::Body(word) => {
+                let place = self.words.text.len() + word;
+                found(known, |texts| texts.parts.found()[place])
+            }
+            Test::Text(word) => {
+                found(known, |texts| texts.header.found()[*word] || texts.parts.found()[*word])
+            }
+            Test::Date { field: DateField::Internal, test, day } => {
+                let date = message.internal_date;
+                let local = date.unix_s + i64::from(date.zone_min) * 60;
+                Verdict::of(compare(local.div_euclid(DAY_S), *test, *day))
+            }
+            Test::Date { field: DateField::Sent, test, day } => match known.summary {
+                Some(summary) => Verdict::of(
+                    sent_date(&summary.header).is_some_and(|sent| compare(sent, *test, *day)),
+                ),
+                None => Verdict::Open,
+            },
+            Test::Larger(size) => Verdict::of(message.size > *size),
+            Test::Smaller(size) => Verdict::of(message.size < *size),
+            Test::NotAfter(unix_s) => Verdict::of(message.internal_date.unix_s <= *unix_s),
+            Test::NotBefore(unix_s) => Verdict::of(message.internal_date.unix_s >= *unix_s),
+            Test::ModSeq(modseq) => Verdict::of(message.modseq.0 >= *modseq),
+        }
+    }
+
+    /// All of them, or any of them: one that is `deciding` decides.
+    fn combine(&self, tests: &[Test], known: Known<'_>, deciding: Verdict) -> Verdict {
+        let mut open = false;
+        for test in tests {
+            match self.verdict(test, known) {
+                verdict if verdict == deciding => return deciding,
+                Verdict::Open => open = true,
+                _ => {}
+            }
+        }
+        if open { Verdict::Open } else { deciding.not() }
+    }
+}
+
+const DAY_S: i64 = 24 * 60 * 60;
+
+fn compare(day: i64, test: DateTest, with: i64) -> bool {
+    match test {
+        DateTest::Before => day < with,
+        DateTest::On => day == with,
+        DateTest::Since => day >= with,
+    }
+}
+
+/// A word that was not found yet may still come.
+fn found(known: Known<'_>, look: impl Fn(&Texts) -> bool) -> Verdict {
+    match known.texts {
+        Some(texts) if look(texts) => Verdict::Yes,
+        Some(_) if known.all => Verdict::No,
+        _ => Verdict::Open,
+    }
+}
+
+/// Whether a field of that name holds the words, or is there at all if there are none.
+fn has_header(header: &[u8], name: &str, words: &str) -> bool {
+    let mut matcher = TextMatcher::new(&[words.to_owned()]);
+    header::fields(header).filter(|field| field.is_named(name)).any(|field| {
+        matcher.feed(&decode_text(field.value));
+        matcher.end_text();
+        matcher.is_complete()
+    })
+}
+
+fn prepare(key: &SearchKey, view: &View, now: Now, words: &mut Words) -> Option<Test> {
+    let now_s = i64::try_from(now.unix_ms / 1_000).unwrap_or(i64::MAX);
+    let word = |list: &mut Vec<String>, word: &str| {
+        list.push(word.to_owned());
+        list.len() - 1
+    };
+    Some(match key {
+        SearchKey::All => Test::Always(true),
+        SearchKey::And(keys) => Test::All(prepare_all(keys, view, now, words)?),
+        SearchKey::Or(keys) => Test::Any(prepare_all(keys, view, now, words)?),
+        SearchKey::Not(key) => Test::Not(Box::new(prepare(key, view, now, words)?)),
+        SearchKey::Numbers(set) => Test::Positions(view.sequence_positions(set)?),
+        SearchKey::Uids(set) => Test::Positions(view.uid_positions(set)),
+        SearchKey::Flag { flag, set } => match view.latest.bit(flag) {
+            Some(bit) => Test::Flag { bit, set: *set },
+            // A keyword that no message of this mailbox ever had.
+            None => Test::Always(!set),
+        },
+        SearchKey::Recent(recent) => Test::Recent(*recent),
+        SearchKey::Header { name, text } => {
+            Test::Header { name: name.clone(), words: text.as_str().to_owned() }
+        }
+        SearchKey::Body(text) if text.as_str().is_empty() => Test::Always(true),
+        SearchKey::Text(text) if text.as_str().is_empty() => Test::Always(true),
+        SearchKey::Body(text) => Test::Body(word(&mut words.body, text.as_str())),
+        SearchKey::Text(text) => Test::Text(word(&mut words.text, text.as_str())),
+        SearchKey::Date { field, test, day } => {
+            Test::Date { field: *field, test: *test, day: day.days_since_epoch() }
+        }
+        SearchKey::Larger(size) => Test::Larger(*size),
+        SearchKey::Smaller(size) => Test::Smaller(*size),
+        SearchKey::Older(seconds) => Test::NotAfter(now_s - i64::from(seconds.get())),
+        SearchKey::Younger(seconds) => Test::NotBefore(now_s - i64::from(seconds.get())),
+        SearchKey::ModSeq(modseq) => Test::ModSeq(*modseq),
+    })
+}
+
+fn prepare_all(
+    keys: &[SearchKey],
+    view: &View,
+    now: Now,
+    words: &mut Words,
+) -> Option<Vec<Test>> {
+    keys.iter().map(|key| prepare(key, view, now, words)).collect()
+}

@@ -1,0 +1,132 @@
+//! SELECT, EXAMINE and what ends or refreshes a selection (RFC 3501 §6.3.1, §6.4).
+
+use super::context::Context;
+use super::reply::{Completion, Outcome};
+use super::view::{Quiet, Renumber, View, line};
+use crate::account::{AccountReply, AccountRequest, Snapshot};
+use crate::imap::grammar::{SequenceSet, response};
+use crate::mailbox::{Flag, MailboxId, MailboxName, Uid};
+use crate::workflow::Io;
+use std::io::Write as _;
+
+/// An account's reply that does not fit its request: a bug of ours, told as one.
+pub(super) fn out_of_step(view: Option<View>) -> Outcome {
+    let completion = Completion::no("The server lost its thread").with_code("SERVERBUG");
+    Outcome::new(completion, view)
+}
+
+pub(super) async fn select(io: &Io, name: MailboxName, read_only: bool) -> Outcome {
+    match io.account(AccountRequest::Select { name, read_only }).await {
+        AccountReply::Selected { mailbox, snapshot } => selected(io, mailbox, read_only, snapshot),
+        // RFC 3501 §6.3.1: after a failed SELECT nothing is selected.
+        AccountReply::Failed(failure) => Outcome::new(failure.into(), None),
+        _ => out_of_step(None),
+    }
+}
+
+/// The responses that SELECT requires.
+fn selected(io: &Io, mailbox: MailboxId, read_only: bool, snapshot: Snapshot) -> Outcome {
+    let view = View::new(mailbox, read_only, snapshot);
+    io.write(|out| {
+        let state = &view.shown;
+        let system = [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
+        let keywords = state.keywords().iter().cloned().map(Flag::Keyword);
+        let flags: Vec<Flag> = system.into_iter().chain(keywords).collect();
+        out.extend_from_slice(b"* FLAGS ");
+        response::flag_list(out, &flags, false);
+        out.extend_from_slice(b"\r\n* OK [PERMANENTFLAGS ");
+        if read_only {
+            out.extend_from_slice(b"()] Nothing can be changed\r\n");
+        } else {
+            response::permanent_flags(out, &flags, true);
+            out.extend_from_slice(b"] Flags are kept\r\n");
+        }
+        line(out, state.len(), "EXISTS");
+        line(out, view.recent_count(), "RECENT");
+        if let Some(position) = state.first_unseen() {
+            write!(out, "* OK [UNSEEN {}] The first unseen message\r\n", position + 1)
+                .expect("a Vec takes everything");
+        }
+        write!(
+            out,
+            "* OK [UIDVALIDITY {}] UIDs are valid\r\n* OK [UIDNEXT {}] The next UID\r\n",
+            state.uid_validity().0,
+            state.uid_next()
+        )
+        .expect("a Vec takes everything");
+    });
+    let completion = if read_only {
+        Completion::ok("Selected, to be read only").with_code("READ-ONLY")
+    } else {
+        Completion::ok("Selected").with_code("READ-WRITE")
+    };
+    Outcome::new(completion, Some(view))
+}
+
+/// NOOP and CHECK.
+pub(super) async fn refresh(io: &Io, context: &Context, mut view: View) -> Outcome {
+    match io.account(AccountRequest::Refresh).await {
+        AccountReply::Snapshot(snapshot) => {
+            view.learn(snapshot);
+            view.announce(io, context, Renumber::Allowed, &Quiet::default()).await;
+            Outcome::new(Completion::ok("Nothing else was done"), Some(view))
+        }
+        AccountReply::Failed(failure) => Outcome::new(failure.into(), Some(view)),
+        _ => out_of_step(Some(view)),
+    }
+}
+
+/// CLOSE: expunges silently, then nothing is selected (RFC 3501 §6.4.2).
+pub(super) async fn close(io: &Io, view: View) -> Outcome {
+    if !view.read_only
+        && view.latest.deleted_count() > 0
+        && let AccountReply::Failed(failure) =
+            io.account(AccountRequest::Expunge { uids: None }).await
+    {
+        return Outcome::new(failure.into(), Some(view));
+    }
+    unselect(io).await
+}
+
+/// UNSELECT (RFC 3691).
+pub(super) async fn unselect(io: &Io) -> Outcome {
+    match io.account(AccountRequest::Unselect).await {
+        AccountReply::Failed(failure) => Outcome::new(failure.into(), None),
+        _ => Outcome::new(Completion::ok("Nothing is selected now"), None),
+    }
+}
+
+/// EXPUNGE and UID EXPUNGE (RFC 3501 §6.4.3, RFC 4315 §2.1).
+pub(super) async fn expunge(
+    io: &Io,
+    context: &Context,
+    mut view: View,
+    set: Option<SequenceSet>,
+) -> Outcome {
+    if view.read_only {
+        return read_only(view);
+    }
+    let uids = set.map(|set| uids_of(&view, &view.uid_positions(&set)));
+    match io.account(AccountRequest::Expunge { uids }).await {
+        AccountReply::Snapshot(snapshot) => {
+            view.learn(snapshot);
+            view.announce(io, context, Renumber::Allowed, &Quiet::default()).await;
+            Outcome::new(Completion::ok("Expunged"), Some(view))
+        }
+        AccountReply::Failed(failure) => Outcome::new(failure.into(), Some(view)),
+        _ => out_of_step(Some(view)),
+    }
+}
+
+/// Something that would change a mailbox opened by EXAMINE.
+pub(super) fn read_only(view: View) -> Outcome {
+    Outcome::new(Completion::no("The mailbox was opened to be read only"), Some(view))
+}
+
+/// The UIDs at these positions.
+pub(super) fn uids_of(view: &View, positions: &[core::ops::Range<usize>]) -> Vec<Uid> {
+    let messages = positions.iter().flat_map(|range| {
+        view.shown.iter_from(range.start).take(range.end - range.start)
+    });
+    messages.map(|message| message.uid).collect()
+}

@@ -1,0 +1,168 @@
+//! Reading summaries, many in one request, the next batch while this one is used.
+
+use super::body::ReadError;
+use super::context::Context;
+use crate::mailbox::{ContentId, Message};
+use crate::seal::{CONTENT_HEAD_BYTES, ContentKind, ItemKind, SealError, open_summary};
+use crate::storage::{Item, RequestId, StorageError, StorageRequest, StorageResponse};
+use crate::summary::Summary;
+use crate::workflow::Io;
+use bytes::Bytes;
+use core::iter::Peekable;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Summaries of messages, in the order in which they will be asked for.
+pub(super) struct Summaries<'a> {
+    io: Io,
+    context: Context,
+    /// Messages of batches that were not started.
+    waiting: Peekable<Messages<'a>>,
+    /// Requests under way, the oldest first.
+    started: VecDeque<RequestId>,
+    /// Messages that the started requests bring.
+    started_count: VecDeque<usize>,
+    /// Sealed summaries that came and were not asked for yet.
+    sealed: BTreeMap<ContentId, Item>,
+    /// Messages of the batch in use that were not asked for yet.
+    left: usize,
+}
+
+/// The messages whose summaries will be asked for.
+pub(super) type Messages<'a> = Box<dyn Iterator<Item = &'a Message> + Send + Sync + 'a>;
+
+/// Batches that are read ahead.
+const BATCHES_AHEAD_MAX: usize = 1;
+
+impl<'a> Summaries<'a> {
+    /// Will be asked for `messages`, in this order, each once.
+    pub(super) fn new(io: &Io, context: &Context, messages: Messages<'a>) -> Self {
+        let mut summaries = Self {
+            io: io.clone(),
+            context: context.clone(),
+            waiting: messages.peekable(),
+            started: VecDeque::new(),
+            started_count: VecDeque::new(),
+            sealed: BTreeMap::new(),
+            left: 0,
+        };
+        summaries.start_batches();
+        summaries
+    }
+
+    fn start_batches(&mut self) {
+        while self.started.len() <= BATCHES_AHEAD_MAX && self.waiting.peek().is_some() {
+            let (mut keys, mut octets, mut count) = (Vec::new(), 0, 0);
+            while let Some(message) = self.waiting.peek().copied() {
+                let is_item = is_item(&self.context, message);
+                let full = keys.len() >= self.context.config.summary_batch_items_max
+                    || octets + message.summary_len as usize
+                        > self.context.config.summary_batch_bytes_max;
+                if is_item && full && !keys.is_empty() {
+                    break;
+                }
+                if is_item {
+                    octets += message.summary_len as usize;
+                    keys.push(self.context.places.summary(message.content));
+                }
+                count += 1;
+                self.waiting.next();
+            }
+            // A message may be there twice (a copy): its item is read once.
+            keys.sort();
+            keys.dedup();
+            self.started.push_back(self.io.start(StorageRequest::ReadItems(keys)));
+            self.started_count.push_back(count);
+        }
+    }
+
+    /// The summary of the next message.
+    pub(super) async fn next(&mut self, message: &Message) -> Result<Summary, ReadError> {
+        if self.left == 0 {
+            self.take_batch().await?;
+        }
+        self.left = self.left.saturating_sub(1);
+        let key = self.context.places.summary(message.content);
+        if let Some(item) = self.sealed.get(&message.content) {
+            let opened = item.values.iter().find_map(|value| {
+                let plain = self.context.keys.open_item(&key, ItemKind::Summary, value).ok()?;
+                Summary::decode(&plain).ok()
+            });
+            match opened {
+                Some(summary) => return Ok(summary),
+                // The object holds it as well.
+                None => self.io.event(ReadError::Damaged(SealError::Forged).event(&format!(
+                    "{} {}",
+                    key.partition, key.sort
+                ))),
+            }
+        }
+        self.from_object(message).await
+    }
+
+    async fn take_batch(&mut self) -> Result<(), ReadError> {
+        self.sealed.clear();
+        let Some(request) = self.started.pop_front() else { return Ok(()) };
+        self.left = self.started_count.pop_front().unwrap_or(0);
+        let answer = self.io.answer(request).await;
+        self.io.close(request);
+        self.start_batches();
+        match answer {
+            Ok(StorageResponse::Items(items)) => {
+                for item in items {
+                    if let Some(content) = self.context.places.summary_content(&item.key.sort) {
+                        self.sealed.insert(content, item);
+                    }
+                }
+                Ok(())
+            }
+            Ok(_) => Err(wrong_answer()),
+            Err(error) => Err(ReadError::Storage(error)),
+        }
+    }
+
+    /// The summary at the end of the object.
+    async fn from_object(&self, message: &Message) -> Result<Summary, ReadError> {
+        let head = self.range(message, 0, CONTENT_HEAD_BYTES as u32).await?;
+        let sealed = self.range(message, message.summary_offset, message.summary_len).await?;
+        let plain = open_summary(
+            &self.context.keys, ContentKind::Message, message.content, &head, &sealed,
+        )
+        .map_err(ReadError::Damaged)?;
+        Summary::decode(&plain).map_err(|_| ReadError::Damaged(SealError::Forged))
+    }
+
+    async fn range(&self, message: &Message, start: u64, len: u32) -> Result<Bytes, ReadError> {
+        let request = StorageRequest::OpenObject {
+            key: self.context.places.content(message.content),
+            start,
+            end: Some(start + u64::from(len)),
+            max: len,
+        };
+        let id = self.io.start(request);
+        let answer = self.io.answer(id).await;
+        self.io.abandon(id);
+        match answer {
+            Ok(StorageResponse::Opened { chunk, .. }) if chunk.len() == len as usize => Ok(chunk),
+            Ok(StorageResponse::Opened { .. }) => Err(ReadError::Damaged(SealError::Truncated)),
+            Ok(_) => Err(wrong_answer()),
+            Err(error) => Err(ReadError::Storage(error)),
+        }
+    }
+}
+
+/// Whether the summary is kept as an item.
+fn is_item(context: &Context, message: &Message) -> bool {
+    message.summary_len as usize <= context.config.summary_item_bytes_max
+}
+
+fn wrong_answer() -> ReadError {
+    ReadError::Storage(StorageError::Refused("an answer to another question".to_owned()))
+}
+
+impl Drop for Summaries<'_> {
+    fn drop(&mut self) {
+        for request in self.started.drain(..) {
+            self.io.abandon(request);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! What one client has been shown of its selected mailbox, and how it learns the rest.
+//!
+//! Sequence numbers are positions in the state that was *shown*; a newer state waits in
+//! `latest` until a response may renumber messages (RFC 3501 §7.4.1). Moving from one to
+//! the other is [`View::announce`]: EXPUNGE, EXISTS, RECENT and FETCH FLAGS.
+
+use super::context::Context;
+use crate::account::Snapshot;
+use crate::imap::grammar::{SequenceSet, response};
+use crate::mailbox::{Flag, MailboxId, MailboxState, Message, ModSeq, Uid};
+use crate::workflow::Io;
+use core::ops::RangeInclusive;
+use std::io::Write as _;
+use std::sync::Arc;
+
+/// A selected mailbox as its client knows it.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(super) mailbox: MailboxId,
+    /// EXAMINE.
+    pub(super) read_only: bool,
+    /// What sequence numbers count.
+    pub(super) shown: Arc<MailboxState>,
+    /// The newest state.
+    pub(super) latest: Arc<MailboxState>,
+    /// Flags were told of all changes up to here.
+    flags_told: ModSeq,
+    /// UIDs that are `\Recent` in this session.
+    recent: Recent,
+}
+
+/// UIDs that are `\Recent` in one session (RFC 3501 §2.3.2): ranges, ascending.
+#[derive(Debug, Default)]
+pub(super) struct Recent(Vec<RangeInclusive<u32>>);
+
+impl Recent {
+    /// Adds what a snapshot grants.
+    pub(super) fn grant(&mut self, snapshot: &Snapshot) {
+        let (Some(from), Some(last)) = (snapshot.recent_from, last_uid(&snapshot.state)) else {
+            return;
+        };
+        match self.0.last_mut() {
+            Some(range) if *range.end() + 1 >= from.get() => {
+                *range = *range.start()..=last.get().max(*range.end());
+            }
+            _ if from <= last => self.0.push(from.get()..=last.get()),
+            _ => {}
+        }
+    }
+
+    /// Adds what was granted later.
+    pub(super) fn append(&mut self, later: Self) {
+        self.0.extend(later.0);
+    }
+
+    fn contains(&self, uid: Uid) -> bool {
+        let before = self.0.partition_point(|range| *range.end() < uid.get());
+        self.0.get(before).is_some_and(|range| range.contains(&uid.get()))
+    }
+}
+
+/// Whether EXPUNGE may be sent now (RFC 3501 §7.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renumber {
+    /// The command allows it.
+    Allowed,
+    /// FETCH, STORE and SEARCH, which speak in sequence numbers, do not.
+    Forbidden,
+}
+
+/// Flag changes that the client need not be told.
+#[derive(Debug, Default)]
+pub(crate) struct Quiet {
+    /// `STORE .SILENT` of these, ascending.
+    pub(super) uids: Vec<Uid>,
+}
+
+impl View {
+    /// A mailbox just selected.
+    pub(super) fn new(mailbox: MailboxId, read_only: bool, snapshot: Snapshot) -> Self {
+        let mut recent = Recent::default();
+        recent.grant(&snapshot);
+        Self {
+            mailbox,
+            read_only,
+            flags_told: snapshot.state.highest_modseq(),
+            shown: Arc::clone(&snapshot.state),
+            latest: snapshot.state,
+            recent,
+        }
+    }
+
+    /// Takes in a newer state, without telling the client yet.
+    pub(super) fn learn(&mut self, snapshot: Snapshot) {
+        self.recent.grant(&snapshot);
+        self.latest = snapshot.state;
+    }
+
+    /// Takes in a newer state whose `\Recent` were collected before.
+    pub(super) fn catch_up(&mut self, state: Arc<MailboxState>, recent: Recent) {
+        self.recent.append(recent);
+        self.latest = state;
+    }
+
+    pub(super) fn is_recent(&self, uid: Uid) -> bool {
+        self.recent.contains(uid)
+    }
+
+    /// Messages shown that are `\Recent` here.
+    pub(super) fn recent_count(&self) -> usize {
+        let position = |uid: u32| match Uid::new(uid).map(|uid| self.shown.position(uid)) {
+            Some(Ok(position) | Err(position)) => position,
+            None => 0,
+        };
+        let count = |range: &RangeInclusive<u32>| {
+            position(range.end().saturating_add(1)) - position(*range.start())
+        };
+        self.recent.0.iter().map(count).sum()
+    }
+
+    /// Positions in the shown state that a set of sequence numbers names, as ranges.
+    /// `None`: it names messages that are not there (RFC 3501 §9, seq-number).
+    pub(super) fn sequence_positions(&self, set: &SequenceSet) -> Option<Vec<core::ops::Range<usize>>> {
+        let count = u32::try_from(self.shown.len()).unwrap_or(u32::MAX);
+        let ranges = set.resolve(count);
+        if ranges.iter().any(|range| *range.end() > count || *range.start() == 0) {
+            return None;
+        }
+        Some(ranges.into_iter().map(|r| *r.start() as usize - 1..*r.end() as usize).collect())
+    }
+
+    /// Positions in the shown state that a set of UIDs names; those that are not there
+    /// are passed over (RFC 3501 §6.4.8).
+    pub(super) fn uid_positions(&self, set: &SequenceSet) -> Vec<core::ops::Range<usize>> {
+        let largest = last_uid(&self.shown).map_or(0, Uid::get);
+        let position = |uid: u32| match Uid::new(uid).map(|uid| self.shown.position(uid)) {
+            Some(Ok(position) | Err(position)) => position,
+            None => 0,
+        };
+        let found = set.resolve(largest).into_iter().map(|range| {
+            let end = range.end().checked_add(1).map_or(self.shown.len(), position);
+            position(*range.start())..end
+        });
+        found.filter(|range| !range.is_empty()).collect()
+    }
+
+    /// Positions that a set names: of UIDs (`uid`) or of sequence numbers.
+    pub(super) fn positions(
+        &self,
+        uid: bool,
+        set: &SequenceSet,
+    ) -> Option<Vec<core::ops::Range<usize>>> {
+        if uid { Some(self.uid_positions(set)) } else { self.sequence_positions(set) }
+    }
+
+    /// The newest record of a message that was shown at `position`.
+    pub(super) fn message(&self, position: usize) -> Option<&Message> {
+        let shown = self.shown.message(position)?;
+        if Arc::ptr_eq(&self.shown, &self.latest) {
+            return Some(shown);
+        }
+        match self.latest.position(shown.uid) {
+            Ok(position) => self.latest.message(position),
+            Err(_) => Some(shown),
+        }
+    }
+
+    /// `FLAGS (…)` of a message.
+    pub(super) fn write_flags(&self, message: &Message, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"FLAGS ");
+        let flags: Vec<Flag> = self.latest.flags(message).collect();
+        response::flag_list(out, &flags, self.is_recent(message.uid));
+    }
+
+    /// Whether there is anything to announce.
+    pub(super) fn is_behind(&self) -> bool {
+        !Arc::ptr_eq(&self.shown, &self.latest)
+    }
+
+    /// Tells the client what changed, as far as the command allows, in bounded pieces.
+    pub(super) async fn announce(
+        &mut self,
+        io: &Io,
+        context: &Context,
+        renumber: Renumber,
+        quiet: &Quiet,
+    ) {
+        if !self.is_behind() {
+            return;
+        }
+        let before = (self.shown.len(), self.recent_count());
+        let expunged = expunged_positions(&self.shown, &self.latest);
+        let renumbered = expunged.is_empty() || renumber == Renumber::Allowed;
+        if renumbered {
+            // The highest first, so that each number is still what the client counts.
+            for position in expunged.iter().rev() {
+                context.room(io, LINE_OCTETS).await;
+                io.write(|out| line(out, position + 1, "EXPUNGE"));
+            }
+            self.shown = Arc::clone(&self.latest);
+            let now = (self.shown.len(), self.recent_count());
+            context.room(io, LINE_OCTETS).await;
+            if now.0 != before.0 - expunged.len() {
+                io.write(|out| line(out, now.0, "EXISTS"));
+            }
+            if now != before {
+                io.write(|out| line(out, now.1, "RECENT"));
+            }
+        }
+        self.announce_flags(io, context, before.0 - expunged.len(), renumbered, quiet).await;
+    }
+
+    /// FETCH FLAGS of messages that the client knew already (the first `known`) and that
+    /// changed since it was last told.
+    async fn announce_flags(
+        &mut self,
+        io: &Io,
+        context: &Context,
+        known: usize,
+        renumbered: bool,
+        quiet: &Quiet,
+    ) {
+        if self.latest.highest_modseq() <= self.flags_told {
+            return;
+        }
+        let latest = Arc::clone(&self.latest);
+        for (position, message) in latest.iter_from(0).enumerate() {
+            if message.modseq <= self.flags_told || quiet.uids.binary_search(&message.uid).is_ok() {
+                continue;
+            }
+            let number = if renumbered {
+                if position >= known {
+                    break;
+                }
+                position
+            } else {
+                match self.shown.position(message.uid) {
+                    Ok(position) => position,
+                    Err(_) => continue,
+                }
+            };
+            context.room(io, FLAGS_OCTETS).await;
+            io.write(|out| {
+                out.extend_from_slice(b"* ");
+                number_into(out, number + 1);
+                out.extend_from_slice(b" FETCH (UID ");
+                number_into(out, message.uid.get() as usize);
+                out.push(b' ');
+                self.write_flags(message, out);
+                out.extend_from_slice(b")\r\n");
+            });
+        }
+        self.flags_told = latest.highest_modseq();
+    }
+}
+
+/// Room for a line that holds a number and a word.
+const LINE_OCTETS: usize = 64;
+/// Room for a FETCH of flags: a few keywords; more only waits a little later.
+const FLAGS_OCTETS: usize = 1024;
+
+/// `* 12 WORD`
+pub(super) fn line(out: &mut Vec<u8>, number: usize, word: &str) {
+    write!(out, "* {number} {word}\r\n").expect("a Vec takes everything");
+}
+
+pub(super) fn number_into(out: &mut Vec<u8>, number: usize) {
+    write!(out, "{number}").expect("a Vec takes everything");
+}
+
+pub(super) fn last_uid(state: &MailboxState) -> Option<Uid> {
+    state.message(state.len().checked_sub(1)?).map(|message| message.uid)
+}
+
+/// Positions in `shown` of messages that `latest` has no more, ascending.
+fn expunged_positions(shown: &MailboxState, latest: &MailboxState) -> Vec<usize> {
+    let mut remaining = latest.iter_from(0).map(|message| message.uid).peekable();
+    let mut expunged = Vec::new();
+    for (position, message) in shown.iter_from(0).enumerate() {
+        while remaining.next_if(|uid| *uid < message.uid).is_some() {}
+        if remaining.next_if_eq(&message.uid).is_none() {
+            expunged.push(position);
+        }
+    }
+    expunged
+}

@@ -1,0 +1,54 @@
+//! What a server adds to a log after it merged what others wrote: UIDs for messages
+//! that have none, and new MODSEQs for changes that came below what clients have seen.
+
+use super::operation::Operation;
+use super::{MailboxState, MessageId, Uid};
+use std::collections::BTreeSet;
+
+/// What a merge left to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owed {
+    /// Messages whose change was stamped anew.
+    late: BTreeSet<MessageId>,
+}
+
+impl Owed {
+    /// Notes a message whose change was stamped anew.
+    pub(super) fn late(&mut self, message: MessageId) {
+        self.late.insert(message);
+    }
+
+    /// Whether anything is to be written.
+    pub(crate) fn is_due(&self, state: &MailboxState) -> bool {
+        !self.late.is_empty() || state.unnumbered().next().is_some()
+    }
+
+    /// The operations that settle it; `messages_max` messages get their UID at once.
+    ///
+    /// Claims go in the order of the messages' ids, so that two servers that know the
+    /// same messages claim the same UIDs.
+    pub(crate) fn operations(&self, state: &MailboxState, messages_max: usize) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        let mut next = Uid::new(state.uid_next);
+        for message in state.unnumbered().take(messages_max) {
+            // After 2^32 messages there is no UID left: the message stays hidden.
+            let Some(uid) = next else { break };
+            operations.push(Operation::Claim { message, uid });
+            next = uid.get().checked_add(1).and_then(Uid::new);
+        }
+        let (gone, here): (Vec<_>, Vec<_>) = self
+            .late
+            .iter()
+            .partition(|id| state.tombstones.find(**id).is_some());
+        if !here.is_empty() {
+            operations.push(Operation::SetFlags {
+                messages: here,
+                changes: Vec::new(),
+            });
+        }
+        if !gone.is_empty() {
+            operations.push(Operation::Expunge { messages: gone });
+        }
+        operations
+    }
+}

@@ -1,0 +1,345 @@
+//! The operations of a mailbox's log, and the batches that carry them.
+//!
+//! One item of the log is one batch: storage writes an item whole or not at all, so
+//! what must happen together (all messages of a MULTIAPPEND and their UIDs) is one
+//! batch. The encoding begins with a version; batches live until a checkpoint covers
+//! them, so each version must be read for ever.
+
+use super::clock::Stamp;
+use super::encoding::{DecodeError, Decoder, Encoder};
+use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid};
+use crate::account::{InternalDate, NewMessage};
+
+/// Version of the encoding.
+const VERSION: u8 = 1;
+
+/// A change of a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// A message is in the mailbox, still without UID.
+    Arrive {
+        message: MessageId,
+        arrival: NewMessage,
+    },
+    /// A message has a UID, unless another message claims it as well.
+    Claim { message: MessageId, uid: Uid },
+    /// Flags are set or cleared. With no flags: only MODSEQ rises.
+    SetFlags {
+        messages: Vec<MessageId>,
+        changes: Vec<(Flag, bool)>,
+    },
+    /// Messages are gone for ever.
+    Expunge { messages: Vec<MessageId> },
+    /// Messages below this UID are `\Recent` for nobody any more.
+    RecentFrom { uid: Uid },
+}
+
+/// What one item of the log holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// When it was written. A writer uses no stamp twice.
+    pub(crate) stamp: Stamp,
+    /// Above every MODSEQ that its writer had seen.
+    pub(crate) modseq: ModSeq,
+    /// In order.
+    pub(crate) operations: Vec<Operation>,
+}
+
+const ARRIVE: u8 = 1;
+const CLAIM: u8 = 2;
+const SET_FLAGS: u8 = 3;
+const EXPUNGE: u8 = 4;
+const RECENT_FROM: u8 = 5;
+
+/// Bytes of an encoded identity.
+const ID: usize = 16;
+
+impl Batch {
+    /// The encoded form.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let keywords = self.keywords();
+        let mut encoder = Encoder::new(VERSION);
+        encoder.number(self.stamp.0);
+        encoder.number(self.modseq.0);
+        encoder.count(keywords.len());
+        for keyword in &keywords {
+            encoder.text(keyword.as_str());
+        }
+        encoder.count(self.operations.len());
+        for operation in &self.operations {
+            encode_operation(&mut encoder, operation, &keywords);
+        }
+        encoder.finish()
+    }
+
+    /// Reads the encoded form.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut decoder = Decoder::new(bytes, VERSION)?;
+        let stamp = Stamp(decoder.number()?);
+        let modseq = ModSeq(decoder.number()?);
+        let mut keywords = Vec::new();
+        for _ in 0..decoder.count(1)? {
+            keywords.push(Keyword::new(decoder.text()?));
+        }
+        let mut operations = Vec::new();
+        for _ in 0..decoder.count(2)? {
+            operations.push(decode_operation(&mut decoder, &keywords)?);
+        }
+        decoder.finish()?;
+        Ok(Self {
+            stamp,
+            modseq,
+            operations,
+        })
+    }
+
+    /// The keywords that occur, sorted, each once.
+    fn keywords(&self) -> Vec<Keyword> {
+        let mut keywords = Vec::new();
+        let mut note = |flag: &Flag| {
+            if let Flag::Keyword(keyword) = flag
+                && let Err(at) = keywords.binary_search(keyword)
+            {
+                keywords.insert(at, keyword.clone());
+            }
+        };
+        for operation in &self.operations {
+            match operation {
+                Operation::Arrive { arrival, .. } => arrival.flags.iter().for_each(&mut note),
+                Operation::SetFlags { changes, .. } => {
+                    changes.iter().for_each(|(flag, _)| note(flag));
+                }
+                _ => {}
+            }
+        }
+        keywords
+    }
+}
+
+fn encode_operation(encoder: &mut Encoder, operation: &Operation, keywords: &[Keyword]) {
+    match operation {
+        Operation::Arrive { message, arrival } => {
+            encoder.byte(ARRIVE);
+            encoder.array(&message.0);
+            encoder.array(&arrival.content.0);
+            encoder.number(arrival.size);
+            encoder.number(arrival.summary_offset);
+            encoder.number(u64::from(arrival.summary_len));
+            encode_date(encoder, arrival.internal_date);
+            encoder.count(arrival.flags.len());
+            for flag in &arrival.flags {
+                encoder.number(flag_code(flag, keywords));
+            }
+        }
+        Operation::Claim { message, uid } => {
+            encoder.byte(CLAIM);
+            encoder.array(&message.0);
+            encoder.number(u64::from(uid.get()));
+        }
+        Operation::SetFlags { messages, changes } => {
+            encoder.byte(SET_FLAGS);
+            encoder.count(changes.len());
+            for (flag, set) in changes {
+                encoder.number(flag_code(flag, keywords) << 1 | u64::from(*set));
+            }
+            encode_ids(encoder, messages);
+        }
+        Operation::Expunge { messages } => {
+            encoder.byte(EXPUNGE);
+            encode_ids(encoder, messages);
+        }
+        Operation::RecentFrom { uid } => {
+            encoder.byte(RECENT_FROM);
+            encoder.number(u64::from(uid.get()));
+        }
+    }
+}
+
+fn decode_operation(
+    decoder: &mut Decoder<'_>,
+    keywords: &[Keyword],
+) -> Result<Operation, DecodeError> {
+    Ok(match decoder.byte()? {
+        ARRIVE => Operation::Arrive {
+            message: MessageId(decoder.array()?),
+            arrival: NewMessage {
+                content: ContentId(decoder.array()?),
+                size: decoder.number()?,
+                summary_offset: decoder.number()?,
+                summary_len: decoder.number32()?,
+                internal_date: decode_date(decoder)?,
+                flags: {
+                    let mut flags = Vec::new();
+                    for _ in 0..decoder.count(1)? {
+                        flags.push(flag_of(decoder.number()?, keywords)?);
+                    }
+                    flags
+                },
+            },
+        },
+        CLAIM => Operation::Claim {
+            message: MessageId(decoder.array()?),
+            uid: decode_uid(decoder)?,
+        },
+        SET_FLAGS => {
+            let mut changes = Vec::new();
+            for _ in 0..decoder.count(1)? {
+                let code = decoder.number()?;
+                changes.push((flag_of(code >> 1, keywords)?, code & 1 == 1));
+            }
+            let messages = decode_ids(decoder)?;
+            Operation::SetFlags { messages, changes }
+        }
+        EXPUNGE => Operation::Expunge {
+            messages: decode_ids(decoder)?,
+        },
+        RECENT_FROM => Operation::RecentFrom {
+            uid: decode_uid(decoder)?,
+        },
+        _ => return Err(DecodeError::Invalid("operation")),
+    })
+}
+
+fn encode_ids(encoder: &mut Encoder, messages: &[MessageId]) {
+    encoder.count(messages.len());
+    for message in messages {
+        encoder.array(&message.0);
+    }
+}
+
+fn decode_ids(decoder: &mut Decoder<'_>) -> Result<Vec<MessageId>, DecodeError> {
+    let count = decoder.count(ID)?;
+    (0..count)
+        .map(|_| Ok(MessageId(decoder.array()?)))
+        .collect()
+}
+
+/// Appends a UID's number; also used by checkpoints.
+pub(super) fn decode_uid(decoder: &mut Decoder<'_>) -> Result<Uid, DecodeError> {
+    Uid::new(decoder.number32()?).ok_or(DecodeError::Invalid("UID"))
+}
+
+/// Appends a date; also used by checkpoints.
+pub(super) fn encode_date(encoder: &mut Encoder, date: InternalDate) {
+    encoder.signed(date.unix_s);
+    encoder.signed(i64::from(date.zone_min));
+}
+
+/// Reads a date.
+pub(super) fn decode_date(decoder: &mut Decoder<'_>) -> Result<InternalDate, DecodeError> {
+    Ok(InternalDate {
+        unix_s: decoder.signed()?,
+        zone_min: i16::try_from(decoder.signed()?).map_err(|_| DecodeError::Invalid("zone"))?,
+    })
+}
+
+fn flag_code(flag: &Flag, keywords: &[Keyword]) -> u64 {
+    match flag {
+        Flag::Answered => 0,
+        Flag::Flagged => 1,
+        Flag::Deleted => 2,
+        Flag::Seen => 3,
+        Flag::Draft => 4,
+        Flag::Keyword(keyword) => {
+            let index = keywords
+                .binary_search(keyword)
+                .expect("the table holds every keyword of the batch");
+            5 + index as u64
+        }
+    }
+}
+
+fn flag_of(code: u64, keywords: &[Keyword]) -> Result<Flag, DecodeError> {
+    Ok(match code {
+        0 => Flag::Answered,
+        1 => Flag::Flagged,
+        2 => Flag::Deleted,
+        3 => Flag::Seen,
+        4 => Flag::Draft,
+        code => {
+            let keyword = usize::try_from(code - 5)
+                .ok()
+                .and_then(|at| keywords.get(at));
+            Flag::Keyword(keyword.ok_or(DecodeError::Invalid("flag"))?.clone())
+        }
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn arrival(number: u8) -> NewMessage {
+        NewMessage {
+            content: ContentId([number ^ 0xff; 16]),
+            size: 1_000 + u64::from(number),
+            summary_offset: 900,
+            summary_len: 300,
+            internal_date: InternalDate {
+                unix_s: 1_700_000_000,
+                zone_min: -330,
+            },
+            flags: vec![],
+        }
+    }
+
+    fn every_operation() -> Batch {
+        let message = |number| MessageId([number; 16]);
+        let mut arrival = arrival(1);
+        arrival.flags = vec![Flag::Seen, Flag::Keyword(Keyword::new("$Junk"))];
+        Batch {
+            stamp: Stamp(0x0123_4567_89ab_0001),
+            modseq: ModSeq(77),
+            operations: vec![
+                Operation::Arrive {
+                    message: message(1),
+                    arrival,
+                },
+                Operation::Claim {
+                    message: message(1),
+                    uid: Uid::new(300).unwrap(),
+                },
+                Operation::SetFlags {
+                    messages: vec![message(2), message(3)],
+                    changes: vec![
+                        (Flag::Answered, true),
+                        (Flag::Draft, false),
+                        (Flag::Keyword(Keyword::new("$Junk")), false),
+                        (Flag::Keyword(Keyword::new("Later")), true),
+                    ],
+                },
+                Operation::Expunge {
+                    messages: vec![message(4)],
+                },
+                Operation::RecentFrom {
+                    uid: Uid::new(301).unwrap(),
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn version_1_is_read_for_ever() {
+        let golden = include_bytes!("golden/batch-1.bin");
+        assert_eq!(every_operation().encode(), golden);
+        assert_eq!(Batch::decode(golden), Ok(every_operation()));
+    }
+
+    #[test]
+    fn a_batch_cut_short_anywhere_is_refused() {
+        let bytes = every_operation().encode();
+        for len in 0..bytes.len() {
+            assert!(Batch::decode(&bytes[..len]).is_err(), "{len}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_bytes_never_panic(at in 0usize..200, value: u8) {
+            let mut bytes = every_operation().encode();
+            let len = bytes.len();
+            bytes[at % len] = value;
+            let _ = Batch::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The state of a mailbox: what the operations of its log add up to.
+//!
+//! A state that was shown is never changed: connections hold it in an `Arc`, and a
+//! change makes a new one that shares all blocks it does not touch. How operations
+//! change it is in [`merge`](super::merge).
+
+use super::blocks::{Keyed, SortedBlocks};
+use super::clock::Stamp;
+use super::message::{FlagBit, FlagSet, Message, Registers};
+use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid, UidValidity, WriterId};
+use crate::account::InternalDate;
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A mailbox at one moment.
+#[derive(Clone)]
+pub struct MailboxState {
+    pub(super) uid_validity: UidValidity,
+    /// The next UID to be claimed; 0 when there are none left.
+    pub(super) uid_next: u32,
+    pub(super) recent_from: Uid,
+    pub(super) highest_modseq: ModSeq,
+    /// Messages that have a UID.
+    pub(super) messages: SortedBlocks<Message>,
+    /// The UID of each of them.
+    pub(super) ids: SortedBlocks<Numbered>,
+    /// Messages that have no UID, and claims or flags that came before their message.
+    pub(super) pending: Arc<BTreeMap<MessageId, Pending>>,
+    /// Claims among `pending` that hold if the message comes.
+    pub(super) reserved: Arc<BTreeMap<Uid, MessageId>>,
+    /// UIDs that were claimed and name nothing any more.
+    pub(super) gone: SortedBlocks<Gone>,
+    /// Messages that were expunged.
+    pub(super) tombstones: SortedBlocks<Tombstone>,
+    pub(super) keywords: Arc<Vec<Keyword>>,
+    /// Those who changed flags, for [`Register::writer`](super::message::Register).
+    pub(super) writers: Arc<Vec<WriterId>>,
+    pub(super) unseen: usize,
+    pub(super) deleted: usize,
+    pub(super) size_total: u64,
+}
+
+/// Where a message is in the mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numbered {
+    pub(super) id: MessageId,
+    pub(super) uid: Uid,
+}
+
+/// A UID that is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub(super) uid: Uid,
+    /// When that became known.
+    pub(super) modseq: ModSeq,
+}
+
+/// A message that was expunged; whoever sweeps finds here what nobody names any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tombstone {
+    pub(crate) id: MessageId,
+    /// Zero as long as the message itself was not seen.
+    pub(crate) content: ContentId,
+    /// When it was expunged.
+    pub(crate) at: Stamp,
+    /// Its last UID.
+    pub(crate) uid: Option<Uid>,
+}
+
+/// What is known of a message without UID.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(super) struct Pending {
+    /// The highest UID claimed for it.
+    pub(super) claimed: Option<Uid>,
+    pub(super) arrival: Option<Arrival>,
+    pub(super) modseq: ModSeq,
+    pub(super) registers: Registers,
+}
+
+/// What a message brings along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Arrival {
+    pub(super) content: ContentId,
+    pub(super) size: u64,
+    pub(super) summary_offset: u64,
+    pub(super) summary_len: u32,
+    pub(super) internal_date: InternalDate,
+    /// With the registers applied.
+    pub(super) flags: FlagSet,
+}
+
+impl Keyed for Numbered {
+    type Key = MessageId;
+    fn key(&self) -> MessageId {
+        self.id
+    }
+}
+
+impl Keyed for Gone {
+    type Key = Uid;
+    fn key(&self) -> Uid {
+        self.uid
+    }
+}
+
+impl Keyed for Tombstone {
+    type Key = MessageId;
+    fn key(&self) -> MessageId {
+        self.id
+    }
+}
+
+impl MailboxState {
+    /// A mailbox that was just created.
+    pub(crate) fn new(uid_validity: UidValidity) -> Self {
+        Self {
+            uid_validity,
+            uid_next: Uid::FIRST.get(),
+            recent_from: Uid::FIRST,
+            // RFC 7162 §3.1.2.1 wants a positive number even of an empty mailbox.
+            highest_modseq: ModSeq(1),
+            messages: SortedBlocks::default(),
+            ids: SortedBlocks::default(),
+            pending: Arc::default(),
+            reserved: Arc::default(),
+            gone: SortedBlocks::default(),
+            tombstones: SortedBlocks::default(),
+            keywords: Arc::default(),
+            writers: Arc::default(),
+            unseen: 0,
+            deleted: 0,
+            size_total: 0,
+        }
+    }
+
+    /// UIDVALIDITY: the same as long as the mailbox exists.
+    #[must_use]
+    pub fn uid_validity(&self) -> UidValidity {
+        self.uid_validity
+    }
+
+    /// UIDNEXT: the next message gets this UID or a higher one.
+    #[must_use]
+    pub fn uid_next(&self) -> Uid {
+        Uid::new(self.uid_next).unwrap_or(Uid(core::num::NonZeroU32::MAX))
+    }
+
+    /// HIGHESTMODSEQ (RFC 7162 §3.1.2.1).
+    #[must_use]
+    pub fn highest_modseq(&self) -> ModSeq {
+        self.highest_modseq
+    }
+
+    /// Messages from this UID on are `\Recent`: no session was told of them yet.
+    #[must_use]
+    pub fn recent_from(&self) -> Uid {
+        self.recent_from
+    }
+
+    /// Number of messages.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The message at `index`, from 0, in the order of UIDs.
+    #[must_use]
+    pub fn message(&self, index: usize) -> Option<&Message> {
+        self.messages.get(index)
+    }
+
+    /// The message with this UID.
+    #[must_use]
+    pub fn find(&self, uid: Uid) -> Option<&Message> {
+        self.messages.find(uid)
+    }
+
+    /// The index of the message with this UID.
+    ///
+    /// # Errors
+    /// Where it would be, if there is none: the index of the next higher one.
+    pub fn position(&self, uid: Uid) -> Result<usize, usize> {
+        self.messages.position(uid)
+    }
+
+    /// Messages from `index` on, in the order of UIDs.
+    pub fn iter_from(&self, index: usize) -> impl Iterator<Item = &Message> {
+        self.messages.iter_from(index)
+    }
+
+    /// All keywords that occur or did occur.
+    #[must_use]
+    pub fn keywords(&self) -> &[Keyword] {
+        &self.keywords
+    }
+
+    /// The flags of one of the messages.
+    pub fn flags(&self, message: &Message) -> impl Iterator<Item = Flag> {
+        message.flags.bits().filter_map(|bit| self.flag(bit))
+    }
+
+    /// The flag of a bit.
+    #[must_use]
+    pub fn flag(&self, bit: FlagBit) -> Option<Flag> {
+        Some(match bit {
+            FlagBit::ANSWERED => Flag::Answered,
+            FlagBit::FLAGGED => Flag::Flagged,
+            FlagBit::DELETED => Flag::Deleted,
+            FlagBit::SEEN => Flag::Seen,
+            FlagBit::DRAFT => Flag::Draft,
+            FlagBit(bit) => {
+                let index = usize::from(bit) - FlagBit::FIRST_KEYWORD;
+                Flag::Keyword(self.keywords.get(index)?.clone())
+            }
+        })
+    }
+
+    /// The bit of a flag; `None` for a keyword that no message ever had.
+    #[must_use]
+    pub fn bit(&self, flag: &Flag) -> Option<FlagBit> {
+        Some(match flag {
+            Flag::Answered => FlagBit::ANSWERED,
+            Flag::Flagged => FlagBit::FLAGGED,
+            Flag::Deleted => FlagBit::DELETED,
+            Flag::Seen => FlagBit::SEEN,
+            Flag::Draft => FlagBit::DRAFT,
+            Flag::Keyword(keyword) => {
+                let index = self.keywords.iter().position(|known| known == keyword)?;
+                FlagBit::keyword(index)?
+            }
+        })
+    }
+
+    /// Number of messages without `\Seen`.
+    #[must_use]
+    pub fn unseen_count(&self) -> usize {
+        self.unseen
+    }
+
+    /// Index of the first message without `\Seen`.
+    #[must_use]
+    pub fn first_unseen(&self) -> Option<usize> {
+        if self.unseen == 0 {
+            return None;
+        }
+        self.messages
+            .iter()
+            .position(|message| !message.flags.seen())
+    }
+
+    /// Number of messages with `\Deleted`.
+    #[must_use]
+    pub fn deleted_count(&self) -> usize {
+        self.deleted
+    }
+
+    /// Octets of all messages together (RFC 8438).
+    #[must_use]
+    pub fn size_total(&self) -> u64 {
+        self.size_total
+    }
+
+    /// UIDs that ceased to name a message after `modseq`, ascending (RFC 7162 §3.2.10).
+    pub fn expunged_since(&self, modseq: ModSeq) -> impl Iterator<Item = Uid> {
+        self.gone
+            .iter()
+            .filter(move |gone| gone.modseq > modseq)
+            .map(|gone| gone.uid)
+    }
+
+    /// Messages that wait for a UID.
+    pub(crate) fn unnumbered(&self) -> impl Iterator<Item = MessageId> {
+        self.pending
+            .iter()
+            .filter(|(id, pending)| {
+                pending.arrival.is_some()
+                    && pending
+                        .claimed
+                        .is_none_or(|uid| self.reserved.get(&uid) != Some(*id))
+            })
+            .map(|(id, _)| *id)
+    }
+
+    /// Messages that were expunged.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the sweep of contents"))]
+    pub(crate) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {
+        self.tombstones.iter()
+    }
+
+    /// Notes that sessions were told of messages below `uid`.
+    pub(crate) fn take_recent(&mut self, uid: Uid) {
+        self.recent_from = self.recent_from.max(uid);
+    }
+}
+
+impl fmt::Debug for MailboxState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MailboxState")
+            .field("uid_validity", &self.uid_validity.0)
+            .field("uid_next", &self.uid_next)
+            .field("highest_modseq", &self.highest_modseq.0)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,169 @@
+//! Compression of chunks with zstd, each chunk by itself, so that it can be read
+//! without the others. The length of what is stored tells how well a chunk compresses;
+//! that is accepted, since nobody but the sender chooses what stands in a message.
+
+use zstd::zstd_safe::{CCtx, CParameter, DCtx};
+
+use super::SealError;
+
+/// Compresses what is worth it. Holds its zstd context (some 300 KiB, made with the
+/// first chunk that is tried) and what it has learnt about the object.
+pub(super) struct Compressor {
+    context: Option<CCtx<'static>>,
+    /// Chunks that will be stored as they are before the next try.
+    skip: u32,
+    /// Chunks that were skipped after the last try that failed.
+    skipped: u32,
+}
+
+impl Compressor {
+    pub(super) fn new() -> Self {
+        Self {
+            context: None,
+            skip: 0,
+            skipped: 0,
+        }
+    }
+
+    /// Compresses `plaintext` into the beginning of `out`, which must be as long as
+    /// it; the length, or `None` where the chunk is better stored as it is. After each
+    /// failure twice as many chunks go by untried as after the one before.
+    pub(super) fn compress(&mut self, plaintext: &[u8], out: &mut [u8]) -> Option<usize> {
+        if plaintext.len() < PLAINTEXT_BYTES_MIN {
+            return None;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return None;
+        }
+        if self.context.is_none() {
+            self.context = compression_context();
+        }
+        // zstd gives up as soon as the room is used up.
+        let room = plaintext.len() - plaintext.len() / SAVING_FRACTION;
+        let compressed = self
+            .context
+            .as_mut()?
+            .compress2(&mut out[..room], plaintext)
+            .ok();
+        self.skipped = match compressed {
+            Some(_) => 0,
+            None => (self.skipped * 2 + 1).min(CHUNKS_SKIPPED_MAX),
+        };
+        self.skip = self.skipped;
+        compressed
+    }
+}
+
+/// Decompresses chunks, with one zstd context (some 100 KiB) for all of them.
+pub(super) struct Decompressor(Option<DCtx<'static>>);
+
+impl Decompressor {
+    pub(super) fn new() -> Self {
+        Self(None)
+    }
+
+    /// Appends at most `limit` octets to `out`, or nothing on failure.
+    pub(super) fn decompress(
+        &mut self,
+        compressed: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, SealError> {
+        if self.0.is_none() {
+            self.0 = DCtx::try_create();
+        }
+        let context = self.0.as_mut().ok_or(SealError::Compression)?;
+        let start = out.len();
+        out.resize(start + limit, 0);
+        let result = context.decompress(&mut out[start..], compressed);
+        out.truncate(start + result.unwrap_or(0));
+        result.map_err(|_| SealError::Compression)
+    }
+}
+
+/// Below this no chunk can win back what a zstd frame costs.
+const PLAINTEXT_BYTES_MIN: usize = 64;
+/// One twentieth must be saved: less is not worth a decompression at every reading.
+const SAVING_FRACTION: usize = 20;
+/// Of a long object that does not compress, one chunk of 32 is tried.
+const CHUNKS_SKIPPED_MAX: u32 = 31;
+/// Mail is mostly base64 and text, where higher levels win little and cost much.
+const LEVEL: i32 = 1;
+/// A window of 64 KiB, as long as the usual chunk: more would never be used.
+const WINDOW_LOG: u32 = 16;
+
+/// `None` when there is no memory: then chunks are stored as they are.
+fn compression_context() -> Option<CCtx<'static>> {
+    let mut context = CCtx::try_create()?;
+    for parameter in [
+        CParameter::CompressionLevel(LEVEL),
+        CParameter::WindowLog(WINDOW_LOG),
+        CParameter::ContentSizeFlag(false),
+        CParameter::ChecksumFlag(false),
+    ] {
+        context.set_parameter(parameter).ok()?;
+    }
+    Some(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Random, Seed};
+
+    #[test]
+    fn an_incompressible_object_is_seldom_tried() {
+        let mut random = Random::new(Seed::new([1; 32]));
+        let noise = random.bytes::<4096>();
+        let mut compressor = Compressor::new();
+        let mut out = [0; 4096];
+        let mut tries = 0;
+        for _ in 0..1_000 {
+            tries += u32::from(compressor.skip == 0);
+            assert_eq!(compressor.compress(&noise, &mut out), None);
+        }
+        assert!(tries < 40, "{tries}");
+        let text = [b'a'; 4096];
+        let stored = (0..=CHUNKS_SKIPPED_MAX).find_map(|_| compressor.compress(&text, &mut out));
+        assert!(stored.is_some());
+        assert!(
+            compressor.compress(&text, &mut out).is_some(),
+            "tries again at once"
+        );
+    }
+
+    #[test]
+    fn more_than_the_limit_is_refused() {
+        let mut compressed = [0; 4096];
+        let length = Compressor::new()
+            .compress(&[b'a'; 4096], &mut compressed)
+            .unwrap();
+        let mut decompressor = Decompressor::new();
+        let mut out = b"before".to_vec();
+        let bomb = decompressor.decompress(&compressed[..length], 4095, &mut out);
+        assert_eq!(bomb, Err(SealError::Compression));
+        assert_eq!(out, b"before");
+        assert_eq!(
+            decompressor.decompress(&compressed[..length], 4096, &mut out),
+            Ok(4096)
+        );
+        assert_eq!(out.len(), 6 + 4096);
+    }
+
+    #[test]
+    fn contexts_are_small() {
+        let mut compressor = Compressor::new();
+        let text: Vec<u8> = (0..65_536_u32)
+            .map(|i| b"some text "[(i % 10) as usize])
+            .collect();
+        assert!(
+            compressor
+                .compress(&text, &mut vec![0; text.len()])
+                .is_some()
+        );
+        let bytes = compressor.context.unwrap().sizeof();
+        assert!(bytes <= 320 * 1024, "{bytes}");
+        assert!(DCtx::create().sizeof() <= 100 * 1024);
+    }
+}

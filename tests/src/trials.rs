@@ -159,20 +159,30 @@ pub fn run(subjects: &[Subject]) -> ExitCode {
     // processors go on at a time.
     run_on(
         std::thread::available_parallelism().map_or(2, usize::from) * 2,
+        Profile::SameAsTests,
         subjects,
     )
 }
 
-/// Like [`run`], one test after the other, since they measure.
+/// Like [`run`], one test after the other and on optimised binaries, since they measure.
 pub fn run_one_by_one(subjects: &[Subject]) -> ExitCode {
-    run_on(1, subjects)
+    run_on(1, Profile::Release, subjects)
 }
 
-fn run_on(threads: usize, subjects: &[Subject]) -> ExitCode {
+fn run_on(threads: usize, profile: Profile, subjects: &[Subject]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(threads);
     let mut trials = Vec::new();
     for flavour in Flavour::all() {
+        // Before the first test, so that a failure to build is told once.
+        let own = !matches!(flavour, Flavour::External(..));
+        if own
+            && !arguments.list
+            && let Err(why) = binaries::executable(flavour, profile)
+        {
+            eprintln!("{why}");
+            return ExitCode::FAILURE;
+        }
         for (subject, tests) in subjects {
             for &test in *tests {
                 let name = format!("{}::{subject}::{}", flavour.name(), test.name);

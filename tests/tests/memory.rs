@@ -23,7 +23,7 @@ const TESTS: &[Test] = tests![
     fetch_and_search_of_a_hundred_messages
         => needs(&[Need::Proc, Need::Shared("bench"), Need::Program(Program::PYTHON)]).release(),
     a_client_that_never_reads => needs(&[Need::Proc]).release(),
-    no_thread_of_the_other_runtime => needs(&[Need::Proc, Need::OwnProcess]),
+    no_thread_of_the_other_runtime => needs(&[Need::Proc]).release(),
 ];
 
 fn main() -> std::process::ExitCode {

@@ -56,6 +56,7 @@ fn everything(client: &mut Client) -> BTreeMap<String, Vec<String>> {
 
 /// A session that leaves something of every kind behind.
 fn busy(client: &mut Client) {
+    client.ok("CREATE Box");
     client.ok("CREATE Box/Inside");
     client.ok("CREATE Old");
     client.ok("SUBSCRIBE Box");

@@ -60,6 +60,7 @@ fn neither_files_nor_log_hold_plaintext(server: &Server) {
         "The Quastenflosser swims. ".repeat(50)
     );
     let mut client = server.login();
+    client.ok("CREATE Wolpertinger");
     client.ok("CREATE Wolpertinger/Nachtigall");
     client.ok("SUBSCRIBE Wolpertinger/Nachtigall");
     client.append_ok("Wolpertinger", "(Schnabeltier)", message.as_bytes());

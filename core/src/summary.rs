@@ -166,3 +166,6 @@ fn decompress(stored: &[u8]) -> Result<Octets, SummaryError> {
     }
     Ok(plain.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use std::error::Error;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::time::Instant;
@@ -208,6 +209,9 @@ fn floor(folder: &Path) -> Outcome<()> {
 
 fn run(name: &str, folder: &Path, open: impl Fn(&Path) -> Outcome<Arc<dyn Engine>>) -> Outcome<()> {
     let path = folder.join(name);
+    if std::env::args().nth(3).as_deref() == Some("abort") {
+        abort(&*open(&path)?)?;
+    }
     println!("\n== {name}");
     let rss = resident();
     let engine = open(&path)?;
@@ -227,17 +231,29 @@ fn run(name: &str, folder: &Path, open: impl Fn(&Path) -> Outcome<Arc<dyn Engine
         "resident at the end: +{} KiB",
         resident().saturating_sub(rss)
     );
-    // The folder as a kill at this moment would leave it.
-    let crashed = folder.join(format!("{name}-crashed"));
-    copy(&path, &crashed)?;
-    let begin = Instant::now();
-    drop(open(&crashed)?);
-    println!("open after a crash: {:.0} ms", millis(begin));
     drop(engine);
     let begin = Instant::now();
     drop(open(&path)?);
     println!("open and close: {:.0} ms", millis(begin));
+    let program = std::env::current_exe()?;
+    let args = [folder.as_os_str(), name.as_ref(), "abort".as_ref()];
+    let killed = Command::new(program)
+        .args(args)
+        .stdout(Stdio::null())
+        .status()?;
+    assert!(!killed.success(), "the child aborts");
+    let begin = Instant::now();
+    drop(open(&path)?);
+    println!("open after a crash: {:.0} ms", millis(begin));
     Ok(())
+}
+
+/// Writes as appends do, and dies.
+fn abort(engine: &dyn Engine) -> Outcome<()> {
+    for number in 0..4_000 {
+        engine.put(&[row(b'o', 1 << 61 | number, 5_000)], number % 100 == 0)?;
+    }
+    std::process::abort()
 }
 
 fn items(engine: &Arc<dyn Engine>) -> Outcome<()> {
@@ -450,18 +466,4 @@ fn disk(folder: &Path) -> Outcome<u64> {
         };
     }
     Ok(bytes)
-}
-
-fn copy(from: &Path, to: &Path) -> Outcome<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.metadata()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

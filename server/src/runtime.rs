@@ -5,6 +5,9 @@
 //! bring one implementation each, of about a hundred lines. What is longer than that
 //! belongs here.
 
+#[cfg(test)]
+pub(crate) mod threads;
+
 use core::future::Future;
 use core::task::{Context, Poll};
 use core::time::Duration;

@@ -107,11 +107,11 @@ impl Phrase {
                     lexer.bump();
                     b".".to_vec()
                 }
-                _ => lexer.atom().to_vec(),
+                _ => match lexer.atom() {
+                    b"" => return phrase,
+                    atom => atom.to_vec(),
+                },
             };
-            if word.is_empty() && !lexer.just_passed(b'"') {
-                return phrase;
-            }
             if gap && !phrase.text.is_empty() {
                 phrase.spaced |= word != b"." && !phrase.text.ends_with(b".");
                 phrase.text.push(b' ');

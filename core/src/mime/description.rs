@@ -90,13 +90,8 @@ impl Description {
                 found.read_other(&field);
             }
         }
-        // A multipart without a boundary cannot be read, and is not MIME either.
-        let unbounded = found.is_type("multipart")
-            && found
-                .parameter("boundary")
-                .is_none_or(|boundary| boundary.is_empty());
-        if !mime || unbounded {
-            (found, typed) = (Self::default(), false);
+        if !mime {
+            found = Self::default();
         }
         if !typed && surroundings == Surroundings::Digest {
             found.media_type = Octets::from_static(b"message");

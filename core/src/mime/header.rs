@@ -157,6 +157,30 @@ mod tests {
         assert_eq!(fields_matching(b"", &["a"], false), b"\r\n");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_header_does_harm(
+            header in "([ -~]|[\"(<:;,@=?*\\r\\n]|\\PC){0,200}",
+            name in "Date|From|To|Subject|Content-Type|Content-Disposition|Content-Language",
+        ) {
+            let header = format!("MIME-Version: 1.0\r\n{name}: {header}");
+            let octets = header.as_bytes();
+            let mut out = Vec::new();
+            let envelope = crate::mime::Envelope::from_header(octets);
+            crate::mime::write_envelope(&envelope, &mut out);
+            let mut scanner = crate::mime::Scanner::new(&crate::config::Config::default());
+            scanner.feed(octets);
+            crate::mime::write_bodystructure(&scanner.finish().structure, true, &mut out);
+            proptest::prop_assert!(out.ends_with(b")") && !out.contains(&0));
+            let _ = sent_date(octets);
+            let _ = decode_text(octets);
+            let mut all = fields_matching(octets, &["date"], false);
+            all.truncate(all.len() - 2);
+            all.extend(fields_matching(octets, &["date"], true));
+            proptest::prop_assert!(all.len() <= octets.len() + 4);
+        }
+    }
+
     #[test]
     fn unfolding_removes_line_ends_only() {
         assert_eq!(*unfold(b" a\r\n\tb \r\n"), *b"a\tb");

@@ -1,6 +1,8 @@
 //! Strings of IMAP responses: quoted where that is possible, else a literal
 //! (RFC 3501 §4.3).
 
+use super::without_nul;
+
 /// Octets of the longest string that is sent quoted. Longer ones are literals:
 /// clients with small line buffers read them safely.
 const QUOTED_BYTES_MAX: usize = 4_096;
@@ -14,13 +16,12 @@ pub(crate) fn write_nstring(out: &mut Vec<u8>, string: Option<&[u8]>) {
 }
 
 /// Writes a quoted string, or a literal if `string` is long or has octets that a
-/// quoted string may not hold. The caller has made sure that there is no NUL.
+/// quoted string may not hold. NUL, which no string may hold, becomes 0x80.
 pub(crate) fn write_string(out: &mut Vec<u8>, string: &[u8]) {
-    debug_assert!(!string.contains(&0), "no IMAP string may hold NUL");
     let quotable = |octet: &u8| octet.is_ascii() && !matches!(octet, b'\r' | b'\n' | 0);
     if string.len() > QUOTED_BYTES_MAX || !string.iter().all(quotable) {
         out.extend_from_slice(format!("{{{}}}\r\n", string.len()).as_bytes());
-        out.extend_from_slice(string);
+        out.extend_from_slice(&without_nul(string));
         return;
     }
     out.push(b'"');
@@ -50,5 +51,6 @@ mod tests {
         assert_eq!(written(Some(b"a\"b\\")), b"\"a\\\"b\\\\\"");
         assert_eq!(written(Some(b"a\r\nb")), b"{4}\r\na\r\nb");
         assert_eq!(written(Some(b"\xe9")), b"{1}\r\n\xe9");
+        assert_eq!(written(Some(b"\0")), b"{1}\r\n\x80");
     }
 }

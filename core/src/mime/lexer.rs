@@ -46,14 +46,6 @@ impl<'a> Lexer<'a> {
         self.cfws(Some(comment))
     }
 
-    /// Whether the octet before the position is `octet`.
-    pub(super) fn just_passed(&self, octet: u8) -> bool {
-        self.at
-            .checked_sub(1)
-            .and_then(|before| self.octets.get(before))
-            == Some(&octet)
-    }
-
     fn cfws(&mut self, mut comment: Option<&mut Vec<u8>>) -> bool {
         let start = self.at;
         while let Some(octet) = self.peek() {

@@ -27,7 +27,6 @@ pub use address::{ADDRESSES_MAX, Address};
 pub(crate) use codec::{Reader, Writer};
 pub use description::{Description, Disposition};
 pub use envelope::Envelope;
-#[expect(unused_imports, reason = "for the responses of the IMAP folder")]
 pub(crate) use imap_string::{write_nstring, write_string};
 pub use parameter::Parameter;
 pub use scanner::{BOUNDARY_BYTES_MAX, Scanned, Scanner};

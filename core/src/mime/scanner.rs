@@ -32,7 +32,8 @@ pub struct Scanned {
     pub structure: Structure,
 }
 
-/// See the [module](self).
+/// Finds the parts of a message that is fed to it piece by piece; how it is split does
+/// not matter. Its memory is limited by the configuration it was made with.
 pub struct Scanner {
     limits: Limits,
     state: State,
@@ -182,7 +183,7 @@ impl Scanner {
 
     /// Takes the held beginning of a line for what it is.
     fn decide(&mut self) {
-        let line = core::mem::replace(&mut self.held, Vec::new());
+        let line = core::mem::take(&mut self.held);
         match self.find_boundary(&line) {
             Some((depth, closing)) => self.pass_boundary(&line, depth, closing),
             None if self.state == State::Header => {
@@ -235,6 +236,11 @@ impl Scanner {
             self.drop_boundary();
             self.state = State::Body;
             self.pass_body(line);
+            if line.trim_ascii_end().ends_with(b"--") {
+                // A boundary that follows a closing one at once leaves the line end
+                // between them to the part that was closed, as Dovecot and Cyrus do.
+                self.line_end_len = 0;
+            }
         } else {
             self.state = State::Delimiter;
             self.skip_delimiter(line);
@@ -346,67 +352,67 @@ impl Scanner {
 
     /// The header of the current part ends at `end`, after `lines` line ends.
     fn end_header(&mut self, end: u64, lines: u64) {
-        let depth = self.open.len();
-        let parent = depth.checked_sub(2).map(|it| self.open[it].id);
-        let surroundings = match parent.map(|it| &self.parts[it.index()]) {
-            Some(it) if it.description.is_media("message", "rfc822") => Surroundings::Message,
-            Some(it) if it.description.is_media("multipart", "digest") => Surroundings::Digest,
-            Some(_) => Surroundings::Multipart,
-            None => Surroundings::Message,
-        };
+        let description = self.describe();
+        let may_nest = self.open.len() < self.limits.depth && self.parts.len() < self.limits.parts;
+        let multipart = may_nest && description.is_type("multipart");
+        let message = may_nest && description.is_media("message", "rfc822");
+        let boundary = description
+            .parameter("boundary")
+            .filter(|it| multipart && !it.is_empty())
+            .map(|it| it[..it.len().min(BOUNDARY_BYTES_MAX)].to_vec());
+
+        let open = self.open.last_mut();
+        let open = open.expect("a header belongs to an open part");
+        let part = &mut self.parts[open.id.index()];
+        part.header.len = end - part.header.offset;
+        part.body.offset = end;
+        part.description = description;
+        if !charge(&mut self.room, part.description.weight()) {
+            part.description.shrink();
+        }
+        if multipart {
+            let children = Vec::new();
+            part.kind = Kind::Multipart { children };
+        }
+        open.lines_before = lines;
+        self.boundaries += usize::from(boundary.is_some());
+        open.boundary = boundary;
+        if message {
+            let (envelope, child) = (Box::default(), PartId::ROOT);
+            part.kind = Kind::Message { envelope, child };
+        }
+        self.state = State::Body;
+        self.begin_region();
+        if message {
+            self.begin_part();
+        }
+    }
+
+    /// What the header that was read says of the current part, and of the message that
+    /// it is the header of.
+    fn describe(&mut self) -> Description {
         let header = if self.parts.len() == 1 {
             &self.top_header
         } else {
             &self.part_header
         };
-        let mut description = Description::parse(header, surroundings);
-        let boundary = description
-            .is_type("multipart")
-            .then(|| description.parameter("boundary"))
-            .flatten()
-            .map(|it| it[..it.len().min(BOUNDARY_BYTES_MAX)].to_vec());
-        if surroundings == Surroundings::Message
-            && let Some(parent) = parent
-        {
-            let mut nested = Envelope::from_header(header);
-            if !charge(&mut self.room, nested.weight()) {
-                nested = Envelope::default();
+        let parent = self.open.iter().nth_back(1).map(|it| it.id.index());
+        let surroundings = match parent.map(|it| &mut self.parts[it]) {
+            None => Surroundings::Message,
+            Some(Part {
+                kind: Kind::Message { envelope, .. },
+                ..
+            }) => {
+                let found = Envelope::from_header(header);
+                if charge(&mut self.room, found.weight()) {
+                    **envelope = found;
+                }
+                Surroundings::Message
             }
-            if let Kind::Message { envelope, .. } = &mut self.parts[parent.index()].kind {
-                **envelope = nested;
-            }
-        }
-        if !charge(&mut self.room, description.weight()) {
-            description.shrink();
-        }
-        let may_nest = depth < self.limits.depth && self.parts.len() < self.limits.parts;
-        let nested = may_nest && description.is_media("message", "rfc822");
-        let open = self
-            .open
-            .last_mut()
-            .expect("a header belongs to an open part");
-        let part = &mut self.parts[open.id.index()];
-        open.lines_before = lines;
-        part.header.len = end - part.header.offset;
-        part.body.offset = end;
-        part.description = description;
-        self.state = State::Body;
-        if nested {
-            part.kind = Kind::Message {
-                envelope: Box::default(),
-                child: PartId::ROOT,
-            };
-        } else if may_nest && boundary.is_some() {
-            part.kind = Kind::Multipart {
-                children: Vec::new(),
-            };
-            open.boundary = boundary;
-            self.boundaries += 1;
-        }
-        self.begin_region();
-        if nested {
-            self.begin_part();
-        }
+            Some(it) if it.description.is_media("multipart", "digest") => Surroundings::Digest,
+            Some(_) => Surroundings::Multipart,
+        };
+        Description::parse(header, surroundings)
     }
 
     /// The innermost part ends at `end`, after `lines` line ends.
@@ -436,3 +442,6 @@ fn charge(room: &mut usize, weight: usize) -> bool {
     *room = rest.unwrap_or(*room);
     rest.is_some()
 }
+
+#[cfg(test)]
+mod tests;

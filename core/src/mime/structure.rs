@@ -176,7 +176,8 @@ impl Structure {
     }
 
     /// What a search for text looks at besides the top header, in the order of the
-    /// message: headers of parts and nested messages, and bodies of text parts.
+    /// message: headers of parts and nested messages, and bodies of text parts. SEARCH
+    /// TEXT looks at all of it, SEARCH BODY at [`Searchable::Text`] only, as in Dovecot.
     pub fn searchable_parts(&self) -> impl Iterator<Item = Searchable> {
         self.parts.iter().zip(0_u32..).flat_map(|(part, index)| {
             let id = PartId(index);
@@ -223,3 +224,6 @@ impl Structure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,8 @@
 //! ENVELOPE, BODY and BODYSTRUCTURE as IMAP sends them (RFC 3501 §7.4.2). Names stand
 //! as the message has them; only what the RFC defines is filled in.
 
-use super::imap_string::{write_nstring, write_string};
 use super::structure::{Kind, Part, PartId, Structure};
-use super::{Address, Description, Envelope, Octets, Parameter};
+use super::{Address, Description, Envelope, Octets, Parameter, write_nstring, write_string};
 
 /// Writes the parenthesized `envelope`.
 pub fn write_envelope(envelope: &Envelope, out: &mut Vec<u8>) {
@@ -197,4 +196,38 @@ fn write_list<T>(items: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>
         write(item, out);
     }
     out.push(b')');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(header: &[u8]) -> String {
+        let mut out = Vec::new();
+        write_envelope(&Envelope::from_header(header), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn sender_and_reply_to_default_to_from() {
+        assert_eq!(
+            written(
+                b"Date: Mon, 2 Jan 2023 03:04:05 +0600\r\nSubject: one\r\n two\r\n\
+                  From: A \"B\" <a@b>\r\nReply-To: c@d\r\nSender:\r\nTo: x@y\r\nTo: z\r\n\
+                  In-Reply-To: <i@j>\r\nMessage-ID: <k@l>\r\n\r\nBcc: no@body\r\n"
+            ),
+            "(\"Mon, 2 Jan 2023 03:04:05 +0600\" \"one two\" ((\"A B\" NIL \"a\" \"b\")) \
+             ((\"A B\" NIL \"a\" \"b\")) ((NIL NIL \"c\" \"d\")) \
+             ((NIL NIL \"x\" \"y\")(NIL NIL \"z\" \"MISSING_DOMAIN\")) NIL NIL \"<i@j>\" \"<k@l>\")"
+        );
+        assert_eq!(written(b""), format!("({})", ["NIL"; 10].join(" ")));
+    }
+
+    #[test]
+    fn raw_octets_of_a_header_are_literals() {
+        assert_eq!(
+            written("Subject: é\r\n\r\n".as_bytes()),
+            "(NIL {2}\r\né NIL NIL NIL NIL NIL NIL NIL NIL)"
+        );
+    }
 }

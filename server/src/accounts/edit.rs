@@ -29,7 +29,7 @@ pub fn add(
         id,
         names: vec![fold_name(name)],
         public_key: keys.public_key(),
-        slots: vec![password_slot(&keys, password, params, &mut random)],
+        slots: vec![password_slot(&keys, password, params, &mut random)?],
     };
     file.edit(|list| {
         if list.find(name).is_some() {
@@ -65,13 +65,8 @@ pub fn change_password(
 ) -> Result<(), AccountsError> {
     file.edit(|list| {
         let entry = find(list, name)?;
-        let opened = entry.slots.iter().enumerate().find_map(|(place, slot)| {
-            let stretched = stretch(&slot.params, &slot.salt, old);
-            let keys = seal::unwrap(&slot.wrapped, &stretched, entry.id).ok()?;
-            Some((place, keys))
-        });
-        let (place, keys) = opened.ok_or(AccountsError::WrongPassword)?;
-        let slot = password_slot(&keys, new, params, &mut seed::random());
+        let (place, keys) = open(entry, old)?.ok_or(AccountsError::WrongPassword)?;
+        let slot = password_slot(&keys, new, params, &mut seed::random())?;
         let list = changed(file, list, |entries| {
             for changed in entries.iter_mut().filter(|other| other.id == entry.id) {
                 changed.slots[place] = slot.clone();
@@ -86,14 +81,26 @@ fn password_slot(
     password: &str,
     params: &Params,
     random: &mut Random,
-) -> PasswordSlot {
+) -> Result<PasswordSlot, AccountsError> {
     let salt = random.bytes::<SALT_BYTES>().to_vec();
-    let stretched = stretch(params, &salt, password);
-    PasswordSlot {
+    let stretched = stretch(params, &salt, password).map_err(AccountsError::Stretch)?;
+    Ok(PasswordSlot {
         params: params.clone(),
         salt,
         wrapped: seal::wrap(keys, &stretched, SlotKind::Password, random),
+    })
+}
+
+/// The slot that `password` opens, and the keys in it.
+fn open(entry: &Entry, password: &str) -> Result<Option<(usize, AccountKeys)>, AccountsError> {
+    for (place, slot) in entry.slots.iter().enumerate() {
+        let stretched =
+            stretch(&slot.params, &slot.salt, password).map_err(AccountsError::Stretch)?;
+        if let Ok(keys) = seal::unwrap(&slot.wrapped, &stretched, entry.id) {
+            return Ok(Some((place, keys)));
+        }
     }
+    Ok(None)
 }
 
 fn find<'a>(list: &'a AccountList, name: &str) -> Result<&'a Entry, AccountsError> {
@@ -128,11 +135,8 @@ mod tests {
 
     fn opens(file: &AccountsFile, name: &str, password: &str) -> Option<AccountKeys> {
         let list = file.read().unwrap();
-        let entry = list.find(name)?;
-        entry.slots.iter().find_map(|slot| {
-            let stretched = stretch(&slot.params, &slot.salt, password);
-            seal::unwrap(&slot.wrapped, &stretched, entry.id).ok()
-        })
+        let (_, keys) = open(list.find(name)?, password).unwrap()?;
+        Some(keys)
     }
 
     #[test]

@@ -8,8 +8,11 @@
 pub mod edit;
 pub mod file;
 pub mod list;
+mod memory;
 pub mod penalty;
 pub mod stretch;
+#[cfg(test)]
+mod tests;
 
 use crate::runtime::{self, Runtime};
 use crate::seed;
@@ -115,7 +118,10 @@ impl<R: Runtime> Accounts<R> {
                 .stretcher
                 .stretch(params, salt, credentials.password.clone())
                 .await
-                .map_err(|stretch::Busy| LoginError::Unavailable)?;
+                .map_err(|error| {
+                    tracing::warn!(%error, "a password cannot be checked");
+                    LoginError::Unavailable
+                })?;
             if let Ok(keys) = seal::unwrap(&slot.wrapped, &stretched, entry.id) {
                 return Ok(Login {
                     keys: Arc::new(keys),
@@ -145,6 +151,8 @@ pub enum AccountsError {
     Name(&'static str),
     /// The account's present password is another one.
     WrongPassword,
+    /// The password cannot be stretched.
+    Stretch(stretch::StretchError),
 }
 
 impl fmt::Display for AccountsError {
@@ -155,6 +163,7 @@ impl fmt::Display for AccountsError {
             Self::Exists(name) => write!(f, "there is an account {name:?} already"),
             Self::Unknown(name) => write!(f, "there is no account {name:?}"),
             Self::Name(reason) => f.write_str(reason),
+            Self::Stretch(error) => error.fmt(f),
             Self::WrongPassword => f.write_str("the present password is another one"),
         }
     }

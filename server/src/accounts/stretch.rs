@@ -4,10 +4,13 @@
 //! The memory of one computation is used for the next one while logins wait, and is
 //! given back to the system when none does.
 
+use super::memory::Memory;
 use crate::runtime::Runtime;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use futures_channel::oneshot;
 use std::collections::VecDeque;
+use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
@@ -19,14 +22,33 @@ pub const SALT_BYTES: usize = 16;
 /// A stretched password: the key that opens a slot.
 pub type Stretched = Zeroizing<[u8; STRETCHED_BYTES]>;
 
-/// Too many logins wait already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
+/// Why a password could not be stretched.
+#[derive(Debug)]
+pub enum StretchError {
+    /// Too many logins wait already, or this one needs more than there is for all.
+    Busy,
+    /// The operating system has no memory to give.
+    Memory(io::Error),
+}
+
+impl fmt::Display for StretchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("too many logins at once"),
+            Self::Memory(error) => write!(f, "no memory for Argon2: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StretchError {}
 
 /// Stretches passwords for a whole server.
 pub struct Stretcher<R> {
     runtime: R,
     gate: Arc<Gate>,
+    /// What was asked for, for tests that compare work instead of time.
+    #[cfg(test)]
+    pub(super) asked: Mutex<Vec<Params>>,
 }
 
 impl<R: Runtime> Stretcher<R> {
@@ -38,46 +60,60 @@ impl<R: Runtime> Stretcher<R> {
             state: Mutex::new(GateState {
                 free_bytes: bytes_max,
                 waiting: VecDeque::new(),
-                buffers: Vec::new(),
+                unused: Vec::new(),
             }),
         });
-        Self { runtime, gate }
+        Self {
+            runtime,
+            gate,
+            #[cfg(test)]
+            asked: Mutex::default(),
+        }
     }
 
     /// Stretches a password.
     ///
     /// # Errors
-    /// When too many logins wait, or `params` need more memory than there is for all.
+    /// When too many logins wait, or there is not enough memory.
     pub async fn stretch(
         &self,
         params: Params,
         salt: Vec<u8>,
         password: Zeroizing<String>,
-    ) -> Result<Stretched, Busy> {
+    ) -> Result<Stretched, StretchError> {
+        #[cfg(test)]
+        self.asked.lock().unwrap().push(params.clone());
         let blocks = params.block_count();
         let permit = Gate::enter(&self.gate, blocks * Block::SIZE)?.await;
-        let permit = permit.map_err(|oneshot::Canceled| Busy)?;
+        let permit = permit.map_err(|oneshot::Canceled| StretchError::Busy)?;
         let work = move || {
-            let mut buffer = permit.buffer(blocks);
-            let stretched = stretch_in(&params, &salt, password.as_bytes(), &mut buffer);
-            permit.give_back(buffer);
-            stretched
+            let mut memory = permit.memory(blocks).map_err(StretchError::Memory)?;
+            let stretched = stretch_in(&params, &salt, password.as_bytes(), memory.blocks());
+            permit.give_back(memory);
+            Ok(stretched)
         };
-        Ok(self.runtime.blocking(work).await)
+        self.runtime.blocking(work).await
     }
 }
 
 /// Stretches a password on this thread, for the command line.
-#[must_use]
-pub fn stretch(params: &Params, salt: &[u8], password: &str) -> Stretched {
-    let mut buffer = vec![Block::default(); params.block_count()];
-    stretch_in(params, salt, password.as_bytes(), &mut buffer)
+///
+/// # Errors
+/// When there is not enough memory.
+pub fn stretch(params: &Params, salt: &[u8], password: &str) -> Result<Stretched, StretchError> {
+    let mut memory = Memory::new(params.block_count()).map_err(StretchError::Memory)?;
+    Ok(stretch_in(
+        params,
+        salt,
+        password.as_bytes(),
+        memory.blocks(),
+    ))
 }
 
-fn stretch_in(params: &Params, salt: &[u8], password: &[u8], buffer: &mut [Block]) -> Stretched {
+fn stretch_in(params: &Params, salt: &[u8], password: &[u8], blocks: &mut [Block]) -> Stretched {
     let mut stretched = Zeroizing::new([0; STRETCHED_BYTES]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
-        .hash_password_into_with_memory(password, salt, &mut *stretched, buffer)
+        .hash_password_into_with_memory(password, salt, &mut *stretched, blocks)
         .expect("the salt was made or checked to be long enough, the password is below 4 GiB");
     stretched
 }
@@ -93,7 +129,7 @@ struct GateState {
     free_bytes: usize,
     waiting: VecDeque<(usize, oneshot::Sender<Permit>)>,
     /// Not in use at the moment; kept only while somebody waits.
-    buffers: Vec<Vec<Block>>,
+    unused: Vec<Memory>,
 }
 
 /// The right to use some octets, until it is dropped.
@@ -103,9 +139,9 @@ struct Permit {
 }
 
 impl Gate {
-    fn enter(gate: &Arc<Self>, bytes: usize) -> Result<oneshot::Receiver<Permit>, Busy> {
+    fn enter(gate: &Arc<Self>, bytes: usize) -> Result<oneshot::Receiver<Permit>, StretchError> {
         if bytes > gate.bytes_max {
-            return Err(Busy);
+            return Err(StretchError::Busy);
         }
         let (sender, receiver) = oneshot::channel();
         {
@@ -115,7 +151,7 @@ impl Gate {
                 state.waiting.retain(|(_, waiting)| !waiting.is_canceled());
             }
             if state.waiting.len() >= gate.waiting_max {
-                return Err(Busy);
+                return Err(StretchError::Busy);
             }
             state.waiting.push_back((bytes, sender));
         }
@@ -150,23 +186,23 @@ impl Gate {
 }
 
 impl Permit {
-    fn buffer(&self, blocks: usize) -> Vec<Block> {
-        let mut buffer = self.gate.lock().buffers.pop().unwrap_or_default();
-        buffer.resize(blocks, Block::default());
-        buffer
+    fn memory(&self, blocks: usize) -> io::Result<Memory> {
+        let unused = self.gate.lock().unused.pop();
+        match unused.filter(|memory| memory.len() == blocks) {
+            Some(memory) => Ok(memory),
+            None => Memory::new(blocks),
+        }
     }
 
-    fn give_back(self, mut buffer: Vec<Block>) {
-        // What is left in it would spare an attacker the stretching.
-        buffer.fill(Block::default());
-        std::hint::black_box(&buffer);
+    fn give_back(self, mut memory: Memory) {
+        memory.clear();
         let mut state = self.gate.lock();
         if state.waiting.is_empty() {
-            let unused = std::mem::take(&mut state.buffers);
+            let unused = std::mem::take(&mut state.unused);
             drop(state);
-            drop((unused, buffer));
+            drop((unused, memory));
         } else {
-            state.buffers.push(buffer);
+            state.unused.push(memory);
         }
     }
 }
@@ -190,7 +226,7 @@ mod tests {
             state: Mutex::new(GateState {
                 free_bytes: bytes_max,
                 waiting: VecDeque::new(),
-                buffers: Vec::new(),
+                unused: Vec::new(),
             }),
         })
     }
@@ -240,26 +276,33 @@ mod tests {
     }
 
     #[test]
-    fn buffers_are_kept_only_while_somebody_waits() {
+    fn memory_is_kept_only_while_somebody_waits() {
         let gate = gate(100, 10);
         let mut first = Gate::enter(&gate, 100).unwrap();
         let mut second = Gate::enter(&gate, 100).unwrap();
         let permit = entered(&mut first).expect("there is room");
-        let buffer = permit.buffer(8);
-        permit.give_back(buffer);
-        assert_eq!(gate.lock().buffers.len(), 1);
+        let memory = permit.memory(8).unwrap();
+        permit.give_back(memory);
+        assert_eq!(gate.lock().unused.len(), 1);
         let permit = entered(&mut second).expect("there is room");
-        let buffer = permit.buffer(8);
-        assert!(gate.lock().buffers.is_empty());
-        permit.give_back(buffer);
-        assert!(gate.lock().buffers.is_empty());
+        let memory = permit.memory(8).unwrap();
+        assert!(gate.lock().unused.is_empty());
+        permit.give_back(memory);
+        assert!(gate.lock().unused.is_empty());
     }
 
     #[test]
     fn same_password_gives_same_key() {
         let params = Params::new(64, 1, 1, Some(STRETCHED_BYTES)).unwrap();
         let salt = [7; SALT_BYTES];
-        assert_eq!(stretch(&params, &salt, "a"), stretch(&params, &salt, "a"));
-        assert_ne!(stretch(&params, &salt, "a"), stretch(&params, &salt, "b"));
+        let stretched = |password| stretch(&params, &salt, password).unwrap();
+        assert_eq!(stretched("a"), stretched("a"));
+        assert_ne!(stretched("a"), stretched("b"));
+        // Against the crate's own way, so that where the blocks are makes no difference.
+        let mut expected = [0; STRETCHED_BYTES];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+            .hash_password_into(b"a", &salt, &mut expected)
+            .unwrap();
+        assert_eq!(*stretched("a"), expected);
     }
 }

@@ -7,6 +7,7 @@
 
 mod account;
 mod demo;
+mod descriptors;
 mod logging;
 mod notify;
 mod serve;

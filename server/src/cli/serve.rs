@@ -1,12 +1,13 @@
 //! `serve`: runs a server until a signal stops it.
 
-use super::{Failure, logging, notify::notify};
+use super::{Failure, descriptors, logging, notify::notify};
 use crate::accounts::Accounts;
 use crate::accounts::file::AccountsFile;
 use crate::accounts::stretch::Stretcher;
 use crate::config::Config;
 use crate::driver::Server;
 use crate::runtime::{self, Runtime, Signal};
+use crate::storage::embedded::{Embedded, EmbeddedConfig};
 use crate::storage::{Sleeper, Storage};
 use crate::tls::Certificate;
 use futures_util::future::{self, Either};
@@ -33,6 +34,7 @@ pub(super) fn run<R: Runtime>(
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), Failure> {
     logging::init(&config.log)?;
+    descriptors::raise_limit(config.limits.connections_max);
     let certificate = config.tls.clone().map(Certificate::load).transpose()?;
     let accounts = AccountsFile::new(config.accounts.file.clone());
     // A file that makes no sense is better found now than at the first login.
@@ -125,8 +127,11 @@ async fn open_storage<R: Runtime>(
     config: &Config,
     runtime: &R,
 ) -> Result<Arc<dyn Storage>, Failure> {
-    let _ = config;
-    Ok(Arc::new(crate::storage::Memory::new(sleeper(runtime))))
+    let folder = config.storage.folder.clone();
+    let folder = folder.ok_or("storage.folder: the embedded storage needs a folder")?;
+    let sleeper = sleeper(runtime);
+    let open = move || Embedded::open(&folder, EmbeddedConfig::default(), sleeper);
+    Ok(Arc::new(runtime.blocking(open).await?))
 }
 
 fn sleeper<R: Runtime>(runtime: &R) -> Sleeper {

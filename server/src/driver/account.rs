@@ -17,7 +17,7 @@ use async_channel::Receiver;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use futures_util::stream::StreamExt;
-use restante_core::account::{AccountInput, AccountOutput, ConnectionId};
+use restante_core::account::{Account, AccountInput, AccountOutput, ConnectionId};
 use restante_core::mailbox::AccountId;
 use restante_core::time::{Instant, Now};
 use std::collections::BTreeMap;
@@ -33,6 +33,16 @@ const LINGER: Duration = Duration::from_secs(10);
 pub(crate) trait Machine: Send + 'static {
     fn handle_input(&mut self, now: Now, input: AccountInput);
     fn poll_output(&mut self) -> AccountOutput;
+}
+
+impl Machine for Account {
+    fn handle_input(&mut self, now: Now, input: AccountInput) {
+        Self::handle_input(self, now, input);
+    }
+
+    fn poll_output(&mut self) -> AccountOutput {
+        Self::poll_output(self)
+    }
 }
 
 /// Runs machines, one after another, for as long as connections need the account.

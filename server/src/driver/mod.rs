@@ -14,7 +14,6 @@ mod connection;
 mod phase;
 mod registry;
 mod socket;
-mod stand_in;
 #[cfg(test)]
 mod tests;
 
@@ -33,12 +32,11 @@ use futures_util::future::{self, Either, FutureExt};
 use futures_util::io::AsyncWriteExt;
 use phase::{Phase, Phases, Watch};
 use registry::{Attachment, Registry};
-use restante_core::account::ConnectionId;
+use restante_core::account::{Account, ConnectionId};
 use restante_core::boundary::{Event, Login, LoginError};
 use restante_core::config::Config as CoreConfig;
 use restante_core::imap::{Connection, Peer};
 use socket::Socket;
-use stand_in::Account;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
@@ -154,7 +152,11 @@ impl<R: Runtime> Server<R> {
                 }
             };
             match accepted {
-                Ok((stream, peer)) => self.welcome(stream, peer, tls, &core),
+                Ok((stream, peer)) => {
+                    // IPv4 clients of an IPv6 socket under the name that they know.
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                    self.welcome(stream, peer, tls, &core);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     runtime::sleep(&self.runtime, ACCEPT_PAUSE).await;
@@ -215,7 +217,7 @@ impl<R: Runtime> Server<R> {
             }
         }
         let seen = Peer {
-            loopback: peer.ip().to_canonical().is_loopback(),
+            loopback: peer.ip().is_loopback(),
             tls: tls == TlsMode::Implicit,
         };
         let machine = Connection::new(core, seed(), self.clock.now(), seen);

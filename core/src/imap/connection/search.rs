@@ -181,7 +181,13 @@ impl Run<'_> {
             return Ok((verdict, None));
         }
         let layout = ContentLayout::decode(&summary.layout).map_err(ReadError::Damaged)?;
-        let parts: VecDeque<Searchable> = summary.structure.searchable_parts().collect();
+        let parts: VecDeque<Searchable> = summary
+            .structure
+            .searchable_parts()
+            .filter(|part| {
+                matches!(part, Searchable::Text { .. }) || self.judge.wants_headers()
+            })
+            .collect();
         let mut candidate = Candidate { position, summary, parts, layout, body: None };
         candidate.open(self.io, self.context, message);
         Ok((Verdict::Open, Some(candidate)))
@@ -196,8 +202,8 @@ impl Run<'_> {
         let newest = self.view.message(candidate.position as usize).unwrap_or(message).clone();
         let mut texts = self.judge.texts();
         let mut header = PartText::header();
-        header.feed(&candidate.summary.header, &mut texts.header);
-        header.finish(&mut texts.header);
+        header.feed(&candidate.summary.header, &mut texts.headers);
+        header.finish(&mut texts.headers);
         let verdict = |texts: &Texts, candidate: &Candidate, all| {
             self.judge.judge(Known {
                 position: candidate.position,
@@ -232,12 +238,16 @@ impl Run<'_> {
         texts: &mut Texts,
     ) -> Result<(), ReadError> {
         let mut text = PartText::new(&summary.structure, &part);
+        let matcher = match part {
+            Searchable::Header { .. } => &mut texts.headers,
+            Searchable::Text { .. } => &mut texts.bodies,
+        };
         let mut chunk = Vec::new();
-        while !texts.complete() && body.next(&mut chunk).await? > 0 {
-            text.feed(&chunk, &mut texts.parts);
+        while !matcher.is_complete() && body.next(&mut chunk).await? > 0 {
+            text.feed(&chunk, matcher);
             chunk.clear();
         }
-        text.finish(&mut texts.parts);
+        text.finish(matcher);
         Ok(())
     }
 }

@@ -87,36 +87,39 @@ impl TextMatcher {
 
 /// Appends `text` without its case.
 fn fold_into(text: &str, out: &mut Vec<u8>) {
+    let folds = small_folds();
     let mut rest = text;
-    loop {
-        let ascii = rest
-            .bytes()
-            .position(|octet| !octet.is_ascii())
-            .unwrap_or(rest.len());
+    while !rest.is_empty() {
+        let ascii = encoding_rs::Encoding::ascii_valid_up_to(rest.as_bytes());
         let (plain, other) = rest.split_at(ascii);
         let start = out.len();
         out.extend_from_slice(plain.as_bytes());
         out[start..].make_ascii_lowercase();
         let mut characters = other.chars();
-        let Some(character) = characters.next() else {
-            return;
-        };
-        fold_character(character, out);
-        rest = characters.as_str();
+        loop {
+            rest = characters.as_str();
+            match characters.next() {
+                // A single space or comma between words does not end the run.
+                Some(ascii)
+                    if ascii.is_ascii() && rest.as_bytes().get(1).is_some_and(u8::is_ascii) =>
+                {
+                    break;
+                }
+                Some(character) => fold_character(character, folds, out),
+                None => break,
+            }
+        }
     }
 }
 
-fn fold_character(character: char, out: &mut Vec<u8>) {
+fn fold_character(character: char, folds: &SmallFolds, out: &mut Vec<u8>) {
     let mut push = |folded: char| out.extend_from_slice(folded.encode_utf8(&mut [0; 4]).as_bytes());
     match u32::from(character) {
-        code @ ..SMALL_MAX => {
-            let folded = small_folds()[code as usize];
-            if folded == '\0' {
-                slow_fold(character).for_each(push);
-            } else {
-                push(folded);
-            }
-        }
+        code @ ..SMALL_MAX => match folds[code as usize] {
+            [0, 0] => slow_fold(character).for_each(push),
+            [ascii, 0] => out.push(ascii),
+            two => out.extend_from_slice(&two),
+        },
         // CJK and Hangul have no case, and are most of what is not small.
         0x2e80..0xa640 | 0xac00..0xd800 => push(character),
         _ => slow_fold(character).for_each(push),
@@ -126,15 +129,20 @@ fn fold_character(character: char, out: &mut Vec<u8>) {
 /// Characters of one or two octets in UTF-8.
 const SMALL_MAX: u32 = 0x800;
 
-/// What small characters become; NUL for what becomes several.
-fn small_folds() -> &'static [char; SMALL_MAX as usize] {
-    static FOLDS: OnceLock<Box<[char; SMALL_MAX as usize]>> = OnceLock::new();
+/// What small characters become, in UTF-8: two octets, or one and NUL. Two NULs stand
+/// for what becomes several characters or longer ones, and for NUL itself.
+type SmallFolds = [[u8; 2]; SMALL_MAX as usize];
+
+fn small_folds() -> &'static SmallFolds {
+    static FOLDS: OnceLock<Box<SmallFolds>> = OnceLock::new();
     FOLDS.get_or_init(|| {
-        let mut folds = Box::new(['\0'; SMALL_MAX as usize]);
+        let mut folds = Box::new([[0; 2]; SMALL_MAX as usize]);
         for (fold, code) in folds.iter_mut().zip(0..) {
             let mut folded = char::from_u32(code).into_iter().flat_map(slow_fold);
-            if let (Some(only), None) = (folded.next(), folded.next()) {
-                *fold = only;
+            if let (Some(only), None) = (folded.next(), folded.next())
+                && only.len_utf8() <= fold.len()
+            {
+                only.encode_utf8(fold);
             }
         }
         folds

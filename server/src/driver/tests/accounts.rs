@@ -1,12 +1,12 @@
 //! The account's task and the way to it.
 
 use super::server;
-use super::threads::Threads;
 use crate::config::Limits;
 use crate::driver::account::{Machine, drive};
 use crate::driver::registry::Attachment;
 use crate::driver::{Phase, Server};
 use crate::runtime::Runtime;
+use crate::runtime::threads::Threads;
 use core::time::Duration;
 use futures_util::FutureExt;
 use restante_core::account::{

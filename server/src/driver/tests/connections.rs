@@ -1,11 +1,11 @@
 //! The connection's loop.
 
 use super::server;
-use super::threads::Threads;
 use crate::config::Limits;
 use crate::driver::connection::{Driver, Machine, drive};
 use crate::driver::socket::Socket;
 use crate::driver::{Phase, Server};
+use crate::runtime::threads::Threads;
 use core::time::Duration;
 use restante_core::account::ConnectionId;
 use restante_core::boundary::{Credentials, Input, LoginError, Output, Reason, Wait};
@@ -20,23 +20,24 @@ use std::thread::JoinHandle;
 use zeroize::Zeroizing;
 
 /// Says what it is told to say, and reports what it is told.
-struct Scripted {
-    outputs: VecDeque<Output>,
-    wait: Wait,
-    transmit: Vec<u8>,
-    told: Sender<Told>,
-    react: fn(&mut Scripted, &Told),
+pub(super) struct Scripted {
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) wait: Wait,
+    pub(super) transmit: Vec<u8>,
+    pub(super) told: Sender<Told>,
+    pub(super) react: fn(&mut Scripted, &Told),
 }
 
 #[derive(Debug, PartialEq)]
-enum Told {
+pub(super) enum Told {
     Received(Vec<u8>),
     Eof,
     Storage(RequestId, StorageResponse),
     Derived(Result<(), LoginError>),
     Timeout,
     Shutdown,
-    Other,
+    TlsEstablished,
+    Account,
 }
 
 impl Machine for Scripted {
@@ -49,7 +50,8 @@ impl Machine for Scripted {
             Input::Derived(_, result) => Told::Derived(result.map(drop)),
             Input::Timeout => Told::Timeout,
             Input::Shutdown => Told::Shutdown,
-            Input::TlsEstablished | Input::Account(_) => Told::Other,
+            Input::TlsEstablished => Told::TlsEstablished,
+            Input::Account(_) => Told::Account,
         };
         (self.react)(self, &told);
         drop(self.told.send(told));
@@ -76,7 +78,7 @@ impl Session {
     }
 }
 
-const OPEN: Wait = Wait {
+pub(super) const OPEN: Wait = Wait {
     receive: 100,
     deadline: None,
 };
@@ -107,7 +109,7 @@ fn session(
     Session { client, told, task }
 }
 
-fn close_at_end(machine: &mut Scripted, told: &Told) {
+pub(super) fn close_at_end(machine: &mut Scripted, told: &Told) {
     if matches!(told, Told::Eof | Told::Shutdown) {
         machine.outputs.push_back(Output::Close);
     }

@@ -2,19 +2,19 @@
 
 mod accounts;
 mod connections;
-mod threads;
+mod tls;
 
 use super::{Clock, Server};
 use crate::accounts::file::AccountsFile;
 use crate::accounts::stretch::Stretcher;
 use crate::accounts::{Accounts, edit};
 use crate::config::Limits;
+use crate::runtime::threads::Threads;
 use crate::storage::Memory;
 use argon2::Params;
 use restante_core::config::Config as CoreConfig;
 use std::sync::Arc;
 use tempfile::TempDir;
-use threads::Threads;
 
 /// A server with the accounts alice and bob; the folder lives as long as the test.
 fn server(limits: &Limits) -> (Arc<Server<Threads>>, TempDir) {

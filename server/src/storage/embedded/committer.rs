@@ -159,6 +159,9 @@ impl Committer {
             let more = requests < GROUP_REQUESTS_MAX && group.bytes < GROUP_BYTES_MAX;
             next = if more { queue.try_recv().ok() } else { None };
         }
+        if let Ok(rows) = self.engine.rows() {
+            rows.wait_for_flush();
+        }
         if group.answers.is_empty() {
             return;
         }

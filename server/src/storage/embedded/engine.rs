@@ -16,7 +16,7 @@ use super::EmbeddedConfig;
 use super::space::is_full;
 
 /// Threads of fjall that write tables and merge them.
-const WORKERS: usize = 1;
+const WORKERS: usize = 2;
 /// Bytes of the journal before tables are written; fjall takes no less.
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 /// Files that fjall keeps open.
@@ -26,6 +26,11 @@ const OPEN_FILES: usize = 128;
 const APART_BYTES: u32 = 1024;
 /// Bytes of a file of values.
 const APART_FILE_BYTES: u64 = 32 * 1024 * 1024;
+/// Full write buffers of one keyspace that wait to be written as a table, before
+/// commits wait for them.
+const FULL_BUFFERS_MAX: usize = 2;
+/// How long one commit waits for that.
+const FLUSH_WAIT: Duration = Duration::from_millis(500);
 /// How long a reopening waits for reads under way.
 const READS_WAIT: Duration = Duration::from_secs(10);
 
@@ -71,6 +76,17 @@ impl Rows {
             state: database.keyspace("state", options)?,
             database,
         })
+    }
+
+    /// Waits while the engine has more rows in memory than it may: a writer that is
+    /// faster than the disk is slowed down here.
+    pub(super) fn wait_for_flush(&self) {
+        let until = Instant::now() + FLUSH_WAIT;
+        for table in [&self.items, &self.objects, &self.state] {
+            while table.sealed_memtable_count() > FULL_BUFFERS_MAX && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 
     /// Writes all of the changes or nothing, and returns once they are on the disk.
@@ -126,6 +142,12 @@ impl Engine {
             let folder = self.folder.display();
             StorageError::Unavailable(format!("{folder} could not be opened again"))
         })
+    }
+
+    /// Closes the rows; what is asked for later is `Unavailable`.
+    pub(super) fn close(&self) {
+        let mut place = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        *place = None;
     }
 
     /// Closes the rows and opens them as they are on the disk. Blocks the thread.

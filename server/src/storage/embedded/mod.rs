@@ -4,7 +4,7 @@
 //! is a file of its own ([`body`]). What is answered with `Done` has been fsynced; what
 //! was not finished is not visible after a crash, and its space is reclaimed by the
 //! next start. Threads: some readers, some writers of long objects, one committer, and
-//! one of the engine; none of them belongs to a runtime.
+//! two of the engine; none of them belongs to a runtime.
 //!
 //! There is one writer, so tombstones are not kept: a deleted item is gone. Its time
 //! lives on in the clock of the store, see `causality`.
@@ -185,6 +185,9 @@ impl Drop for Embedded {
             // A thread that panicked has answered Unavailable already.
             let _panicked = handle.join();
         }
+        // Before the lock of the folder is given up. Futures that are still around are
+        // answered with Unavailable.
+        self.shared.engine.close();
     }
 }
 

@@ -36,17 +36,11 @@ impl Verdict {
 
 /// What was found in the text of a message so far.
 pub(super) struct Texts {
-    /// The words of TEXT, looked for in the message's own header.
-    pub(super) header: TextMatcher,
-    /// The words of TEXT and then those of BODY, looked for in its parts.
-    pub(super) parts: TextMatcher,
-}
-
-impl Texts {
-    /// Whether reading on cannot change anything.
-    pub(super) fn complete(&self) -> bool {
-        self.parts.is_complete()
-    }
+    /// The words of TEXT, looked for in headers.
+    pub(super) headers: TextMatcher,
+    /// The words of TEXT and then those of BODY, looked for in the bodies of text parts:
+    /// BODY sees no headers, not even those of parts and nested messages.
+    pub(super) bodies: TextMatcher,
 }
 
 /// A key, prepared for many messages. It is as deep as the key, which the grammar bounds.
@@ -109,9 +103,14 @@ impl<'a> Judge<'a> {
     /// Matchers that have seen nothing.
     pub(super) fn texts(&self) -> Texts {
         Texts {
-            header: TextMatcher::new(&self.words.text),
-            parts: TextMatcher::new(&[self.words.text.as_slice(), &self.words.body].concat()),
+            headers: TextMatcher::new(&self.words.text),
+            bodies: TextMatcher::new(&[self.words.text.as_slice(), &self.words.body].concat()),
         }
+    }
+
+    /// Whether headers of parts can decide anything.
+    pub(super) fn wants_headers(&self) -> bool {
+        !self.words.text.is_empty()
     }
 
     pub(super) fn judge(&self, known: Known<'_>) -> Verdict {
@@ -138,10 +137,10 @@ impl<'a> Judge<'a> {
             },
             Test::Body(word) => {
                 let place = self.words.text.len() + word;
-                found(known, |texts| texts.parts.found()[place])
+                found(known, |texts| texts.bodies.found()[place])
             }
             Test::Text(word) => {
-                found(known, |texts| texts.header.found()[*word] || texts.parts.found()[*word])
+                found(known, |texts| texts.headers.found()[*word] || texts.bodies.found()[*word])
             }
             Test::Date { field: DateField::Internal, test, day } => {
                 let date = message.internal_date;

@@ -1,6 +1,6 @@
 //! A runtime for tests: a thread for each task.
 
-use crate::runtime::{Runtime, Signal, Timer};
+use super::{Runtime, Signal, Timer};
 use async_io::Async;
 use core::future::Future;
 use core::pin::Pin;
@@ -11,9 +11,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Instant;
 
 #[derive(Clone)]
-pub(super) struct Threads;
+pub(crate) struct Threads;
 
-pub(super) struct ThreadTimer(async_io::Timer);
+pub(crate) struct ThreadTimer(async_io::Timer);
 
 impl Runtime for Threads {
     type Stream = Async<TcpStream>;

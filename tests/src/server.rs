@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -179,10 +179,15 @@ impl Server {
             .stderr(log)
             .spawn()
             .map_err(|error| error.to_string())?;
-        let addresses = [Some(state.plain), state.tls, state.outward];
+        let addresses = [
+            (Some(state.plain), false),
+            (state.tls, true),
+            (state.outward, false),
+        ];
         let child = state.child.insert(child);
-        for address in addresses.into_iter().flatten() {
-            if let Err(why) = wait_until_ready(child, address) {
+        for (address, implicit_tls) in addresses {
+            let Some(address) = address else { continue };
+            if let Err(why) = wait_until_ready(child, address, implicit_tls) {
                 // Nothing more can be done about a process that will not die.
                 let _ = child.kill().and_then(|()| child.wait());
                 state.child = None;
@@ -505,14 +510,30 @@ fn unused_port() -> SocketAddr {
     panic!("no unused port between {FIRST} and {}", FIRST + COUNT)
 }
 
-fn wait_until_ready(child: &mut Child, address: SocketAddr) -> Result<(), String> {
+fn greets(mut socket: &TcpStream) -> bool {
+    let mut first = [0; 4];
+    socket
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a positive time");
+    socket.read_exact(&mut first).is_ok() && first == *b"* OK"
+}
+
+fn wait_until_ready(
+    child: &mut Child,
+    address: SocketAddr,
+    implicit_tls: bool,
+) -> Result<(), String> {
     let begin = Instant::now();
     loop {
         if let Ok(Some(status)) = child.try_wait() {
             return Err(format!("the server ended with {status} instead of serving"));
         }
-        if TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
-            return Ok(());
+        if let Ok(socket) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+            // The kernel takes connections from the moment of the bind on. The server is
+            // ready when it greets, which with implicit TLS it cannot do here.
+            if implicit_tls || greets(&socket) {
+                return Ok(());
+            }
         }
         if begin.elapsed() > PATIENCE {
             return Err(format!(

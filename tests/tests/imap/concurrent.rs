@@ -9,7 +9,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_message_that_is_gone_can_be_asked_for,
     new_messages_are_announced,
     both_may_store_flags,
-    deleting_a_selected_mailbox,
+    deleting_a_mailbox_that_another_session_has_selected,
+    deleting_ones_own_selected_mailbox_is_answered,
     appends_of_many_sessions_get_distinct_uids,
 ];
 
@@ -151,10 +152,12 @@ fn both_may_store_flags(server: &Server) {
     }
 }
 
-fn deleting_a_selected_mailbox(server: &Server) {
-    let (mut first, mut second) = two(server, 2);
-    let reply = second.command("DELETE Box");
-    // Refusing, and letting the others see an empty mailbox or a BYE, are both legal.
+fn deleting_a_mailbox_that_another_session_has_selected(server: &Server) {
+    let (mut first, _) = two(server, 2);
+    let mut other = server.login();
+    let reply = other.command("DELETE Box");
+    // Refusing, and letting the others see an empty mailbox or a BYE, are both legal
+    // (RFC 2180 §3); silence is not.
     if reply.status == Status::Ok {
         let tag = first.start("NOOP");
         let mut after = Vec::new();
@@ -168,12 +171,33 @@ fn deleting_a_selected_mailbox(server: &Server) {
         assert!(!after.is_empty());
     }
     assert!(
-        server
-            .login()
+        other
             .ok("LIST \"\" INBOX")
             .mailboxes("LIST")
             .contains_key("INBOX")
     );
+}
+
+fn deleting_ones_own_selected_mailbox_is_answered(server: &Server) {
+    let mut client = server.select("Box", &[&samples::plain("one", "1")]);
+    // Clients that delete the folder on the screen need to know whether it is gone.
+    let tag = client.start("DELETE Box");
+    let mut before = Vec::new();
+    let answer = loop {
+        let response = client
+            .try_response()
+            .unwrap_or_else(|| panic!("closed without an answer: {before:?}"));
+        if response.starts_with(&tag.0) {
+            break response;
+        }
+        before.push(response);
+    };
+    let gone = !server
+        .login()
+        .ok("LIST \"\" *")
+        .mailboxes("LIST")
+        .contains_key("Box");
+    assert_eq!(answer.text().contains(" OK "), gone, "{answer:?}");
 }
 
 fn appends_of_many_sessions_get_distinct_uids(server: &Server) {

@@ -202,9 +202,29 @@ fn hostile_patterns_are_quick(server: &Server) {
     client.ok(format!("CREATE {long}"));
     // A matcher that tries every way would not end.
     let pattern = "*a".repeat(60) + "b";
-    client.ok(format!("LIST \"\" {pattern}"));
-    let pattern = "%*".repeat(500) + "b";
-    client.ok(format!("LIST \"\" {pattern}"));
+    assert!(
+        client
+            .ok(format!("LIST \"\" {pattern}"))
+            .untagged
+            .is_empty()
+    );
+    let pattern = "%*".repeat(200) + "b";
+    assert!(
+        client
+            .ok(format!("LIST \"\" {pattern}"))
+            .mailboxes("LIST")
+            .keys()
+            .all(|name| name.ends_with('b'))
+    );
     let pattern = "*%a".repeat(100);
-    client.ok(format!("LIST \"\" {pattern}"));
+    assert_eq!(
+        client
+            .ok(format!("LIST \"\" {pattern}"))
+            .mailboxes("LIST")
+            .len(),
+        1
+    );
+    // Longer than any name may be.
+    client.command(format!("LIST \"\" {}", "*%".repeat(3_000)));
+    client.ok("NOOP");
 }

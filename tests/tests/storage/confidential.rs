@@ -95,7 +95,7 @@ fn neither_files_nor_log_hold_plaintext(server: &Server) {
         assert_absent("a file's name", file.as_os_str().as_encoded_bytes(), &words);
     }
     assert!(
-        octets > 200_000,
+        octets > 100_000,
         "the mail is in these files: {octets} octets"
     );
     let accounts = fs::read(server.folder().join("accounts")).expect("the accounts file");

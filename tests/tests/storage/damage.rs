@@ -11,6 +11,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_flipped_bit_in_one_body_costs_one_message => needs(&[Need::OwnProcess]),
 ];
 
+/// How often the folder is damaged, each time elsewhere.
+const ROUNDS: usize = 12;
+
 fn bodies() -> Vec<Vec<u8>> {
     (0..10_usize)
         .map(|number| samples::large(60_000 + 7_000 * number))
@@ -112,13 +115,29 @@ fn flipped_bits_are_noticed(server: &Server) {
     server.stop();
     let intact = server.folder().join("intact");
     fs::rename(server.data_folder(), &intact).expect("our folder can be changed");
-    for seed in 0..8 {
+    for seed in 0..ROUNDS as u64 {
         copy(&intact, &server.data_folder());
-        for file in files(&server.data_folder()) {
-            let size = usize::try_from(fs::metadata(&file).expect("a file").len()).expect("fits");
-            if size > 0 {
-                flip(&file, &positions(seed + 1, size, 1 + size / 200_000));
-            }
+        // One file at a time, the largest most often, and in the last round all of them.
+        let mut victims: Vec<(usize, std::path::PathBuf)> = files(&server.data_folder())
+            .into_iter()
+            .map(|file| {
+                (
+                    usize::try_from(fs::metadata(&file).expect("a file").len()).expect("fits"),
+                    file,
+                )
+            })
+            .filter(|(size, _)| *size > 0)
+            .collect();
+        victims.sort();
+        victims.reverse();
+        let round = usize::try_from(seed).expect("a small number");
+        let chosen = if round + 1 == ROUNDS {
+            &victims[..]
+        } else {
+            &victims[round / 3 % victims.len()..][..1]
+        };
+        for (size, file) in chosen {
+            flip(file, &positions(seed + 1, *size, 1 + size / 200_000));
         }
         match server.start_again() {
             Ok(()) => {
@@ -134,7 +153,12 @@ fn flipped_bits_are_noticed(server: &Server) {
                     server.stop();
                 }
             }
-            Err(why) => assert!(!why.contains("panicked at"), "{why}"),
+            Err(why) => {
+                assert!(!why.contains("panicked at"), "{why}");
+                let last = why.lines().last().unwrap_or_default();
+                assert!(last.contains("data"), "the reason names the file: {last:?}");
+                eprintln!("{}: damage {seed}: {last}", server.flavour.name());
+            }
         }
         assert!(
             !server.log().contains("panicked at"),

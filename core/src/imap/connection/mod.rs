@@ -39,7 +39,7 @@ use framing::{Collector, Frame, Inbox};
 use idle::Idling;
 use login::LoggingIn;
 use reply::{Completion, Outcome};
-use session::{Features, Session};
+use session::Session;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use timers::Timers;
@@ -80,7 +80,6 @@ pub struct Connection {
     sent: usize,
     outputs: VecDeque<Output>,
     session: Session,
-    features: Features,
     activity: Activity,
     /// The newest state of the selected mailbox, while a command holds the view.
     pending: Option<Pending>,
@@ -141,7 +140,6 @@ impl Connection {
             sent: 0,
             outputs: VecDeque::new(),
             session: Session::NotAuthenticated,
-            features: Features::default(),
             activity: Activity::Ready,
             pending: None,
             wrong_passwords: 0,

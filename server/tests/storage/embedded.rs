@@ -7,9 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_lite::future::block_on;
 use restante_core::storage::{StorageError, StorageRequest, StorageResponse};
-use restante_server::storage::Storage;
 use restante_server::storage::embedded::{Embedded, EmbeddedConfig, OpenError};
 
 use crate::fixture::{

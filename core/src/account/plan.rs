@@ -35,18 +35,19 @@ pub(super) trait Planner: LogState + fmt::Debug {
     /// Whether this is such work.
     fn settles(work: &Self::Work) -> bool;
 
-    /// Applies operations of the batch that follows `before`.
+    /// Applies operations of the batch that follows `before`; what they weigh.
     fn take_in(
         &mut self,
         before: &Self,
         writer: WriterId,
         stamp: Stamp,
         operations: &[Self::Operation],
-    ) {
+    ) -> usize {
         let batch = before.batch(stamp, operations.to_vec());
         let (floor, mut owed) = (crate::mailbox::Floor::default(), Owed::default());
         self.apply_batch(writer, &batch, floor, &mut owed);
         self.finish();
+        Self::weight(&batch)
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) enum DirectoryOperation {
     Subscribe { name: MailboxName, subscribed: bool },
 }
 
-/// What one item of the directory's log holds.
+/// Changes of the directory that happen together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DirectoryBatch {
     pub(crate) stamp: Stamp,

@@ -18,6 +18,7 @@ mod merge_tests;
 mod message;
 mod naming;
 mod operation;
+mod part;
 mod state;
 mod version_vector;
 
@@ -39,4 +40,5 @@ pub(crate) use log::LogState;
 pub(crate) use merge::Floor;
 pub(crate) use naming::Making;
 pub(crate) use operation::{Batch, Operation};
+pub(crate) use part::Part;
 pub(crate) use version_vector::{LogPosition, VersionVector};

@@ -2,5 +2,8 @@
 
 mod checkpoints;
 mod faults;
+mod large;
 mod requests;
+mod shutdown;
+mod torn;
 mod world;

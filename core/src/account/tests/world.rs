@@ -10,7 +10,7 @@ use crate::mailbox::{AccountId, ContentId, Flag, MailboxName, MailboxState, Uid}
 use crate::random::{Random, Seed};
 use crate::seal::AccountKeys;
 use crate::storage::{
-    CausalityToken, Item, ItemKey, ObjectKey, RequestId, StorageError, StorageRequest,
+    CausalityToken, InsertItem, Item, ItemKey, ObjectKey, RequestId, StorageError, StorageRequest,
     StorageResponse,
 };
 use crate::time::{Instant, Now};
@@ -18,6 +18,9 @@ use bytes::Bytes;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+/// Octets of a value that storage takes.
+pub(super) const VALUE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What is durable.
 #[derive(Default)]
@@ -46,6 +49,11 @@ pub(super) enum Fate {
     AnswerLost,
     /// The answer says that it is unknown, and it is done some time later.
     Late,
+    /// The answer says that it is unknown, and of the items to be inserted only those are
+    /// done whose number has its bit set (modulo 8).
+    Torn(u8),
+    /// The same, and the rest is done some time later.
+    TornLate(u8),
 }
 
 /// One server process.
@@ -158,6 +166,13 @@ impl Server {
                 }
                 Some(StorageError::Unavailable("late".to_owned()))
             }
+            Fate::Torn(bits) | Fate::TornLate(bits) => {
+                if let StorageRequest::InsertItems(items) = &request {
+                    let late = matches!(fate, Fate::TornLate(_));
+                    store.tear(items, bits, late);
+                }
+                Some(StorageError::Unavailable("torn".to_owned()))
+            }
             Fate::Full if !writes(&request) => None,
             Fate::Full => Some(StorageError::Full),
             Fate::Refused => Some(StorageError::Refused("no".to_owned())),
@@ -175,6 +190,16 @@ impl Server {
         }
         self.input(AccountInput::Storage(id, response));
         true
+    }
+
+    /// The keys that the oldest open request inserts.
+    pub(super) fn inserted(&self) -> Vec<ItemKey> {
+        match self.open.front() {
+            Some((_, StorageRequest::InsertItems(items))) => {
+                items.iter().map(|item| item.key.clone()).collect()
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(super) fn wait(&mut self, duration: Duration) {
@@ -304,6 +329,22 @@ impl Store {
         }
     }
 
+    /// Does a part of an insert, and the rest late if at all.
+    fn tear(&mut self, items: &[InsertItem], bits: u8, late: bool) {
+        let (now, rest): (Vec<_>, Vec<_>) = items
+            .iter()
+            .cloned()
+            .enumerate()
+            .partition(|(number, _)| bits >> (number % 8) & 1 == 1);
+        let items = |part: Vec<(usize, InsertItem)>| {
+            StorageRequest::InsertItems(part.into_iter().map(|(_, item)| item).collect())
+        };
+        self.carry_out(&mut BTreeMap::new(), RequestId(0), items(now));
+        if late {
+            self.late.push(items(rest));
+        }
+    }
+
     fn carry_out(
         &mut self,
         streams: &mut BTreeMap<RequestId, Stream>,
@@ -332,6 +373,11 @@ impl Store {
                 });
                 let items = items.collect();
                 StorageResponse::Range { items, next }
+            }
+            StorageRequest::InsertItems(items)
+                if items.iter().any(|item| item.value.len() > VALUE_BYTES_MAX) =>
+            {
+                StorageResponse::Failed(StorageError::Refused("too long".to_owned()))
             }
             StorageRequest::InsertItems(items) => {
                 for item in items {

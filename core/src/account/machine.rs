@@ -1,7 +1,7 @@
 //! The machine: what goes in, what comes out, and who is told.
 
 use super::log::{Happened, Log};
-use super::plan::{DirectoryAnswer, DirectoryWork, MailboxAnswer, MailboxWork};
+use super::plan::{DirectoryAnswer, DirectoryChange, MailboxAnswer, MailboxWork};
 use super::requests::{Ask, Waiting};
 use super::shared::{LogId, Shared};
 use super::{AccountFailure, AccountInput, AccountOutput, AccountReply, ConnectionId, Copied};
@@ -281,9 +281,14 @@ impl Account {
                 Happened::Unreadable(failure) => {
                     self.resume_waiting(LogId::Directory, Some(failure));
                 }
-                Happened::Failed(DirectoryWork { connection, .. }, failure) => {
-                    self.fail(connection, failure);
-                }
+                Happened::Failed(work, failure) => match work.wanted {
+                    // The messages are where they should be. That this was not written
+                    // down only means that the same RENAME may be made again.
+                    DirectoryChange::InboxMoved(_) => {
+                        self.reply(work.connection, AccountReply::Done);
+                    }
+                    _ => self.fail(work.connection, failure),
+                },
                 Happened::Done(answers) => {
                     self.forget_deleted();
                     for answer in answers {
@@ -291,8 +296,8 @@ impl Account {
                             DirectoryAnswer::Done(connection) => {
                                 self.reply(connection, AccountReply::Done);
                             }
-                            DirectoryAnswer::MoveInbox(connection, to) => {
-                                self.dispatch(Ask::move_inbox(connection, to));
+                            DirectoryAnswer::MoveInbox(connection, to, target) => {
+                                self.dispatch(Ask::move_inbox(connection, to, target));
                             }
                         }
                     }
@@ -382,10 +387,10 @@ impl Account {
                 });
             }
             MailboxAnswer::Expunged(connection) => self.tell(connection, AccountReply::Snapshot),
-            MailboxAnswer::Removed(connection, _, true) => {
-                self.reply(connection, AccountReply::Done);
+            MailboxAnswer::Removed(connection, _, Some(target)) => {
+                self.inbox_moved(connection, target);
             }
-            MailboxAnswer::Removed(connection, copied, false) => {
+            MailboxAnswer::Removed(connection, copied, None) => {
                 self.tell(connection, |snapshot| AccountReply::Copied {
                     copied,
                     snapshot,

@@ -35,7 +35,7 @@ pub use state::MailboxState;
 pub(crate) use checkpoint::CheckpointPointer;
 pub(crate) use claims::Owed;
 pub(crate) use clock::{Clock, Stamp};
-pub(crate) use directory::{DirectoryBatch, DirectoryOperation};
+pub(crate) use directory::{DirectoryBatch, DirectoryOperation, InboxMove};
 pub(crate) use log::LogState;
 pub(crate) use merge::Floor;
 pub(crate) use naming::Making;

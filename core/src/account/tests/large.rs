@@ -6,14 +6,21 @@ use crate::account::{AccountReply, AccountRequest, ConnectionId};
 use crate::config::Config;
 use crate::mailbox::{Flag, FlagAction, FlagChange, Uid};
 
-/// Messages. One STORE of them all is 1 MB, one COPY 4 MB.
-const MANY: u32 = 60_000;
+/// Messages. One STORE of them all is 240 KB, one COPY 1 MB.
+const MANY: u32 = 15_000;
+
+/// Octets that storage takes in a value.
+const VALUE_BYTES_MAX: usize = 128 * 1024;
 
 fn ordinary() -> Config {
     Config {
         storage_retries_max: config().storage_retries_max,
         ..Config::default()
     }
+}
+
+fn storage() -> Store {
+    Store::taking(VALUE_BYTES_MAX)
 }
 
 fn all() -> Vec<Uid> {
@@ -56,7 +63,7 @@ fn filled(storage: &mut Store) -> (Server, ConnectionId) {
 
 #[test]
 fn append_store_and_expunge_of_very_many_messages() {
-    let mut storage = Store::default();
+    let mut storage = storage();
     let (mut server, one) = filled(&mut storage);
     let reply = server.ask(&mut storage, one, store(Flag::Deleted));
     let AccountReply::Stored { snapshot, .. } = reply else {
@@ -79,7 +86,7 @@ fn append_store_and_expunge_of_very_many_messages() {
 
 #[test]
 fn copy_and_move_of_very_many_messages() {
-    let mut storage = Store::default();
+    let mut storage = storage();
     let (mut server, one) = filled(&mut storage);
     let reply = server.ask(&mut storage, one, copy("Archive", false));
     let AccountReply::Copied { copied, snapshot } = reply else {

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod faults;
 mod large;
+mod rename;
 mod requests;
 mod shutdown;
 mod torn;

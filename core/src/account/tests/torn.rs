@@ -9,7 +9,9 @@ use crate::mailbox::Flag;
 use crate::storage::ItemKey;
 use core::time::Duration;
 
-/// Three messages take about five items.
+/// Items that the three messages take.
+const ITEMS: usize = 4;
+
 fn small() -> Config {
     Config {
         log_item_bytes_max: 80,
@@ -35,20 +37,17 @@ fn die_over_three(storage: &mut Store, bits: u8) -> Vec<ItemKey> {
     let connection = server.connect();
     server.send(connection, append_three());
     let inserted = server.inserted();
-    assert!((4..=8).contains(&inserted.len()), "{}", inserted.len());
+    assert_eq!(inserted.len(), ITEMS);
     assert!(server.step(storage, Fate::TornLate(bits)));
     inserted
 }
 
 #[test]
 fn a_batch_of_which_items_are_missing_does_not_exist() {
-    for bits in 0..=255 {
+    for bits in 0..(1 << ITEMS) - 1 {
         let mut storage = Store::default();
         let all = die_over_three(&mut storage, bits);
         let landed = landed_of(&storage, &all);
-        if landed.iter().all(|landed| *landed) {
-            continue;
-        }
         let mut other = Server::new(2, small());
         let state = other.status(&mut storage, "INBOX");
         assert_eq!(view(&state), [(1, 1, vec![])], "{bits:b}");
@@ -76,13 +75,10 @@ fn landed_of(storage: &Store, all: &[ItemKey]) -> Vec<bool> {
 
 #[test]
 fn a_batch_whose_last_items_come_late_is_seen_by_everybody() {
-    for bits in 0..=255 {
+    for bits in 0..(1 << ITEMS) - 1 {
         let mut storage = Store::default();
         let all = die_over_three(&mut storage, bits);
         let landed = landed_of(&storage, &all);
-        if landed.iter().all(|landed| *landed) {
-            continue;
-        }
         let mut watching = Server::new(2, small());
         let connection = watching.connect();
         let before = watching.select(&mut storage, connection, "INBOX").state;

@@ -19,12 +19,10 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Octets of a value that storage takes.
-pub(super) const VALUE_BYTES_MAX: usize = 1024 * 1024;
-
 /// What is durable.
-#[derive(Default)]
 pub(super) struct Store {
+    /// Octets of a value that it takes.
+    value_bytes_max: usize,
     pub(super) items: BTreeMap<ItemKey, (Bytes, u64)>,
     pub(super) objects: BTreeMap<ObjectKey, Bytes>,
     writes: u64,
@@ -321,7 +319,24 @@ fn writes(request: &StorageRequest) -> bool {
     )
 }
 
+impl Default for Store {
+    fn default() -> Self {
+        Self::taking(1024 * 1024)
+    }
+}
+
 impl Store {
+    /// A storage that takes values of so many octets.
+    pub(super) fn taking(value_bytes_max: usize) -> Self {
+        Self {
+            value_bytes_max,
+            items: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            writes: 0,
+            late: Vec::new(),
+        }
+    }
+
     /// What is late comes now.
     pub(super) fn land(&mut self) {
         for request in core::mem::take(&mut self.late) {
@@ -375,7 +390,9 @@ impl Store {
                 StorageResponse::Range { items, next }
             }
             StorageRequest::InsertItems(items)
-                if items.iter().any(|item| item.value.len() > VALUE_BYTES_MAX) =>
+                if items
+                    .iter()
+                    .any(|item| item.value.len() > self.value_bytes_max) =>
             {
                 StorageResponse::Failed(StorageError::Refused("too long".to_owned()))
             }

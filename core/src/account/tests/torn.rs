@@ -183,3 +183,38 @@ fn a_damaged_item_spoils_its_batch_only() {
         assert_eq!(server.events.len(), 2);
     }
 }
+
+#[test]
+fn of_a_move_that_fails_all_copies_are_there_or_none_and_nothing_is_lost() {
+    let mut seen = [0; 3];
+    for step in 0..8 {
+        for bits in 0..8 {
+            let mut storage = Store::default();
+            let mut server = Server::new(1, small());
+            let messages = (1..=9).map(|number| message(number, &[])).collect();
+            server.append(&mut storage, "INBOX", messages);
+            let connection = server.connect();
+            server.select(&mut storage, connection, "INBOX");
+            let request = AccountRequest::Copy {
+                uids: (1..=9).map(uid).collect(),
+                to: name("Archive"),
+                expunge: true,
+            };
+            server.send(connection, request);
+            server.await_reply(&mut storage, connection, |number| match number < step {
+                true => Fate::Works,
+                false => Fate::Torn(bits),
+            });
+            server.restart(2);
+            let left = server.status(&mut storage, "INBOX").len();
+            let copied = server.status(&mut storage, "Archive").len();
+            seen[match (left, copied) {
+                (9, 0) => 0,
+                (9, 9) => 1,
+                (0, 9) => 2,
+                other => panic!("{other:?} at {step}, {bits:b}"),
+            }] += 1;
+        }
+    }
+    assert!(seen.iter().all(|times| *times > 0), "{seen:?}");
+}

@@ -18,15 +18,15 @@ use restante_core::storage::RequestId;
 use restante_core::time::{Instant, Now};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-pub use store::Store;
+pub(crate) use store::Store;
 
 /// One server process with one account, `alice` / `hunter2`.
-pub struct World {
-    pub config: Arc<Config>,
-    pub store: Store,
-    pub now: Now,
+pub(crate) struct World {
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Store,
+    pub(crate) now: Now,
     /// What the machines told the log.
-    pub events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     keys: AccountKeys,
     account: Option<Account>,
     account_deadline: Option<Instant>,
@@ -45,17 +45,17 @@ struct Client {
     to_send: VecDeque<u8>,
     deadline: Option<Instant>,
     attached: bool,
-    pub closed: bool,
+    pub(crate) closed: bool,
     tls_asked: bool,
     eof: bool,
 }
 
 impl World {
-    pub fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self::with_config(seed, Config::default())
     }
 
-    pub fn with_config(seed: u8, config: Config) -> Self {
+    pub(crate) fn with_config(seed: u8, config: Config) -> Self {
         let mut random = Random::new(Seed::new([seed; 32]));
         let keys = AccountKeys::generate(AccountId([seed; 16]), &mut random);
         Self {
@@ -76,7 +76,7 @@ impl World {
     }
 
     /// The server dies and starts again on the same storage.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.clients.clear();
         self.account = None;
         self.account_deadline = None;
@@ -85,7 +85,7 @@ impl World {
     }
 
     /// A client connects; its greeting is read.
-    pub fn connect(&mut self) -> ConnectionId {
+    pub(crate) fn connect(&mut self) -> ConnectionId {
         let id = ConnectionId(u64::from_be_bytes(self.random.bytes()));
         let peer = Peer {
             loopback: true,
@@ -111,7 +111,7 @@ impl World {
     }
 
     /// A client that has logged in, greeting and answer read away.
-    pub fn log_in(&mut self) -> ConnectionId {
+    pub(crate) fn log_in(&mut self) -> ConnectionId {
         let id = self.connect();
         let answer = self.say(id, b"l LOGIN alice hunter2\r\n");
         assert!(answer.contains("l OK"), "{answer}");
@@ -119,11 +119,11 @@ impl World {
     }
 
     /// Sends octets and returns what comes back until nothing moves any more.
-    pub fn say(&mut self, id: ConnectionId, octets: &[u8]) -> String {
+    pub(crate) fn say(&mut self, id: ConnectionId, octets: &[u8]) -> String {
         String::from_utf8_lossy(&self.say_octets(id, octets)).into_owned()
     }
 
-    pub fn say_octets(&mut self, id: ConnectionId, octets: &[u8]) -> Vec<u8> {
+    pub(crate) fn say_octets(&mut self, id: ConnectionId, octets: &[u8]) -> Vec<u8> {
         self.client(id).read.clear();
         self.client(id).to_send.extend(octets);
         self.run();
@@ -131,37 +131,37 @@ impl World {
     }
 
     /// What has come since the last look.
-    pub fn read(&mut self, id: ConnectionId) -> String {
+    pub(crate) fn read(&mut self, id: ConnectionId) -> String {
         String::from_utf8_lossy(&core::mem::take(&mut self.client(id).read)).into_owned()
     }
 
-    pub fn end_input(&mut self, id: ConnectionId) {
+    pub(crate) fn end_input(&mut self, id: ConnectionId) {
         self.client(id).eof = true;
         self.run();
     }
 
     /// The client goes away without a word.
-    pub fn drop_client(&mut self, id: ConnectionId) {
+    pub(crate) fn drop_client(&mut self, id: ConnectionId) {
         self.clients.remove(&id);
         self.feed_account(AccountInput::Detach(id));
         self.run();
     }
 
     /// The client will read only so many octets from now on.
-    pub fn set_window(&mut self, id: ConnectionId, octets: usize) {
+    pub(crate) fn set_window(&mut self, id: ConnectionId, octets: usize) {
         self.client(id).window = octets;
         self.run();
     }
 
-    pub fn is_closed(&mut self, id: ConnectionId) -> bool {
+    pub(crate) fn is_closed(&mut self, id: ConnectionId) -> bool {
         self.client(id).closed
     }
 
-    pub fn asked_for_tls(&mut self, id: ConnectionId) -> bool {
+    pub(crate) fn asked_for_tls(&mut self, id: ConnectionId) -> bool {
         self.client(id).tls_asked
     }
 
-    pub fn finish_tls(&mut self, id: ConnectionId) {
+    pub(crate) fn finish_tls(&mut self, id: ConnectionId) {
         let now = self.now;
         self.client(id)
             .connection
@@ -170,17 +170,17 @@ impl World {
     }
 
     /// Octets that the connection holds for a client that does not read.
-    pub fn held_for(&mut self, id: ConnectionId) -> usize {
+    pub(crate) fn held_for(&mut self, id: ConnectionId) -> usize {
         self.client(id).connection.transmit().len()
     }
 
     /// Octets sent that the connection did not take.
-    pub fn not_taken_from(&mut self, id: ConnectionId) -> usize {
+    pub(crate) fn not_taken_from(&mut self, id: ConnectionId) -> usize {
         self.client(id).to_send.len()
     }
 
     /// Turns the clock, deadline by deadline.
-    pub fn wait_s(&mut self, seconds: u64) {
+    pub(crate) fn wait_s(&mut self, seconds: u64) {
         let end = Instant(self.now.instant.0 + seconds * 1_000_000);
         loop {
             let clients = self.clients.values().filter_map(|client| client.deadline);

@@ -9,18 +9,18 @@ use std::collections::BTreeMap;
 
 /// Everything that is stored.
 #[derive(Default)]
-pub struct Store {
-    pub items: BTreeMap<ItemKey, Bytes>,
-    pub objects: BTreeMap<ObjectKey, Bytes>,
+pub(crate) struct Store {
+    pub(crate) items: BTreeMap<ItemKey, Bytes>,
+    pub(crate) objects: BTreeMap<ObjectKey, Bytes>,
     /// How many requests of each kind were made.
-    pub requests: BTreeMap<&'static str, u64>,
+    pub(crate) requests: BTreeMap<&'static str, u64>,
     /// Requests that fail from now on: kind, and how.
-    pub failing: BTreeMap<&'static str, StorageError>,
+    pub(crate) failing: BTreeMap<&'static str, StorageError>,
 }
 
 /// Streams that one machine has open.
 #[derive(Default)]
-pub struct Streams(BTreeMap<RequestId, Stream>);
+pub(crate) struct Streams(BTreeMap<RequestId, Stream>);
 
 enum Stream {
     Reading(Bytes),
@@ -28,7 +28,7 @@ enum Stream {
 }
 
 impl Streams {
-    pub fn forget(&mut self, id: RequestId) {
+    pub(crate) fn forget(&mut self, id: RequestId) {
         self.0.remove(&id);
     }
 }
@@ -52,15 +52,15 @@ fn name(request: &StorageRequest) -> &'static str {
 
 impl Store {
     /// What a crash takes: nothing that was acknowledged.
-    pub fn forget_unfinished(&mut self) {
+    pub(crate) fn forget_unfinished(&mut self) {
         self.failing.clear();
     }
 
-    pub fn count(&self, kind: &str) -> u64 {
+    pub(crate) fn count(&self, kind: &str) -> u64 {
         self.requests.get(kind).copied().unwrap_or(0)
     }
 
-    pub fn answer(
+    pub(crate) fn answer(
         &mut self,
         streams: &mut Streams,
         id: RequestId,

@@ -395,10 +395,7 @@ async fn write_message(
     let mut left = arriving.literal.len;
     io.step("take the message in");
     while left > 0 {
-        let Some(octets) = io.receive().await else {
-            io.abandon(object);
-            return Err(StorageError::Refused("the client went away".to_owned()));
-        };
+        let octets = io.receive().await;
         left -= octets.len() as u64;
         scanner.feed(&octets);
         writer.write(&octets, &mut sealed);

@@ -39,7 +39,7 @@ use framing::{Collector, Frame, Inbox};
 use idle::Idling;
 use login::LoggingIn;
 use reply::{Completion, Outcome};
-use session::{Features, Session};
+use session::Session;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use timers::Timers;
@@ -80,16 +80,19 @@ pub struct Connection {
     sent: usize,
     outputs: VecDeque<Output>,
     session: Session,
-    features: Features,
     activity: Activity,
     /// The newest state of the selected mailbox, while a command holds the view.
     pending: Option<Pending>,
     timers: Timers,
     wrong_passwords: u32,
     bad_commands: u32,
+    /// The selected mailbox was deleted while a command ran.
+    vanished: bool,
     eof: bool,
     shutdown: bool,
 }
+
+const VANISHED: &str = "The selected mailbox was deleted";
 
 /// What came from the account while a command held the view.
 #[derive(Debug)]
@@ -141,11 +144,11 @@ impl Connection {
             sent: 0,
             outputs: VecDeque::new(),
             session: Session::NotAuthenticated,
-            features: Features::default(),
             activity: Activity::Ready,
             pending: None,
             wrong_passwords: 0,
             bad_commands: 0,
+            vanished: false,
             eof: false,
             shutdown: false,
         };
@@ -287,10 +290,12 @@ impl Connection {
         self.pending = Some(Pending { snapshot, recent });
     }
 
-    /// The selected mailbox was deleted by another connection: there is no response for
-    /// that in RFC 3501, and ending the connection is what RFC 2180 §3.3 suggests.
+    /// The selected mailbox was deleted. A command that runs is answered first.
     fn vanished(&mut self) {
-        self.say_bye("The selected mailbox was deleted");
+        match self.activity {
+            Activity::Running { .. } | Activity::Appending(_) => self.vanished = true,
+            _ => self.say_bye(VANISHED),
+        }
     }
 
     fn timed_out(&mut self) {
@@ -419,6 +424,19 @@ impl Connection {
         }
         self.put_back(outcome.view);
         self.complete(tag, &outcome.completion, name);
+        if core::mem::take(&mut self.vanished) {
+            self.deselect(name);
+        }
+    }
+
+    /// After the selected mailbox was deleted: by this client, which then has nothing
+    /// selected, or by another connection. There is no response for that in RFC 3501, and
+    /// ending the connection is what RFC 2180 §3.3 suggests.
+    fn deselect(&mut self, command: &str) {
+        self.put_back(None);
+        if command != "DELETE" {
+            self.say_bye(VANISHED);
+        }
     }
 
     /// Puts the view back that a body held, and what came meanwhile into it.

@@ -53,11 +53,6 @@ impl Completion {
         }
     }
 
-    /// Whether the command succeeded.
-    pub(super) fn is_ok(&self) -> bool {
-        self.condition == Condition::Ok
-    }
-
     /// `a1 OK [CODE] text`
     pub(super) fn write(&self, tag: &Tag, out: &mut Vec<u8>) {
         let word: &[u8] = match self.condition {

@@ -5,7 +5,7 @@ use super::reply::{Completion, Outcome};
 use super::view::{Quiet, Renumber, View, line};
 use crate::account::{AccountReply, AccountRequest, Snapshot};
 use crate::imap::grammar::{SequenceSet, response};
-use crate::mailbox::{Flag, MailboxId, MailboxName, Uid};
+use crate::mailbox::{Flag, MailboxName, Uid};
 use crate::workflow::Io;
 use std::io::Write as _;
 
@@ -17,7 +17,7 @@ pub(super) fn out_of_step(view: Option<View>) -> Outcome {
 
 pub(super) async fn select(io: &Io, name: MailboxName, read_only: bool) -> Outcome {
     match io.account(AccountRequest::Select { name, read_only }).await {
-        AccountReply::Selected { mailbox, snapshot } => selected(io, mailbox, read_only, snapshot),
+        AccountReply::Selected { snapshot, .. } => selected(io, read_only, snapshot),
         // RFC 3501 §6.3.1: after a failed SELECT nothing is selected.
         AccountReply::Failed(failure) => Outcome::new(failure.into(), None),
         _ => out_of_step(None),
@@ -25,8 +25,8 @@ pub(super) async fn select(io: &Io, name: MailboxName, read_only: bool) -> Outco
 }
 
 /// The responses that SELECT requires.
-fn selected(io: &Io, mailbox: MailboxId, read_only: bool, snapshot: Snapshot) -> Outcome {
-    let view = View::new(mailbox, read_only, snapshot);
+fn selected(io: &Io, read_only: bool, snapshot: Snapshot) -> Outcome {
+    let view = View::new(read_only, snapshot);
     io.write(|out| {
         let state = &view.shown;
         let system = [

@@ -29,10 +29,6 @@ impl core::fmt::Debug for Session {
     }
 }
 
-/// What the client switched on (RFC 5161).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Features {}
-
 impl Session {
     pub(super) fn is_authenticated(&self) -> bool {
         matches!(self, Self::Authenticated { .. })

@@ -101,7 +101,7 @@ impl<'a> Summaries<'a> {
                 ),
             }
         }
-        self.from_object(message).await
+        self.read_from_object(message).await
     }
 
     async fn take_batch(&mut self) -> Result<(), ReadError> {
@@ -128,7 +128,7 @@ impl<'a> Summaries<'a> {
     }
 
     /// The summary at the end of the object.
-    async fn from_object(&self, message: &Message) -> Result<Summary, ReadError> {
+    async fn read_from_object(&self, message: &Message) -> Result<Summary, ReadError> {
         let head = self.range(message, 0, CONTENT_HEAD_BYTES as u32).await?;
         let sealed = self
             .range(message, message.summary_offset, message.summary_len)

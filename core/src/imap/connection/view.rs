@@ -7,7 +7,7 @@
 use super::context::Context;
 use crate::account::Snapshot;
 use crate::imap::grammar::{SequenceSet, response};
-use crate::mailbox::{Flag, MailboxId, MailboxState, Message, ModSeq, Uid};
+use crate::mailbox::{Flag, MailboxState, Message, ModSeq, Uid};
 use crate::workflow::Io;
 use core::ops::RangeInclusive;
 use std::io::Write as _;
@@ -16,7 +16,6 @@ use std::sync::Arc;
 /// A selected mailbox as its client knows it.
 #[derive(Debug)]
 pub(crate) struct View {
-    pub(super) mailbox: MailboxId,
     /// EXAMINE.
     pub(super) read_only: bool,
     /// What sequence numbers count.
@@ -79,11 +78,10 @@ pub(crate) struct Quiet {
 
 impl View {
     /// A mailbox just selected.
-    pub(super) fn new(mailbox: MailboxId, read_only: bool, snapshot: Snapshot) -> Self {
+    pub(super) fn new(read_only: bool, snapshot: Snapshot) -> Self {
         let mut recent = Recent::default();
         recent.grant(&snapshot);
         Self {
-            mailbox,
             read_only,
             flags_told: snapshot.state.highest_modseq(),
             shown: Arc::clone(&snapshot.state),

@@ -70,7 +70,8 @@ pub struct Config {
     pub keywords_max: usize,
     /// Messages of one mailbox.
     pub messages_max: usize,
-    /// Operations in a log before a checkpoint is made, for a small mailbox.
+    /// Operations in a log before a checkpoint is made, for a small mailbox. One that
+    /// changes many messages counts for each of them; so it does in a batch.
     pub checkpoint_operations_min: usize,
     /// How long operations that a checkpoint covers are kept.
     pub log_grace: Duration,

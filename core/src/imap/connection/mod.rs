@@ -29,6 +29,7 @@ use crate::account::{AccountReply, Snapshot};
 use crate::boundary::{Event, Input, Output, Reason, Wait};
 use crate::config::Config;
 use crate::imap::grammar::Tag;
+use crate::mailbox::MailboxState;
 use crate::random::{Random, Seed};
 use crate::storage::{RequestId, StorageResponse};
 use crate::time::Now;
@@ -97,7 +98,8 @@ const VANISHED: &str = "The selected mailbox was deleted";
 /// What came from the account while a command held the view.
 #[derive(Debug)]
 struct Pending {
-    snapshot: Snapshot,
+    /// `None`: a reply to the command that runs brought a newer one.
+    state: Option<Arc<MailboxState>>,
     recent: Recent,
 }
 
@@ -258,9 +260,24 @@ impl Connection {
     }
 
     fn account_replied(&mut self, reply: AccountReply) {
-        if matches!(reply, AccountReply::Selected { .. }) {
-            // What came before was about the mailbox selected before.
-            self.pending = None;
+        match &reply {
+            AccountReply::Selected { .. } => {
+                // What came before was about the mailbox selected before.
+                self.pending = None;
+                self.vanished = false;
+            }
+            AccountReply::Snapshot(_)
+            | AccountReply::Stored { .. }
+            | AccountReply::Copied { .. }
+            | AccountReply::Appended {
+                snapshot: Some(_), ..
+            } => {
+                // It is newer than what came before it.
+                if let Some(pending) = &mut self.pending {
+                    pending.state = None;
+                }
+            }
+            _ => {}
         }
         match &mut self.activity {
             Activity::Running { body, .. } => body.reply(reply),
@@ -287,7 +304,10 @@ impl Connection {
             .map(|pending| pending.recent)
             .unwrap_or_default();
         recent.grant(&snapshot);
-        self.pending = Some(Pending { snapshot, recent });
+        self.pending = Some(Pending {
+            state: Some(snapshot.state),
+            recent,
+        });
     }
 
     /// The selected mailbox was deleted. A command that runs is answered first.
@@ -445,7 +465,7 @@ impl Connection {
         if let Session::Authenticated { view, .. } = &mut self.session {
             *view = returned;
             if let (Some(view), Some(pending)) = (view, pending) {
-                view.catch_up(pending.snapshot.state, pending.recent);
+                view.catch_up(pending.state, pending.recent);
             }
         }
     }

@@ -39,7 +39,7 @@ impl Recent {
             return;
         };
         match self.0.last_mut() {
-            Some(range) if *range.end() + 1 >= from.get() => {
+            Some(range) if range.end().saturating_add(1) >= from.get() => {
                 *range = *range.start()..=last.get().max(*range.end());
             }
             _ if from <= last => self.0.push(from.get()..=last.get()),
@@ -47,9 +47,17 @@ impl Recent {
         }
     }
 
-    /// Adds what was granted later.
-    pub(super) fn append(&mut self, later: Self) {
-        self.0.extend(later.0);
+    /// Adds what was granted apart from these, earlier or later.
+    fn join(&mut self, other: Self) {
+        self.0.extend(other.0);
+        self.0.sort_unstable_by_key(|range| *range.start());
+        self.0.dedup_by(|later, range| {
+            let touch = range.end().saturating_add(1) >= *later.start();
+            if touch {
+                *range = *range.start()..=*range.end().max(later.end());
+            }
+            touch
+        });
     }
 
     fn contains(&self, uid: Uid) -> bool {
@@ -96,10 +104,13 @@ impl View {
         self.latest = snapshot.state;
     }
 
-    /// Takes in a newer state whose `\Recent` were collected before.
-    pub(super) fn catch_up(&mut self, state: Arc<MailboxState>, recent: Recent) {
-        self.recent.append(recent);
-        self.latest = state;
+    /// Takes in what came while a command held the view: `\Recent`, and a newer state
+    /// unless the command itself got one that is newer still.
+    pub(super) fn catch_up(&mut self, state: Option<Arc<MailboxState>>, recent: Recent) {
+        self.recent.join(recent);
+        if let Some(state) = state {
+            self.latest = state;
+        }
     }
 
     pub(super) fn is_recent(&self, uid: Uid) -> bool {

@@ -43,3 +43,65 @@ fn a_change_that_came_before_a_reply_does_not_undo_it() {
         "i OK IDLE is over\r\n* 3 FETCH (FLAGS (\\Recent))\r\n* 4 FETCH (FLAGS (\\Recent))\r\nf OK Fetched\r\n"
     );
 }
+
+#[test]
+fn a_mailbox_deleted_by_another_never_breaks_into_a_literal() {
+    let mut world = World::new(2);
+    let (alice, phone) = (world.log_in(), world.log_in());
+    world.say(alice, b"c CREATE Big\r\n");
+    let mail = format!("Subject: big\r\n\r\n{}", "x".repeat(1_000_000));
+    append(&mut world, alice, "Big", &mail);
+    world.say(alice, b"s EXAMINE Big\r\n");
+    world.set_window(alice, 10_000);
+    let mut read = world.say(alice, b"f FETCH 1 BODY.PEEK[]\r\n");
+    assert_eq!(world.say(phone, b"d DELETE Big\r\n"), "d OK Deleted\r\n");
+    world.set_window(alice, usize::MAX);
+    read += &world.read(alice);
+    let expected = format!(
+        "* 1 FETCH (BODY[] {{{}}}\r\n{mail})\r\nf OK Fetched\r\n* BYE The selected mailbox was deleted\r\n",
+        mail.len()
+    );
+    assert!(
+        read == expected,
+        "{} octets instead of {}",
+        read.len(),
+        expected.len()
+    );
+    assert!(world.is_closed(alice));
+}
+
+#[test]
+fn the_selected_mailbox_can_be_deleted_by_its_own_session() {
+    let mut world = World::new(3);
+    let alice = world.log_in();
+    world.say(alice, b"c CREATE Work\r\ns SELECT Work\r\n");
+    assert_eq!(world.say(alice, b"d DELETE Work\r\n"), "d OK Deleted\r\n");
+    assert!(!world.is_closed(alice));
+    assert_eq!(
+        world.say(alice, b"f FETCH 1 FLAGS\r\n"),
+        "f BAD Select a mailbox first\r\n"
+    );
+}
+
+#[test]
+fn whoever_leaves_a_mailbox_while_it_is_deleted_stays() {
+    for (command, answer) in [
+        ("UNSELECT", "c OK"),
+        ("SELECT Nowhere", "c NO [NONEXISTENT]"),
+        ("SELECT INBOX", "c OK [READ-WRITE]"),
+    ] {
+        let mut world = World::new(12);
+        let (alice, phone) = (world.log_in(), world.log_in());
+        world.say(alice, b"c CREATE Work\r\ns SELECT Work\r\n");
+        world.hold_replies();
+        world.say(phone, b"d DELETE Work\r\n");
+        world.say(alice, format!("c {command}\r\n").as_bytes());
+        world.release_replies();
+        let read = world.read(alice);
+        assert!(read.contains(answer) && !read.contains("BYE"), "{read}");
+        assert_eq!(
+            world.say(alice, b"n NAMESPACE\r\n").matches("n OK").count(),
+            1
+        );
+    }
+}

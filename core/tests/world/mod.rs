@@ -33,6 +33,8 @@ pub(crate) struct World {
     account_streams: store::Streams,
     /// Requests of the account that wait for [`World::release`], while it is held.
     held: Option<VecDeque<(RequestId, StorageRequest)>>,
+    /// Replies on their way to connections, while they are held.
+    held_replies: Option<Vec<(ConnectionId, AccountReply)>>,
     clients: BTreeMap<ConnectionId, Client>,
     random: Random,
 }
@@ -73,6 +75,7 @@ impl World {
             account_deadline: None,
             account_streams: store::Streams::default(),
             held: None,
+            held_replies: None,
             clients: BTreeMap::new(),
             random,
         }
@@ -97,6 +100,19 @@ impl World {
     pub(crate) fn release_account(&mut self) {
         while self.release() {}
         self.held = None;
+    }
+
+    /// From now on replies of the account stay on their way.
+    pub(crate) fn hold_replies(&mut self) {
+        self.held_replies.get_or_insert_default();
+    }
+
+    /// Replies arrive again, those on their way first.
+    pub(crate) fn release_replies(&mut self) {
+        for (id, reply) in self.held_replies.take().unwrap_or_default() {
+            self.reply(id, reply);
+        }
+        self.run();
     }
 
     fn answer_account(&mut self, request: RequestId, wanted: StorageRequest) {
@@ -408,7 +424,9 @@ impl World {
 
     fn reply(&mut self, id: ConnectionId, reply: AccountReply) {
         let now = self.now;
-        if let Some(client) = self.clients.get_mut(&id) {
+        if let Some(held) = &mut self.held_replies {
+            held.push((id, reply));
+        } else if let Some(client) = self.clients.get_mut(&id) {
             client.connection.handle_input(now, Input::Account(reply));
         }
     }

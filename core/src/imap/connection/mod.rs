@@ -442,19 +442,14 @@ impl Connection {
             self.abort(reason);
             return;
         }
-        self.put_back(outcome.view);
+        let vanished = core::mem::take(&mut self.vanished);
+        let deleted_it = vanished && name == "DELETE" && outcome.completion.is_ok();
+        self.put_back(outcome.view.filter(|_| !deleted_it));
         self.complete(tag, &outcome.completion, name);
-        if core::mem::take(&mut self.vanished) {
-            self.deselect(name);
-        }
-    }
-
-    /// After the selected mailbox was deleted: by this client, which then has nothing
-    /// selected, or by another connection. There is no response for that in RFC 3501, and
-    /// ending the connection is what RFC 2180 §3.3 suggests.
-    fn deselect(&mut self, command: &str) {
-        self.put_back(None);
-        if command != "DELETE" {
+        // Deleted by another connection, and not left by this command: there is no
+        // response for that in RFC 3501, and ending the connection is what RFC 2180 §3.3
+        // suggests.
+        if vanished && self.session.is_selected() {
             self.say_bye(VANISHED);
         }
     }

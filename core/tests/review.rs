@@ -105,3 +105,33 @@ fn whoever_leaves_a_mailbox_while_it_is_deleted_stays() {
         );
     }
 }
+
+#[test]
+fn idle_begins_with_the_whole_time_of_silence() {
+    let mut world = World::new(4);
+    let alice = world.log_in();
+    world.say(alice, b"s SELECT INBOX\r\n");
+    world.wait_s(29 * 60);
+    world.say(alice, b"i IDLE\r\n");
+    world.wait_s(29 * 60);
+    assert!(!world.is_closed(alice), "IDLE is a command like others");
+    world.say(alice, b"DONE\r\n");
+    world.wait_s(29 * 60);
+    world.say(alice, b"a FROBNICATE\r\n");
+    world.wait_s(29 * 60);
+    assert!(
+        !world.is_closed(alice),
+        "a command that fails was sent all the same"
+    );
+}
+
+#[test]
+fn commands_that_keep_coming_in_pieces_are_no_slow_command() {
+    let mut world = World::new(5);
+    let alice = world.log_in();
+    for _ in 0..20 {
+        world.say(alice, b"PABILITY\r\na CA");
+        world.wait_s(30);
+    }
+    assert!(!world.is_closed(alice), "{}", world.read(alice));
+}

@@ -365,7 +365,14 @@ impl Connection {
         if self.unsent() >= self.config.transmit_bytes_max {
             return false;
         }
-        match self.collector.advance(&mut self.inbox, &self.config) {
+        let frame = self.collector.advance(&mut self.inbox, &self.config);
+        if !matches!(frame, Frame::Incomplete | Frame::Continue) {
+            // Any command will do, also one that fails (RFC 3501 §5.4). The next one has
+            // its own time.
+            self.timers.stop(Reason::Inactivity);
+            self.timers.stop(Reason::Command);
+        }
+        match frame {
             Frame::Incomplete => {
                 if self.eof {
                     self.close();

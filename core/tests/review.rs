@@ -3,6 +3,7 @@
 mod world;
 
 use restante_core::account::ConnectionId;
+use restante_core::storage::StorageError;
 use world::World;
 
 const MAIL: &str = "From: Ada <ada@example.org>\r\nSubject: light\r\n\r\nThe lighthouse.\r\n";
@@ -134,4 +135,19 @@ fn commands_that_keep_coming_in_pieces_are_no_slow_command() {
         world.wait_s(30);
     }
     assert!(!world.is_closed(alice), "{}", world.read(alice));
+}
+
+#[test]
+fn noop_never_fails_when_storage_does() {
+    let mut world = World::new(8);
+    let alice = world.log_in();
+    append(&mut world, alice, "INBOX", MAIL);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    let error = StorageError::Unavailable("away".to_owned());
+    world.store.failing.insert("ReadRange", error.clone());
+    world.store.failing.insert("ReadItems", error);
+    let answer = world.say(alice, b"n NOOP\r\n");
+    world.wait_s(60);
+    let answer = answer + &world.read(alice);
+    assert!(answer.starts_with("n OK"), "{answer}");
 }

@@ -151,3 +151,60 @@ fn noop_never_fails_when_storage_does() {
     let answer = answer + &world.read(alice);
     assert!(answer.starts_with("n OK"), "{answer}");
 }
+
+#[test]
+fn a_set_with_a_star_is_never_out_of_range() {
+    let mut world = World::new(9);
+    let (alice, _) = two_with(&mut world, 3);
+    for (set, found) in [("4:*", "3"), ("*:9", "3"), ("*", "3"), ("2:*", "2 3")] {
+        let answer = world.say(alice, format!("q SEARCH {set}\r\n").as_bytes());
+        assert_eq!(
+            answer,
+            format!("* SEARCH {found}\r\nq OK Searched\r\n"),
+            "{set}"
+        );
+    }
+    assert!(
+        world
+            .say(alice, b"f FETCH 4:* UID\r\n")
+            .contains("* 3 FETCH (UID 3)")
+    );
+    assert!(world.say(alice, b"f FETCH 4 UID\r\n").starts_with("f BAD"));
+    assert!(
+        world
+            .say(alice, b"f FETCH 2:4 UID\r\n")
+            .starts_with("f BAD")
+    );
+    assert!(
+        world
+            .say(alice, b"f UID FETCH 9:* UID\r\n")
+            .contains("* 3 FETCH (UID 3)")
+    );
+    assert_eq!(
+        world.say(alice, b"f UID FETCH 9:10 UID\r\n"),
+        "f OK Fetched\r\n"
+    );
+    world.say(alice, b"c CREATE Empty\r\ns SELECT Empty\r\n");
+    for command in [
+        "FETCH 1:* FLAGS",
+        "UID FETCH 1:* FLAGS",
+        "UID FETCH * FLAGS",
+    ] {
+        assert_eq!(
+            world.say(alice, format!("f {command}\r\n").as_bytes()),
+            "f OK Fetched\r\n"
+        );
+    }
+    assert_eq!(
+        world.say(alice, b"q UID SEARCH 1:* NOT DELETED\r\n"),
+        "* SEARCH\r\nq OK Searched\r\n"
+    );
+    assert_eq!(
+        world.say(alice, b"x UID STORE 1:* +FLAGS (\\Seen)\r\n"),
+        "x OK Stored\r\n"
+    );
+    assert_eq!(
+        world.say(alice, b"x UID EXPUNGE 1:*\r\n"),
+        "x OK Expunged\r\n"
+    );
+}

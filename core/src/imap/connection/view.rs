@@ -6,7 +6,7 @@
 
 use super::context::Context;
 use crate::account::Snapshot;
-use crate::imap::grammar::{SequenceSet, response};
+use crate::imap::grammar::{SequenceSet, SetNumber, SetRange, response};
 use crate::mailbox::{Flag, MailboxState, Message, ModSeq, Uid};
 use crate::workflow::Io;
 use core::ops::RangeInclusive;
@@ -136,19 +136,21 @@ impl View {
         set: &SequenceSet,
     ) -> Option<Vec<core::ops::Range<usize>>> {
         let count = u32::try_from(self.shown.len()).unwrap_or(u32::MAX);
-        let ranges = set.resolve(count);
-        if ranges
-            .iter()
-            .any(|range| *range.end() > count || *range.start() == 0)
-        {
-            return None;
-        }
-        Some(
-            ranges
-                .into_iter()
-                .map(|r| *r.start() as usize - 1..*r.end() as usize)
-                .collect(),
-        )
+        let is_there = |number: SetNumber| match number {
+            SetNumber::Number(number) => number.get() <= count,
+            SetNumber::Last => true,
+        };
+        // `5:*` asks for what is new from 5 on, and nothing new is no mistake: as with
+        // UIDs, it names the last message then.
+        let valid = set.ranges().iter().all(|SetRange(first, last)| {
+            *first == SetNumber::Last
+                || *last == SetNumber::Last
+                || (is_there(*first) && is_there(*last))
+        });
+        let ranges = set.resolve(count).into_iter();
+        let positions =
+            ranges.map(|range| *range.start() as usize - 1..(*range.end()).min(count) as usize);
+        valid.then(|| positions.filter(|range| !range.is_empty()).collect())
     }
 
     /// Positions in the shown state that a set of UIDs names; those that are not there

@@ -208,3 +208,50 @@ fn a_set_with_a_star_is_never_out_of_range() {
         "x OK Expunged\r\n"
     );
 }
+
+#[test]
+fn a_silent_store_is_silent_about_its_own_changes_only() {
+    let mut world = World::new(6);
+    let (alice, phone) = two_with(&mut world, 2);
+    world.hold_account();
+    world.say(phone, b"x STORE 1 +FLAGS.SILENT (\\Flagged)\r\n");
+    world.say(alice, b"x STORE 1:2 +FLAGS.SILENT (\\Seen)\r\n");
+    world.release_account();
+    let answer = world.read(alice);
+    assert_eq!(
+        answer,
+        "* 1 FETCH (UID 1 FLAGS (\\Flagged \\Seen))\r\nx OK Stored\r\n"
+    );
+    // Each is told of the other's change to the same message, once.
+    let answer = world.say(phone, b"n NOOP\r\n");
+    assert!(
+        answer.contains("* 1 FETCH (UID 1 FLAGS (\\Flagged \\Seen"),
+        "{answer}"
+    );
+    let answer = world.say(alice, b"n NOOP\r\n");
+    assert_eq!(answer, "n OK Nothing else was done\r\n");
+}
+
+#[test]
+fn flags_changed_while_a_message_was_fetched_are_told() {
+    let mut world = World::new(7);
+    let (alice, phone) = (world.log_in(), world.log_in());
+    let mail = format!("Subject: big\r\n\r\n{}", "x".repeat(300_000));
+    for _ in 0..65 {
+        append(&mut world, alice, "INBOX", &mail);
+    }
+    world.say(alice, b"s SELECT INBOX\r\n");
+    world.say(phone, b"s SELECT INBOX\r\n");
+    world.set_window(alice, 400_000);
+    world.say(alice, b"f FETCH 1:65 BODY[TEXT]\r\n");
+    // The first was shown as seen; the second batch is yet to be marked.
+    world.say(phone, b"x STORE 1 +FLAGS (\\Flagged)\r\n");
+    world.set_window(alice, usize::MAX);
+    let answer = world.read(alice);
+    let answer = [answer, world.say(alice, b"n NOOP\r\n")].concat();
+    assert!(
+        answer.contains("* 1 FETCH (UID 1 FLAGS (\\Flagged \\Seen"),
+        "{}",
+        &answer[answer.len() - 300..]
+    );
+}

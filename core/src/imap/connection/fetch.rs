@@ -84,6 +84,8 @@ struct Fetch<'a> {
     items: Vec<FetchItem>,
     needs_summary: bool,
     sets_seen: bool,
+    /// Messages that were marked as seen, ascending.
+    seen: Vec<Uid>,
     /// Messages whose flags went out with their FETCH.
     quiet: Quiet,
     /// Messages that could not be read.
@@ -132,6 +134,7 @@ impl<'a> Fetch<'a> {
             items,
             needs_summary,
             sets_seen,
+            seen: Vec::new(),
             quiet: Quiet::default(),
             failed: 0,
             unseen_failed: false,
@@ -259,7 +262,7 @@ impl<'a> Fetch<'a> {
         match self.io.account(request).await {
             AccountReply::Stored { snapshot, .. } => {
                 self.view.learn(snapshot);
-                self.quiet.uids.extend(uids);
+                self.seen.extend(uids);
             }
             _ => self.unseen_failed = true,
         }
@@ -286,7 +289,7 @@ impl<'a> Fetch<'a> {
             out.extend_from_slice(b" FETCH (");
         })
         .await;
-        let told_seen = self.quiet.uids.binary_search(&prepared.uid).is_ok();
+        let marked = self.seen.binary_search(&prepared.uid).is_ok();
         let mut first = true;
         for index in 0..self.items.len() {
             if !core::mem::take(&mut first) {
@@ -296,9 +299,12 @@ impl<'a> Fetch<'a> {
         }
         let has_flags = self.items.contains(&FetchItem::Flags);
         let mut end = Vec::new();
-        if told_seen && !has_flags {
+        if marked && !has_flags {
             end.push(b' ');
             self.view.write_flags(&message, &mut end);
+        }
+        if marked || has_flags {
+            self.quiet.add(&message);
         }
         end.extend_from_slice(b")\r\n");
         self.write(end).await;

@@ -6,7 +6,7 @@ use super::select::{out_of_step, read_only, uids_of};
 use super::view::{Quiet, Renumber, View, number_into};
 use crate::account::{AccountReply, AccountRequest};
 use crate::imap::grammar::SequenceSet;
-use crate::mailbox::{FlagChange, ModSeq, Uid};
+use crate::mailbox::{FlagAction, FlagChange, FlagSet, MailboxState, ModSeq, Uid};
 use crate::workflow::Io;
 
 /// The arguments.
@@ -28,6 +28,11 @@ pub(super) async fn store(io: &Io, context: &Context, mut view: View, store: Sto
         return Outcome::new(Completion::bad(NO_SUCH_MESSAGE), Some(view));
     };
     let uids = uids_of(&view, &positions);
+    let before = if store.silent {
+        flags_known(&view, &uids)
+    } else {
+        Vec::new()
+    };
     let renumber = if store.uid {
         Renumber::Allowed
     } else {
@@ -35,16 +40,18 @@ pub(super) async fn store(io: &Io, context: &Context, mut view: View, store: Sto
     };
     let request = AccountRequest::Store {
         uids: uids.clone(),
-        change: store.change,
+        change: store.change.clone(),
         unchanged_since: store.unchanged_since.map(ModSeq),
     };
     match io.account(request).await {
         AccountReply::Stored { snapshot, .. } => {
             view.learn(snapshot);
-            if !store.silent {
-                say_flags(io, context, &view, &uids).await;
-            }
-            view.announce(io, context, renumber, &Quiet { uids }).await;
+            let quiet = if store.silent {
+                as_expected(&view.latest, &before, &store.change)
+            } else {
+                say_flags(io, context, &view, &uids).await
+            };
+            view.announce(io, context, renumber, &quiet).await;
             Outcome::new(Completion::ok("Stored"), Some(view))
         }
         AccountReply::Failed(failure) => Outcome::new(failure.into(), Some(view)),
@@ -52,8 +59,36 @@ pub(super) async fn store(io: &Io, context: &Context, mut view: View, store: Sto
     }
 }
 
+/// Flags of messages as the client knows them.
+fn flags_known(view: &View, uids: &[Uid]) -> Vec<(Uid, FlagSet)> {
+    let messages = uids.iter().filter_map(|uid| view.latest.find(*uid));
+    let known = messages.filter(|message| view.knows_flags(message));
+    known.map(|message| (message.uid, message.flags)).collect()
+}
+
+/// What `.SILENT` is silent about: messages that have the flags which the client must
+/// think that they have. What somebody else changed is told (RFC 3501 §6.4.6).
+fn as_expected(state: &MailboxState, before: &[(Uid, FlagSet)], change: &FlagChange) -> Quiet {
+    let bits: Vec<_> = change.flags.iter().flat_map(|f| state.bit(f)).collect();
+    let mut quiet = Quiet::default();
+    for (uid, flags) in before {
+        let mut expected = match change.action {
+            FlagAction::Replace => FlagSet::default(),
+            FlagAction::Add | FlagAction::Remove => *flags,
+        };
+        for bit in &bits {
+            expected.assign(*bit, change.action != FlagAction::Remove);
+        }
+        if let Some(message) = state.find(*uid).filter(|it| it.flags == expected) {
+            quiet.add(message);
+        }
+    }
+    quiet
+}
+
 /// `* n FETCH (UID u FLAGS (…))` of each message, changed or not, as the client asked.
-async fn say_flags(io: &Io, context: &Context, view: &View, uids: &[Uid]) {
+async fn say_flags(io: &Io, context: &Context, view: &View, uids: &[Uid]) -> Quiet {
+    let mut quiet = Quiet::default();
     for uid in uids {
         let (Ok(shown), Ok(latest)) = (view.shown.position(*uid), view.latest.position(*uid))
         else {
@@ -62,6 +97,7 @@ async fn say_flags(io: &Io, context: &Context, view: &View, uids: &[Uid]) {
         let Some(message) = view.latest.message(latest) else {
             continue;
         };
+        quiet.add(message);
         context.room(io, FLAGS_OCTETS).await;
         io.write(|out| {
             out.extend_from_slice(b"* ");
@@ -73,6 +109,7 @@ async fn say_flags(io: &Io, context: &Context, view: &View, uids: &[Uid]) {
             out.extend_from_slice(b")\r\n");
         });
     }
+    quiet
 }
 
 /// Room for one FETCH of flags.

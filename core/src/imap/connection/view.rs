@@ -77,11 +77,25 @@ pub(crate) enum Renumber {
     Forbidden,
 }
 
-/// Flag changes that the client need not be told.
+/// Flags that the client need not be told: it was told with FETCH, or set them itself.
 #[derive(Debug, Default)]
 pub(crate) struct Quiet {
-    /// `STORE .SILENT` of these, ascending.
-    pub(super) uids: Vec<Uid>,
+    /// Messages, ascending, and the change of each up to which the client knows its flags.
+    known: Vec<(Uid, ModSeq)>,
+}
+
+impl Quiet {
+    /// The client knows the flags of `message`, which comes after those before.
+    pub(super) fn add(&mut self, message: &Message) {
+        self.known.push((message.uid, message.modseq));
+    }
+
+    fn covers(&self, message: &Message) -> bool {
+        let found = self
+            .known
+            .binary_search_by_key(&message.uid, |known| known.0);
+        found.is_ok_and(|place| self.known[place].1 >= message.modseq)
+    }
 }
 
 impl View {
@@ -196,6 +210,11 @@ impl View {
         }
     }
 
+    /// Whether the client was told the flags of a message as they are.
+    pub(super) fn knows_flags(&self, message: &Message) -> bool {
+        message.modseq <= self.flags_told
+    }
+
     /// `FLAGS (…)` of a message.
     pub(super) fn write_flags(&self, message: &Message, out: &mut Vec<u8>) {
         out.extend_from_slice(b"FLAGS ");
@@ -257,7 +276,7 @@ impl View {
         }
         let latest = Arc::clone(&self.latest);
         for (position, message) in latest.iter_from(0).enumerate() {
-            if message.modseq <= self.flags_told || quiet.uids.binary_search(&message.uid).is_ok() {
+            if self.knows_flags(message) || quiet.covers(message) {
                 continue;
             }
             let number = if renumbered {

@@ -22,6 +22,8 @@ mod select;
 mod session;
 mod store;
 mod summaries;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod view;
 
@@ -235,6 +237,11 @@ impl Connection {
             self.sent = 0;
             self.timers.stop(Reason::Stall);
         } else if count > 0 {
+            // A client that never reads everything must not make it grow for ever.
+            if self.sent >= self.config.transmit_bytes_max {
+                self.transmit.drain(..self.sent);
+                self.sent = 0;
+            }
             self.timers.set(
                 Reason::Stall,
                 self.now.instant.after(self.config.stall_timeout),

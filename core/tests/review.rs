@@ -255,3 +255,192 @@ fn flags_changed_while_a_message_was_fetched_are_told() {
         &answer[answer.len() - 300..]
     );
 }
+
+/// What a client believes about its mailbox, from nothing but what it was told.
+#[derive(Default)]
+struct Belief {
+    /// UID, if it knows that, and flags, if it knows those, of each message.
+    messages: Vec<(Option<u32>, Option<Vec<String>>)>,
+    /// A command has not been answered yet.
+    busy: bool,
+    idling: bool,
+}
+
+fn flags_in(line: &str) -> Option<Vec<String>> {
+    let (_, rest) = line.split_once("FLAGS (")?;
+    let (list, _) = rest.split_once(')')?;
+    let mut flags: Vec<String> = list
+        .split_whitespace()
+        .filter(|flag| *flag != "\\Recent")
+        .map(str::to_owned)
+        .collect();
+    flags.sort();
+    Some(flags)
+}
+
+impl Belief {
+    fn hear(&mut self, answer: &str) {
+        // The only literals are of three octets: each belongs to its line.
+        for line in answer.replace("{3}\r\n", "").lines() {
+            let mut words = line.split(' ');
+            match (words.next(), words.next(), words.next()) {
+                (Some("t"), Some(condition), _) => {
+                    assert_eq!(condition, "OK", "{line}");
+                    self.busy = false;
+                }
+                (Some("*"), Some(number), Some(word)) if number.parse::<usize>().is_ok() => {
+                    self.learn(number.parse().unwrap(), word, line);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn learn(&mut self, number: usize, word: &str, line: &str) {
+        match word {
+            "EXISTS" => {
+                assert!(number >= self.messages.len(), "{line}");
+                self.messages.resize(number, (None, None));
+            }
+            "EXPUNGE" => {
+                assert!(number <= self.messages.len(), "{line}");
+                self.messages.remove(number - 1);
+            }
+            "FETCH" => {
+                let message = &mut self.messages[number - 1];
+                if let Some((_, rest)) = line.split_once("UID ") {
+                    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                    let uid = digits.parse().unwrap();
+                    assert!(message.0.is_none_or(|known| known == uid), "{line}");
+                    message.0 = Some(uid);
+                }
+                if let Some(flags) = flags_in(line) {
+                    message.1 = Some(flags);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What the client concludes from its own silent STORE.
+    fn conclude(&mut self, number: usize, add: bool, flag: &str) {
+        if let Some(flags) = &mut self.messages[number - 1].1 {
+            flags.retain(|known| known != flag);
+            if add {
+                flags.push(flag.to_owned());
+                flags.sort();
+            }
+        }
+    }
+}
+
+/// A small generator of numbers below `below`.
+fn draw(state: &mut u64, below: usize) -> usize {
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1);
+    (*state >> 33) as usize % below
+}
+
+#[test]
+fn several_sessions_believe_what_is_true() {
+    for seed in 0..60 {
+        believe(seed);
+    }
+}
+
+fn believe(seed: u8) {
+    const SESSIONS: usize = 3;
+    let mut world = World::new(seed);
+    let mut state = u64::from(seed) * 7919 + 1;
+    let ids: Vec<ConnectionId> = (0..SESSIONS).map(|_| world.log_in()).collect();
+    world.say(ids[0], b"c CREATE Other\r\n");
+    for _ in 0..4 {
+        append(&mut world, ids[0], "INBOX", MAIL);
+    }
+    let mut beliefs: Vec<Belief> = Vec::new();
+    for id in &ids {
+        let mut belief = Belief::default();
+        belief.hear(&world.say(*id, b"t SELECT INBOX\r\nt FETCH 1:* (UID FLAGS)\r\n"));
+        beliefs.push(belief);
+    }
+    for _ in 0..150 {
+        match draw(&mut state, 8) {
+            0 => world.hold_account(),
+            1 => world.hold_replies(),
+            2 => world.release_account(),
+            3 => world.release_replies(),
+            4 | 5 => {
+                world.release();
+            }
+            _ => {}
+        }
+        let who = draw(&mut state, SESSIONS);
+        let (id, belief) = (ids[who], &mut beliefs[who]);
+        belief.hear(&world.read(id));
+        if !belief.busy {
+            act(&mut world, id, belief, &mut state);
+        }
+    }
+    world.release_replies();
+    world.release_account();
+    for (id, belief) in ids.iter().zip(&mut beliefs) {
+        belief.hear(&world.read(*id));
+        if belief.idling {
+            belief.hear(&world.say(*id, b"DONE\r\n"));
+        }
+        assert!(!belief.busy, "seed {seed}: a command was never answered");
+    }
+    // Nothing moves any more: what is told now is all there is.
+    for (id, belief) in ids.iter().zip(&mut beliefs) {
+        belief.hear(&world.say(*id, b"t NOOP\r\n"));
+        let mut truth = Belief::default();
+        truth.messages.resize(belief.messages.len(), (None, None));
+        truth.hear(&world.say(*id, b"t UID FETCH 1:* FLAGS\r\n"));
+        for (number, (believed, true_one)) in
+            belief.messages.iter().zip(&truth.messages).enumerate()
+        {
+            let same = (believed.0.is_none() || believed.0 == true_one.0)
+                && (believed.1.is_none() || believed.1 == true_one.1)
+                && true_one.0.is_some();
+            assert!(same, "seed {seed}, {number}: {believed:?} is {true_one:?}");
+        }
+    }
+}
+
+/// Says something that may be said now.
+fn act(world: &mut World, id: ConnectionId, belief: &mut Belief, state: &mut u64) {
+    if core::mem::take(&mut belief.idling) {
+        belief.busy = true;
+        belief.hear(&world.say(id, b"DONE\r\n"));
+        return;
+    }
+    let count = belief.messages.len();
+    let number = 1 + draw(state, count.max(1));
+    let flag = ["\\Seen", "\\Flagged", "\\Deleted", "$Work"][draw(state, 4)];
+    let add = draw(state, 2) == 0;
+    let sign = if add { '+' } else { '-' };
+    belief.busy = true;
+    let command = match draw(state, 14) {
+        0 | 1 => format!("APPEND INBOX (\\Flagged) {{{}+}}\r\n{MAIL}", MAIL.len()),
+        2 => "EXPUNGE".to_owned(),
+        3 => "UID EXPUNGE 1:*".to_owned(),
+        4 => "NOOP".to_owned(),
+        5 => {
+            belief.busy = false;
+            belief.idling = true;
+            "IDLE".to_owned()
+        }
+        6 => "SEARCH DELETED".to_owned(),
+        _ if count == 0 => "CHECK".to_owned(),
+        7 | 8 => format!("STORE {number} {sign}FLAGS ({flag})"),
+        9 | 10 => {
+            belief.conclude(number, add, flag);
+            format!("STORE {number} {sign}FLAGS.SILENT ({flag})")
+        }
+        11 => format!("FETCH {number} (BODY[TEXT]<0.3>)"),
+        12 => format!("COPY {number} INBOX"),
+        _ => format!("MOVE {number} {}", ["INBOX", "Other"][draw(state, 2)]),
+    };
+    belief.hear(&world.say(id, format!("t {command}\r\n").as_bytes()));
+}

@@ -234,9 +234,7 @@ impl<'a> Fetch<'a> {
     async fn see(&mut self, positions: &[Range<usize>], from: usize) -> usize {
         let batch: Vec<usize> = positions
             .iter()
-            .cloned()
-            .flatten()
-            .filter(|position| *position >= from)
+            .flat_map(|range| range.start.max(from)..range.end)
             .take(SEEN_BATCH_MESSAGES)
             .collect();
         let until = batch.last().map_or(from, |last| last + 1);

@@ -235,8 +235,9 @@ impl Collector {
             return Some(Frame::NextMessage(content[..before].to_vec(), header));
         }
         let before = content.len() - header.header_len;
-        let so_far = [&self.octets, &content[..before]].concat();
-        match append_start(&so_far, config, MailboxEncoding::ModifiedUtf7) {
+        // In place: a command of thousands of empty literals must not be copied for each.
+        self.octets.extend_from_slice(&content[..before]);
+        match append_start(&self.octets, config, MailboxEncoding::ModifiedUtf7) {
             AppendStart::Argument | AppendStart::NotAppend => {}
             start => {
                 *self = Self::default();
@@ -246,12 +247,11 @@ impl Collector {
         let room = config.literal_bytes_max.saturating_sub(self.literal_octets);
         let len = usize::try_from(header.len).unwrap_or(usize::MAX);
         if len <= room && self.octets.len() < config.literal_bytes_max + config.line_bytes_max {
-            self.octets.extend_from_slice(&line);
+            self.octets.extend_from_slice(&line[before..]);
             self.literal_octets += len;
             self.phase = Phase::Literal(len);
             return header.synchronising.then_some(Frame::Continue);
         }
-        self.octets = so_far;
         self.refuse_literal(header, config)
     }
 

@@ -23,9 +23,12 @@ pub(super) async fn change(
         } => {
             if special_use.len() > 1 || unsupported_use {
                 // RFC 6154 §3 lets a server refuse what it cannot keep.
-                let completion =
-                    Completion::no("A mailbox can have one use only").with_code("USEATTR");
-                return Outcome::new(completion, view);
+                let text = if unsupported_use {
+                    "There is no such use of a mailbox here"
+                } else {
+                    "A mailbox can have one use only"
+                };
+                return Outcome::new(Completion::no(text).with_code("USEATTR"), view);
             }
             let special_use = special_use.first().copied();
             (

@@ -41,6 +41,11 @@ pub struct Config {
     pub mime_parts_max: usize,
     /// Levels of nesting of MIME parts.
     pub mime_depth_max: usize,
+    /// Octets of the header of one MIME part or nested message that are looked at.
+    pub mime_header_bytes_max: usize,
+    /// Octets of parameters, envelopes and the like that the structure of one message
+    /// keeps; parts beyond that have their place, type and encoding only.
+    pub structure_bytes_max: usize,
     /// Levels of nesting of a SEARCH key.
     pub search_depth_max: usize,
     /// Keys of one SEARCH.
@@ -59,7 +64,9 @@ pub struct Config {
     pub mailboxes_max: usize,
     /// Octets of a mailbox name in UTF-8.
     pub mailbox_name_bytes_max: usize,
-    /// Keywords of one mailbox.
+    /// Levels of a mailbox name.
+    pub mailbox_depth_max: usize,
+    /// Keywords of one mailbox, 123 at most.
     pub keywords_max: usize,
     /// Messages of one mailbox.
     pub messages_max: usize,
@@ -67,6 +74,14 @@ pub struct Config {
     pub checkpoint_operations_min: usize,
     /// How long operations that a checkpoint covers are kept.
     pub log_grace: Duration,
+    /// Operations after which a batch takes in no further request.
+    pub commit_operations_max: usize,
+    /// Mailboxes whose state is kept though no connection has them selected.
+    pub idle_mailboxes_max: usize,
+    /// How long the state of a mailbox is kept that no connection has selected.
+    pub mailbox_idle_timeout: Duration,
+    /// How old the list of mailboxes may be when it is asked for.
+    pub directory_age_max: Duration,
     /// Items that one read of a log asks for.
     pub log_page_items: u32,
     /// How often a failed storage request is made again, with the same bytes.
@@ -113,19 +128,26 @@ impl Default for Config {
             header_bytes_max: 256 * 1024,
             mime_parts_max: 1_000,
             mime_depth_max: 100,
+            mime_header_bytes_max: 64 * 1024,
+            structure_bytes_max: 256 * 1024,
             search_depth_max: 64,
             search_keys_max: 1_000,
             set_ranges_max: 4_096,
             fetch_items_max: 256,
-            list_patterns_max: 64,
+            list_patterns_max: 32,
             flags_max: 64,
             keyword_bytes_max: 255,
             mailboxes_max: 10_000,
             mailbox_name_bytes_max: 1_000,
+            mailbox_depth_max: 32,
             keywords_max: 100,
             messages_max: 4_000_000,
             checkpoint_operations_min: 256,
             log_grace: Duration::from_secs(600),
+            commit_operations_max: 4_096,
+            idle_mailboxes_max: 16,
+            mailbox_idle_timeout: Duration::from_secs(10),
+            directory_age_max: Duration::from_secs(5),
             log_page_items: 1_000,
             storage_retries_max: 4,
             login_timeout: Duration::from_secs(60),

@@ -2,8 +2,18 @@
 //! connections and owned by one task.
 
 mod boundary;
+mod checkpoint;
+mod load;
+mod log;
+mod machine;
+mod plan;
+mod requests;
+mod shared;
+#[cfg(test)]
+mod tests;
 
 pub use boundary::{
     AccountFailure, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
     Copied, InternalDate, NewMessage, Snapshot,
 };
+pub use machine::Account;

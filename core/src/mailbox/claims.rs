@@ -18,6 +18,11 @@ impl Owed {
         self.late.insert(message);
     }
 
+    /// Adds what another merge left.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.late.extend(other.late);
+    }
+
     /// Whether anything is to be written.
     pub(crate) fn is_due(&self, state: &MailboxState) -> bool {
         !self.late.is_empty() || state.unnumbered().next().is_some()

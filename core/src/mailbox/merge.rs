@@ -50,7 +50,7 @@ impl MailboxState {
     pub(crate) fn floor(&self) -> Floor {
         Floor {
             modseq: self.highest_modseq,
-            uid_next: self.uid_next,
+            uid_next: self.uid_next().get(),
         }
     }
 
@@ -70,6 +70,69 @@ impl MailboxState {
         for operation in &batch.operations {
             merge.operation(operation);
         }
+    }
+
+    /// Leaves out everything that may have been shown to clients before.
+    pub(super) fn stay_above(&mut self, floor: Floor) {
+        self.highest_modseq = self.highest_modseq.max(floor.modseq);
+        if self.uid_next != 0 {
+            self.uid_next = self.uid_next.max(floor.uid_next);
+        }
+    }
+
+    /// Makes this state, read afresh from storage, fit to follow `shown`: as if what is
+    /// new in it had been merged above its floor.
+    pub(super) fn follow(&mut self, shown: &Self, owed: &mut Owed) {
+        let floor = shown.floor();
+        self.stay_above(floor);
+        let changed: Vec<(MessageId, Uid, bool)> = self
+            .messages
+            .iter()
+            .filter_map(|message| match shown.messages.find(message.uid) {
+                None => Some((message.id, message.uid, message.uid.get() < floor.uid_next)),
+                Some(old) => {
+                    let same = shown.flags(old).eq(self.flags(message));
+                    (!same).then_some((message.id, message.uid, false))
+                }
+            })
+            .collect();
+        let vanished: Vec<Uid> = shown
+            .messages
+            .iter()
+            .filter(|message| self.messages.find(message.uid).is_none())
+            .map(|message| message.uid)
+            .collect();
+        let written = self.highest_modseq;
+        let mut merge = Merge {
+            state: self,
+            floor,
+            written,
+            modseq: ModSeq(floor.modseq.0 + 1).max(written),
+            stamp: Stamp::default(),
+            writer: 0,
+            owed,
+        };
+        for (id, uid, below) in changed {
+            if below {
+                merge.disown(id, uid);
+            }
+            let modseq = merge.modseq;
+            merge.owed.late(id);
+            if let Some(message) = merge.state.messages.find_mut(uid) {
+                message.modseq = message.modseq.max(modseq);
+            }
+            merge.state.highest_modseq = merge.state.highest_modseq.max(modseq);
+        }
+        for uid in vanished {
+            let modseq = merge.modseq;
+            let id = shown.messages.find(uid).map(|message| message.id);
+            if let Some(id) = id.filter(|id| merge.state.tombstones.find(*id).is_some()) {
+                merge.owed.late(id);
+            }
+            merge.spend(uid, modseq);
+            merge.state.highest_modseq = merge.state.highest_modseq.max(modseq);
+        }
+        self.renumber();
     }
 
     /// Makes positions right after a number of batches.

@@ -37,7 +37,7 @@ impl FlagBit {
 }
 
 /// The flags of a message as bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct FlagSet([u64; 2]);
 
 impl FlagSet {

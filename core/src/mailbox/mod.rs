@@ -2,19 +2,26 @@
 //! that keep the log short.
 
 mod blocks;
+mod checkpoint;
 mod claims;
 mod clock;
+mod directory;
+#[cfg(test)]
+mod directory_tests;
 mod encoding;
 mod flag;
 mod identity;
+mod log;
 mod merge;
 #[cfg(test)]
 mod merge_tests;
 mod message;
+mod naming;
 mod operation;
 mod state;
 mod version_vector;
 
+pub use directory::{Directory, MailboxEntry};
 pub use encoding::DecodeError;
 pub use flag::{Flag, FlagAction, FlagChange, Keyword};
 pub use identity::{
@@ -24,6 +31,12 @@ pub use identity::{
 pub use message::{FlagBit, FlagSet, Message};
 pub use state::MailboxState;
 
-/// The mailboxes of an account.
-#[derive(Debug)]
-pub struct Directory;
+pub(crate) use checkpoint::CheckpointPointer;
+pub(crate) use claims::Owed;
+pub(crate) use clock::{Clock, Stamp};
+pub(crate) use directory::{DirectoryBatch, DirectoryOperation};
+pub(crate) use log::LogState;
+pub(crate) use merge::Floor;
+pub(crate) use naming::Making;
+pub(crate) use operation::{Batch, Operation};
+pub(crate) use version_vector::{LogPosition, VersionVector};

@@ -275,6 +275,11 @@ impl MailboxState {
             .map(|gone| gone.uid)
     }
 
+    /// The next UID that may be claimed; `None` when there are none left.
+    pub(crate) fn next_claim(&self) -> Option<Uid> {
+        Uid::new(self.uid_next)
+    }
+
     /// Messages that wait for a UID.
     pub(crate) fn unnumbered(&self) -> impl Iterator<Item = MessageId> {
         self.pending

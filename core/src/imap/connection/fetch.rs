@@ -11,7 +11,7 @@ mod section;
 use super::body::{BodyReader, ReadError};
 use super::context::Context;
 use super::reply::{Completion, Outcome};
-use super::select::{out_of_step, uids_of};
+use super::select::uids_of;
 use super::store::NO_SUCH_MESSAGE;
 use super::summaries::Summaries;
 use super::view::{Quiet, Renumber, View, number_into};

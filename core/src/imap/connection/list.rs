@@ -9,7 +9,9 @@ use crate::config::Config;
 use crate::imap::grammar::response::{
     ListAttribute, ListLine, list_line, separator_line, status_line,
 };
-use crate::imap::grammar::{ListCommand, ListKind, MailboxEncoding, StatusItem};
+use crate::imap::grammar::{
+    ListCommand, ListKind, ListMatcher, ListPattern, MailboxEncoding, StatusItem,
+};
 use crate::mailbox::{Directory, MailboxEntry, MailboxName, MailboxState};
 use crate::workflow::Io;
 use std::collections::BTreeSet;
@@ -40,12 +42,13 @@ pub(super) async fn list(
         AccountReply::Failed(failure) => return Outcome::new(failure.into(), view),
         _ => return out_of_step(view),
     };
+    let patterns = Patterns::new(&list);
     let parents;
     let listed = if list.kind == ListKind::Lsub || list.selection.subscribed {
-        parents = subscribed_parents(&directory, &list);
-        subscribed(&directory, &list, &parents)
+        parents = subscribed_parents(&directory, &list, &patterns);
+        subscribed(&directory, &list, &patterns, &parents)
     } else {
-        existing(&directory, &list)
+        existing(&directory, &list, &patterns)
     };
     for line in listed {
         let attributes = attributes(&directory, &list, &line);
@@ -78,13 +81,26 @@ pub(super) async fn list(
 /// Room for a line: the longest name in modified UTF-7 may need more, and then waits.
 const LINE_OCTETS: usize = 4096;
 
-fn matches(list: &ListCommand, name: &MailboxName) -> bool {
-    list.patterns.iter().any(|pattern| pattern.matches(name))
+/// The patterns of a command, compiled once for it.
+struct Patterns(Vec<ListMatcher>);
+
+impl Patterns {
+    fn new(list: &ListCommand) -> Self {
+        Self(list.patterns.iter().map(ListPattern::matcher).collect())
+    }
+
+    fn match_name(&self, name: &MailboxName) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(name))
+    }
 }
 
-fn existing<'a>(directory: &'a Directory, list: &ListCommand) -> Vec<Listed<'a>> {
+fn existing<'a>(
+    directory: &'a Directory,
+    list: &ListCommand,
+    patterns: &Patterns,
+) -> Vec<Listed<'a>> {
     let mailboxes = directory.mailboxes().filter(|entry| {
-        matches(list, &entry.name)
+        patterns.match_name(&entry.name)
             && (!list.selection.special_use || entry.special_use.is_some())
     });
     mailboxes
@@ -100,19 +116,23 @@ fn existing<'a>(directory: &'a Directory, list: &ListCommand) -> Vec<Listed<'a>>
 /// Names above something subscribed that the patterns match although what is below is
 /// not matched: LSUB tells of them (RFC 3501 §6.3.9), and so does RECURSIVEMATCH
 /// (RFC 5258 §3.5).
-fn subscribed_parents(directory: &Directory, list: &ListCommand) -> BTreeSet<MailboxName> {
+fn subscribed_parents(
+    directory: &Directory,
+    list: &ListCommand,
+    patterns: &Patterns,
+) -> BTreeSet<MailboxName> {
     let mut parents = BTreeSet::new();
     if list.kind != ListKind::Lsub && !list.selection.recursive_match {
         return parents;
     }
     for name in directory.subscribed() {
-        if list.kind == ListKind::Lsub && matches(list, name) {
+        if list.kind == ListKind::Lsub && patterns.match_name(name) {
             continue;
         }
         let mut above = name.as_str();
         while let Some((parent, _)) = above.rsplit_once(MailboxName::SEPARATOR) {
             let parent_name = MailboxName::new(parent);
-            if matches(list, &parent_name) {
+            if patterns.match_name(&parent_name) {
                 parents.insert(parent_name);
             }
             above = parent;
@@ -124,9 +144,10 @@ fn subscribed_parents(directory: &Directory, list: &ListCommand) -> BTreeSet<Mai
 fn subscribed<'a>(
     directory: &'a Directory,
     list: &ListCommand,
+    patterns: &Patterns,
     parents: &'a BTreeSet<MailboxName>,
 ) -> Vec<Listed<'a>> {
-    let names = directory.subscribed().filter(|name| matches(list, name));
+    let names = directory.subscribed().filter(|name| patterns.match_name(name));
     let mut listed: Vec<Listed<'a>> = names
         .map(|name| Listed {
             name,

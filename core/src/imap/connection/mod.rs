@@ -22,8 +22,6 @@ mod select;
 mod session;
 mod store;
 mod summaries;
-#[cfg(test)]
-mod tests;
 mod timers;
 mod view;
 

@@ -14,8 +14,8 @@ use super::summaries::Summaries;
 use super::view::{Quiet, Renumber, View, number_into};
 use crate::imap::grammar::{ReturnOption, SearchKey};
 use crate::mailbox::Message;
-use crate::mime::decode::{PartDecoder, TextMatcher};
-use crate::mime::{Searchable, header};
+use crate::mime::Searchable;
+use crate::mime::decode::PartText;
 use crate::seal::ContentLayout;
 use crate::summary::Summary;
 use crate::workflow::Io;
@@ -181,7 +181,13 @@ impl Run<'_> {
             return Ok((verdict, None));
         }
         let layout = ContentLayout::decode(&summary.layout).map_err(ReadError::Damaged)?;
-        let parts: VecDeque<Searchable> = summary.structure.searchable_parts().collect();
+        let parts: VecDeque<Searchable> = summary
+            .structure
+            .searchable_parts()
+            .filter(|part| {
+                matches!(part, Searchable::Text { .. }) || self.judge.wants_headers()
+            })
+            .collect();
         let mut candidate = Candidate { position, summary, parts, layout, body: None };
         candidate.open(self.io, self.context, message);
         Ok((Verdict::Open, Some(candidate)))
@@ -195,7 +201,9 @@ impl Run<'_> {
     ) -> Result<bool, ReadError> {
         let newest = self.view.message(candidate.position as usize).unwrap_or(message).clone();
         let mut texts = self.judge.texts();
-        feed_header(&candidate.summary.header, &mut texts.text);
+        let mut header = PartText::header();
+        header.feed(&candidate.summary.header, &mut texts.headers);
+        header.finish(&mut texts.headers);
         let verdict = |texts: &Texts, candidate: &Candidate, all| {
             self.judge.judge(Known {
                 position: candidate.position,
@@ -229,29 +237,17 @@ impl Run<'_> {
         mut body: BodyReader,
         texts: &mut Texts,
     ) -> Result<(), ReadError> {
+        let mut text = PartText::new(&summary.structure, &part);
+        let matcher = match part {
+            Searchable::Header { .. } => &mut texts.headers,
+            Searchable::Text { .. } => &mut texts.bodies,
+        };
         let mut chunk = Vec::new();
-        if let Searchable::Header { .. } = part {
-            let header_max = self.context.config.header_bytes_max;
-            while chunk.len() < header_max && body.next(&mut chunk).await? > 0 {}
-            for matcher in [&mut texts.body, &mut texts.text] {
-                feed_header(&chunk, matcher);
-            }
-            return Ok(());
-        }
-        let mut decoder = PartDecoder::new(summary.structure.part(part.place().0));
-        loop {
+        while !matcher.is_complete() && body.next(&mut chunk).await? > 0 {
+            text.feed(&chunk, matcher);
             chunk.clear();
-            let end = body.next(&mut chunk).await? == 0;
-            decoder.feed(&chunk, end, &mut |text: &str| {
-                texts.body.feed(text);
-                texts.text.feed(text);
-            });
-            if end || texts.complete() {
-                break;
-            }
         }
-        texts.body.end_of_text();
-        texts.text.end_of_text();
+        text.finish(matcher);
         Ok(())
     }
 }
@@ -269,19 +265,4 @@ impl Candidate {
             BodyReader::start(io, context, message, Some(&self.layout), range)
         });
     }
-}
-
-/// Looks at the decoded fields of a header, each a text of its own.
-fn feed_header(octets: &[u8], matcher: &mut TextMatcher) {
-    for (name, value) in fields_decoded(octets) {
-        matcher.feed(&String::from_utf8_lossy(name));
-        matcher.feed(": ");
-        matcher.feed(&value);
-        matcher.end_of_text();
-    }
-}
-
-/// One decoded field of a header is one text: words are not found across fields.
-pub(super) fn fields_decoded(octets: &[u8]) -> impl Iterator<Item = (&[u8], String)> {
-    header::fields(octets).map(|field| (field.name, header::decode_text(field.value)))
 }

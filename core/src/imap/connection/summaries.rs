@@ -28,7 +28,7 @@ pub(super) struct Summaries<'a> {
 }
 
 /// The messages whose summaries will be asked for.
-pub(super) type Messages<'a> = Box<dyn Iterator<Item = &'a Message> + Send + 'a>;
+pub(super) type Messages<'a> = Box<dyn Iterator<Item = &'a Message> + Send + Sync + 'a>;
 
 /// Batches that are read ahead.
 const BATCHES_AHEAD_MAX: usize = 1;

@@ -203,7 +203,7 @@ impl View {
             if now.0 != before.0 - expunged.len() {
                 io.write(|out| line(out, now.0, "EXISTS"));
             }
-            if now != before {
+            if now.1 != before.1 || now.0 != before.0 - expunged.len() {
                 io.write(|out| line(out, now.1, "RECENT"));
             }
         }

@@ -77,16 +77,18 @@ impl Date {
         if days >= last.days_since_epoch() {
             return last;
         }
-        // 400 years are 146,097 days; the estimate is at most one year too late.
+        // 400 years are 146,097 days, so the estimate is right or one year off.
         let estimate = ((days + 719_528) * 400).div_euclid(146_097);
         let start = |year: i64| Self {
             year: u16::try_from(year.clamp(0, 9999)).expect("clamped to four digits"),
             month: 1,
             day: 1,
         };
-        let mut date = start(estimate);
-        if date.days_since_epoch() > days {
-            date = start(estimate - 1);
+        let mut date = start(estimate - 1);
+        for later in [start(estimate), start(estimate + 1)] {
+            if later.days_since_epoch() <= days {
+                date = later;
+            }
         }
         let mut left = days - date.days_since_epoch();
         while left >= i64::from(days_in_month(date.year, date.month)) {
@@ -313,6 +315,7 @@ mod tests {
         for days in -719_528..=2_932_896 {
             let date = Date::from_days_since_epoch(days);
             assert_eq!(date.days_since_epoch(), days);
+            assert_eq!(Date::new(date.year, date.month, date.day), Some(date));
             assert!(before < Some(date));
             before = Some(date);
         }

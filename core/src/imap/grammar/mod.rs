@@ -20,6 +20,8 @@ mod fetch;
 mod flag;
 mod list;
 mod mutf7;
+#[cfg(test)]
+mod oracle;
 mod parse;
 mod pattern;
 pub mod response;
@@ -40,7 +42,7 @@ pub use command::{
 pub use date::{Date, InternalDate};
 pub use fetch::{FetchItem, Partial, Section, SectionText};
 pub use mutf7::{MailboxEncoding, decode_mutf7, encode_mutf7};
-pub use pattern::ListPattern;
+pub use pattern::{ListMatcher, ListPattern};
 pub use search::{DateField, DateTest, SearchKey, SearchText};
 pub use set::{SequenceSet, SetNumber, SetRange};
 

@@ -287,3 +287,177 @@ fn special_use(special: SpecialUse) -> &'static str {
         SpecialUse::Trash => "\\Trash",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::Keyword;
+    use proptest::prelude::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn strings() {
+        for (octets, expected) in [
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("a\"b\\c", "\"a\\\"b\\\\c\""),
+            ("a\tb", "\"a\tb\""),
+            ("a\r\nb", "{4}\r\na\r\nb"),
+            ("é", "{2}\r\né"),
+        ] {
+            assert_eq!(written(|out| string(out, octets.as_bytes())), expected);
+            assert_eq!(
+                written(|out| nstring(out, Some(octets.as_bytes()))),
+                expected
+            );
+        }
+        assert_eq!(written(|out| nstring(out, None)), "NIL");
+        let long = "a".repeat(1025);
+        assert_eq!(
+            written(|out| string(out, long.as_bytes())),
+            format!("{{1025}}\r\n{long}")
+        );
+        let mut out = Vec::new();
+        string(&mut out, b"a\0b");
+        assert_eq!(out, b"{3}\r\na\x80b");
+    }
+
+    #[test]
+    fn astrings() {
+        for (octets, expected) in [
+            ("abc", "abc"),
+            ("", "\"\""),
+            ("nil", "\"nil\""),
+            ("a b", "\"a b\""),
+            ("a]", "\"a]\""),
+            ("a*", "\"a*\""),
+            ("é", "{2}\r\né"),
+        ] {
+            assert_eq!(written(|out| astring(out, octets.as_bytes())), expected);
+        }
+    }
+
+    #[test]
+    fn mailboxes() {
+        let name = MailboxName::new("Entwürfe & \"mehr\"");
+        assert_eq!(
+            written(|out| mailbox(out, &name, MailboxEncoding::ModifiedUtf7)),
+            "\"Entw&APw-rfe &- \\\"mehr\\\"\""
+        );
+        assert_eq!(
+            written(|out| mailbox(out, &name, MailboxEncoding::Utf8)),
+            "\"Entwürfe & \\\"mehr\\\"\""
+        );
+    }
+
+    #[test]
+    fn flags() {
+        let flags = [Flag::Seen, Flag::Keyword(Keyword::new("$Junk"))];
+        assert_eq!(
+            written(|out| flag_list(out, &flags, true)),
+            "(\\Seen $Junk \\Recent)"
+        );
+        assert_eq!(written(|out| flag_list(out, &[], false)), "()");
+        assert_eq!(written(|out| flag_list(out, &[], true)), "(\\Recent)");
+        assert_eq!(
+            written(|out| permanent_flags(out, &flags[..1], true)),
+            "(\\Seen \\*)"
+        );
+    }
+
+    #[test]
+    fn sets() {
+        assert_eq!(written(|out| set(out, ranges([1, 2, 3, 5]))), "1:3,5");
+        assert_eq!(written(|out| set(out, ranges([7]))), "7");
+        assert_eq!(
+            written(|out| set(out, ranges([u32::MAX - 1, u32::MAX]))),
+            "4294967294:4294967295"
+        );
+        assert_eq!(written(|out| set(out, ranges([]))), "");
+    }
+
+    #[test]
+    fn lines() {
+        let inbox = MailboxName::inbox();
+        let line = |kind, attributes, child_subscribed| ListLine {
+            kind,
+            attributes,
+            name: &inbox,
+            child_subscribed,
+        };
+        let names = MailboxEncoding::default();
+        assert_eq!(
+            written(|out| list_line(
+                out,
+                &line(
+                    ListKind::List,
+                    &[
+                        ListAttribute::HasNoChildren,
+                        ListAttribute::SpecialUse(SpecialUse::Junk)
+                    ],
+                    false
+                ),
+                names
+            )),
+            "* LIST (\\HasNoChildren \\Junk) \"/\" \"INBOX\"\r\n"
+        );
+        assert_eq!(
+            written(|out| list_line(
+                out,
+                &line(
+                    ListKind::Xlist,
+                    &[ListAttribute::SpecialUse(SpecialUse::Junk)],
+                    false
+                ),
+                names
+            )),
+            "* XLIST (\\Spam) \"/\" \"INBOX\"\r\n"
+        );
+        // RFC 5258 §5, example 9
+        assert_eq!(
+            written(|out| list_line(out, &line(ListKind::List, &[], true), names)),
+            "* LIST () \"/\" \"INBOX\" (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"
+        );
+        assert_eq!(
+            written(|out| separator_line(out, ListKind::List)),
+            "* LIST (\\Noselect) \"/\" \"\"\r\n"
+        );
+        assert_eq!(
+            written(|out| status_line(
+                out,
+                &inbox,
+                &[(StatusItem::Messages, 231), (StatusItem::UidNext, 44292)],
+                names
+            )),
+            "* STATUS \"INBOX\" (MESSAGES 231 UIDNEXT 44292)\r\n"
+        );
+    }
+
+    proptest! {
+        /// What we say of a name comes back as that name when a client repeats it.
+        #[test]
+        fn a_client_can_repeat_what_it_was_told(name in "\\PC{1,40}|[&A-Z,+/\"\\\\-]{1,20}", utf8: bool) {
+            let names = if utf8 { MailboxEncoding::Utf8 } else { MailboxEncoding::ModifiedUtf7 };
+            let name = MailboxName::new(&name);
+            let mut line = b"a DELETE ".to_vec();
+            mailbox(&mut line, &name, names);
+            let limits = crate::config::Config::default();
+            let parsed = super::super::parse_command(&line, &limits, names).unwrap();
+            let expected = super::super::Command::Delete { mailbox: name };
+            prop_assert_eq!(parsed.command, expected);
+        }
+
+        #[test]
+        fn ranges_hold_the_same_numbers(numbers in prop::collection::btree_set(any::<u8>(), 0..40)) {
+            let numbers: Vec<u32> = numbers.into_iter().map(u32::from).collect();
+            let ranges: Vec<_> = ranges(numbers.iter().copied()).collect();
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].end() + 1 < *pair[1].start()));
+            prop_assert_eq!(ranges.into_iter().flatten().collect::<Vec<_>>(), numbers);
+        }
+    }
+}

@@ -85,6 +85,12 @@ impl SequenceSet {
         merged
     }
 
+    /// A set of these ranges.
+    #[cfg(test)]
+    pub(super) fn from_ranges(ranges: Vec<SetRange>) -> Self {
+        Self(ranges)
+    }
+
     /// Reads a set.
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
         if cursor.peek() == Some(b'$') {

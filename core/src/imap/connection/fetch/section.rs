@@ -80,7 +80,7 @@ pub(super) fn source(item: &FetchItem, size: u64, summary: Option<&Summary>) -> 
 fn top_header(summary: Option<&Summary>) -> Source {
     match summary {
         Some(summary) if summary.header.len() as u64 == summary.header_len => {
-            Source::Octets(summary.header.clone())
+            Source::Octets(summary.header.to_vec())
         }
         Some(summary) => Source::Range(0..summary.header_len),
         None => Source::Nil,

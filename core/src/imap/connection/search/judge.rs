@@ -1,11 +1,10 @@
 //! Whether a message matches a key, with what is known of it so far.
 
-use super::fields_decoded;
 use crate::imap::connection::view::View;
 use crate::imap::grammar::{DateField, DateTest, SearchKey};
 use crate::mailbox::{FlagBit, Message};
-use crate::mime::decode::{TextMatcher, fold_case};
-use crate::mime::header::sent_date;
+use crate::mime::decode::TextMatcher;
+use crate::mime::header::{self, decode_text, sent_date};
 use crate::summary::Summary;
 use crate::time::Now;
 use core::ops::Range;
@@ -37,17 +36,11 @@ impl Verdict {
 
 /// What was found in the text of a message so far.
 pub(super) struct Texts {
-    /// Words that BODY looks for.
-    pub(super) body: TextMatcher,
-    /// Words that TEXT looks for.
-    pub(super) text: TextMatcher,
-}
-
-impl Texts {
-    /// Whether reading on cannot change anything.
-    pub(super) fn complete(&self) -> bool {
-        self.body.found().iter().chain(self.text.found()).all(|found| *found)
-    }
+    /// The words of TEXT, looked for in headers.
+    pub(super) headers: TextMatcher,
+    /// The words of TEXT and then those of BODY, looked for in the bodies of text parts:
+    /// BODY sees no headers, not even those of parts and nested messages.
+    pub(super) bodies: TextMatcher,
 }
 
 /// A key, prepared for many messages. It is as deep as the key, which the grammar bounds.
@@ -60,11 +53,10 @@ enum Test {
     Positions(Vec<Range<usize>>),
     Flag { bit: FlagBit, set: bool },
     Recent(bool),
-    /// Header words, folded.
     Header { name: String, words: String },
-    /// Which of the words that BODY looks for.
+    /// Which of the words of BODY.
     Body(usize),
-    /// Which of the words that TEXT looks for.
+    /// Which of the words of TEXT.
     Text(usize),
     Date { field: DateField, test: DateTest, day: i64 },
     Larger(u64),
@@ -111,9 +103,14 @@ impl<'a> Judge<'a> {
     /// Matchers that have seen nothing.
     pub(super) fn texts(&self) -> Texts {
         Texts {
-            body: TextMatcher::new(&self.words.body),
-            text: TextMatcher::new(&self.words.text),
+            headers: TextMatcher::new(&self.words.text),
+            bodies: TextMatcher::new(&[self.words.text.as_slice(), &self.words.body].concat()),
         }
+    }
+
+    /// Whether headers of parts can decide anything.
+    pub(super) fn wants_headers(&self) -> bool {
+        !self.words.text.is_empty()
     }
 
     pub(super) fn judge(&self, known: Known<'_>) -> Verdict {
@@ -138,8 +135,13 @@ impl<'a> Judge<'a> {
                 Some(summary) => Verdict::of(has_header(&summary.header, name, words)),
                 None => Verdict::Open,
             },
-            Test::Body(word) => found(known, |texts| texts.body.found()[*word]),
-            Test::Text(word) => found(known, |texts| texts.text.found()[*word]),
+            Test::Body(word) => {
+                let place = self.words.text.len() + word;
+                found(known, |texts| texts.bodies.found()[place])
+            }
+            Test::Text(word) => {
+                found(known, |texts| texts.headers.found()[*word] || texts.bodies.found()[*word])
+            }
             Test::Date { field: DateField::Internal, test, day } => {
                 let date = message.internal_date;
                 let local = date.unix_s + i64::from(date.zone_min) * 60;
@@ -194,9 +196,11 @@ fn found(known: Known<'_>, look: impl Fn(&Texts) -> bool) -> Verdict {
 
 /// Whether a field of that name holds the words, or is there at all if there are none.
 fn has_header(header: &[u8], name: &str, words: &str) -> bool {
-    fields_decoded(header).any(|(field, value)| {
-        field.eq_ignore_ascii_case(name.as_bytes())
-            && (words.is_empty() || fold_case(&value).contains(words))
+    let mut matcher = TextMatcher::new(&[words.to_owned()]);
+    header::fields(header).filter(|field| field.is_named(name)).any(|field| {
+        matcher.feed(&decode_text(field.value));
+        matcher.end_text();
+        matcher.is_complete()
     })
 }
 
@@ -220,7 +224,7 @@ fn prepare(key: &SearchKey, view: &View, now: Now, words: &mut Words) -> Option<
         },
         SearchKey::Recent(recent) => Test::Recent(*recent),
         SearchKey::Header { name, text } => {
-            Test::Header { name: name.clone(), words: fold_case(text.as_str()).into_owned() }
+            Test::Header { name: name.clone(), words: text.as_str().to_owned() }
         }
         SearchKey::Body(text) if text.as_str().is_empty() => Test::Always(true),
         SearchKey::Text(text) if text.as_str().is_empty() => Test::Always(true),

@@ -1,0 +1,232 @@
+//! Writing a checkpoint, and forgetting what it makes superfluous.
+//!
+//! The order keeps every moment readable: the object, then its pointer, and only then
+//! older pointers go with their objects, and at last the items of the log that *every*
+//! kept checkpoint contains, once the older of the two has been there for the grace
+//! period. So the checkpoint before the newest always has all the items that it needs.
+
+use super::load::{Reader, is_pointer, pointer_key, pointer_stamp};
+use crate::mailbox::{
+    CheckpointPointer, ContentId, LogPosition, LogState, Stamp, VersionVector, WriterId,
+};
+use crate::random::Random;
+use crate::seal::{ContentKind, ContentWriter};
+use crate::storage::{
+    InsertItem, Item, ItemKey, SortKey, StorageError, StorageRequest, StorageResponse,
+};
+use std::sync::Arc;
+
+/// Checkpoints that are kept: the newest, and one should that be damaged.
+const KEPT: usize = 2;
+
+/// What is to become a checkpoint.
+pub(super) struct Checkpointing<S> {
+    pub(super) reader: Reader,
+    pub(super) state: Arc<S>,
+    pub(super) covered: VersionVector,
+    /// When: after everything that is covered.
+    pub(super) stamp: Stamp,
+    pub(super) writer: WriterId,
+    pub(super) random: Random,
+    /// Operations that no checkpoint before contains.
+    pub(super) operations: usize,
+    /// Whether a new one is wanted, or only the log is to be shortened.
+    pub(super) write: bool,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(super) struct Checkpointed {
+    /// The pointer that was written.
+    pub(super) written: Option<(SortKey, CheckpointPointer)>,
+    /// How many operations it contains that no checkpoint before did.
+    pub(super) operations: usize,
+    /// All items that can be forgotten are: nothing is left for later.
+    pub(super) clean: bool,
+}
+
+impl<S: LogState> Checkpointing<S> {
+    /// The whole sequence.
+    pub(super) async fn run(mut self) -> Result<Checkpointed, StorageError> {
+        let written = if self.write {
+            let pointer = self.write_object().await?;
+            Some(self.write_pointer(pointer).await?)
+        } else {
+            None
+        };
+        let clean = self.shorten().await?;
+        Ok(Checkpointed {
+            written,
+            operations: self.operations,
+            clean,
+        })
+    }
+
+    async fn write_object(&mut self) -> Result<CheckpointPointer, StorageError> {
+        let (io, config) = (self.reader.io.clone(), Arc::clone(&self.reader.config));
+        io.step("write a checkpoint");
+        let content = ContentId::at(self.stamp.unix_ms(), &mut self.random);
+        let plaintext = self.state.encode_checkpoint(&self.covered);
+        let mut writer = ContentWriter::new(
+            &self.reader.keys,
+            ContentKind::Checkpoint,
+            content,
+            config.chunk_bytes,
+            &mut self.random,
+        );
+        let id = io.start(StorageRequest::CreateObject {
+            key: self.reader.places.checkpoint(content),
+        });
+        io.answer(id).await?;
+        let mut sealed = Vec::new();
+        for chunk in plaintext.chunks(config.chunk_bytes) {
+            writer.write(chunk, &mut sealed);
+            if !sealed.is_empty() {
+                io.send(
+                    id,
+                    StorageRequest::WriteChunk(core::mem::take(&mut sealed).into()),
+                );
+                io.answer(id).await?;
+            }
+        }
+        writer.end_body(&mut sealed);
+        writer.finish(&[], &mut sealed);
+        io.send(id, StorageRequest::WriteChunk(sealed.into()));
+        io.answer(id).await?;
+        io.send(id, StorageRequest::FinishObject);
+        io.answer(id).await?;
+        io.close(id);
+        Ok(CheckpointPointer {
+            content,
+            bytes: plaintext.len() as u64,
+            floor: self.state.floor(),
+            covered: self.covered.clone(),
+        })
+    }
+
+    async fn write_pointer(
+        &mut self,
+        pointer: CheckpointPointer,
+    ) -> Result<(SortKey, CheckpointPointer), StorageError> {
+        let sort = pointer_key(&self.reader.places, self.stamp, self.writer);
+        let key = ItemKey {
+            partition: self.reader.partition.clone(),
+            sort: sort.clone(),
+        };
+        let keys = &self.reader.keys;
+        let value = keys.seal_item(&key, S::POINTER, &pointer.encode(), &mut self.random);
+        let insert = StorageRequest::InsertItems(vec![InsertItem {
+            key,
+            token: None,
+            value,
+        }]);
+        self.reader.io.request(insert).await?;
+        Ok((sort, pointer))
+    }
+
+    /// Forgets what is superfluous; whether nothing is left for later.
+    async fn shorten(&mut self) -> Result<bool, StorageError> {
+        let io = self.reader.io.clone();
+        io.step("forget old checkpoints");
+        let (items, more) = self
+            .reader
+            .page(SortKey("#".to_owned()), Some(SortKey("$".to_owned())))
+            .await?;
+        let mut pointers: Vec<_> = items
+            .into_iter()
+            .filter(|item| is_pointer(&item.key.sort) && !item.values.is_empty())
+            .map(|item| (self.open(&item), item))
+            .collect();
+        if more.is_some() || pointers.iter().any(|(pointer, _)| pointer.is_none()) {
+            // What cannot be read may name what cannot be found again: touch nothing.
+            return Ok(true);
+        }
+        let old = pointers.len().saturating_sub(KEPT);
+        let kept = pointers.split_off(old);
+        self.remove_checkpoints(pointers, &kept).await?;
+        let (Some((_, oldest)), KEPT) = (kept.first(), kept.len()) else {
+            return Ok(true);
+        };
+        let made = pointer_stamp(&oldest.key.sort).unwrap_or_default();
+        let grace = u64::try_from(self.reader.config.log_grace.as_millis()).unwrap_or(u64::MAX);
+        if made.unix_ms().saturating_add(grace) > self.stamp.unix_ms() {
+            return Ok(false);
+        }
+        let kept: Vec<_> = kept
+            .into_iter()
+            .filter_map(|(pointer, _)| pointer)
+            .collect();
+        self.remove_items(&kept).await?;
+        Ok(true)
+    }
+
+    fn open(&self, item: &Item) -> Option<CheckpointPointer> {
+        let opened = item.values.iter().map(|value| {
+            let bytes = self.reader.keys.open_item(&item.key, S::POINTER, value);
+            CheckpointPointer::decode(&bytes.ok()?).ok()
+        });
+        opened.last()?
+    }
+
+    /// Forgets checkpoints that the newest one contains.
+    async fn remove_checkpoints(
+        &self,
+        old: Vec<(Option<CheckpointPointer>, Item)>,
+        kept: &[(Option<CheckpointPointer>, Item)],
+    ) -> Result<(), StorageError> {
+        let Some((Some(newest), _)) = kept.last() else {
+            return Ok(());
+        };
+        let (mut items, mut objects) = (Vec::new(), Vec::new());
+        for (pointer, item) in old {
+            if let Some(pointer) = pointer
+                && newest.covered.covers(&pointer.covered)
+            {
+                items.push((item.key, item.token));
+                objects.push(self.reader.places.checkpoint(pointer.content));
+            }
+        }
+        if !items.is_empty() {
+            self.reader
+                .io
+                .request(StorageRequest::DeleteItems(items))
+                .await?;
+            self.reader
+                .io
+                .request(StorageRequest::DeleteObjects(objects))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the items of the log that all checkpoints contain.
+    async fn remove_items(&self, kept: &[CheckpointPointer]) -> Result<(), StorageError> {
+        let io = &self.reader.io;
+        io.step("shorten a log");
+        let mut start = Some(self.reader.places.first_operation());
+        while let Some(from) = start.take() {
+            let (items, next) = self.reader.page(from, None).await?;
+            let covered: Vec<_> = items
+                .into_iter()
+                .filter(|item| !item.values.is_empty())
+                .filter(|item| {
+                    let position = self.reader.places.parse_operation(&item.key.sort);
+                    position.is_some_and(|(writer, seq)| {
+                        let position = LogPosition { writer, seq };
+                        kept.iter()
+                            .all(|pointer| pointer.covered.contains(position))
+                    })
+                })
+                .map(|item| (item.key, item.token))
+                .collect();
+            if !covered.is_empty() {
+                match io.request(StorageRequest::DeleteItems(covered)).await? {
+                    StorageResponse::Done => {}
+                    other => return Err(StorageError::Refused(format!("not done: {other:?}"))),
+                }
+            }
+            start = next;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,394 @@
+//! Reading a log: all of it with its newest checkpoint, or what is new since it was read.
+//!
+//! A checkpoint that cannot be opened is told to the log of events and the one before it
+//! is used: the items that it does not contain are still there. An item that cannot be
+//! opened is passed over. Neither keeps the rest of the mailbox from working.
+
+use crate::boundary::Event;
+use crate::config::Config;
+use crate::mailbox::{
+    CheckpointPointer, LogPosition, LogState, Owed, Stamp, VersionVector, WriterId,
+};
+use crate::seal::{AccountKeys, ContentKind, ContentReader, Places, Progress};
+use crate::storage::{
+    Item, ItemKey, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
+};
+use crate::workflow::Io;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Ranges of one log that are read at once when looking for what is new.
+const SEGMENTS_MAX: usize = 16;
+
+/// What is known of a log.
+#[derive(Clone, Debug)]
+pub(super) struct Known<S> {
+    pub(super) state: Arc<S>,
+    pub(super) covered: VersionVector,
+    /// The number behind the last item in storage, by writer.
+    pub(super) present: BTreeMap<WriterId, u64>,
+    /// Operations that the newest checkpoint does not contain.
+    pub(super) operations: usize,
+    /// Checkpoints that were seen, by the sort keys of their pointers.
+    pub(super) checkpoints: BTreeMap<SortKey, Option<CheckpointPointer>>,
+    /// Items in storage that are contained in a checkpoint already.
+    pub(super) superfluous: usize,
+    /// Checkpoints exist but none could be read: what is known may be a part only, and
+    /// must not become a checkpoint itself.
+    pub(super) partial: bool,
+}
+
+/// What a body needs to read a log.
+pub(super) struct Reader {
+    pub(super) io: Io,
+    pub(super) config: Arc<Config>,
+    pub(super) keys: Arc<AccountKeys>,
+    pub(super) places: Places,
+    pub(super) partition: PartitionKey,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct ReadOutcome<S> {
+    pub(super) known: Known<S>,
+    /// The latest stamp in what was read.
+    pub(super) latest: Stamp,
+    pub(super) owed: Owed,
+    /// Read from the beginning, not on top of what was known.
+    pub(super) whole: bool,
+}
+
+/// The work on the way.
+struct Progressing<S: LogState> {
+    state: S,
+    known: Known<S>,
+    floor: crate::mailbox::Floor,
+    latest: Stamp,
+    owed: Owed,
+    /// Whether the state is another one now.
+    changed: bool,
+}
+
+impl Reader {
+    /// Reads the whole log; `initial` is the state that an empty log means.
+    pub(super) async fn load<S: LogState>(
+        &self,
+        initial: S,
+    ) -> Result<ReadOutcome<S>, StorageError> {
+        self.io.step("load a log");
+        let mut work = Progressing {
+            known: Known {
+                state: Arc::new(initial.clone()),
+                covered: VersionVector::default(),
+                present: BTreeMap::new(),
+                operations: 0,
+                checkpoints: BTreeMap::new(),
+                superfluous: 0,
+                partial: false,
+            },
+            state: initial,
+            floor: crate::mailbox::Floor::default(),
+            latest: Stamp::default(),
+            owed: Owed::default(),
+            changed: true,
+        };
+        let mut start = SortKey(String::new());
+        let mut before_log = true;
+        loop {
+            let (items, next) = self.page(start, None).await?;
+            let log = items.partition_point(|item| is_pointer(&item.key.sort));
+            for item in &items[..log] {
+                self.note_pointer(&mut work, item);
+            }
+            if before_log && (log < items.len() || next.is_none()) {
+                before_log = false;
+                self.start_from_checkpoint(&mut work).await?;
+            }
+            for item in &items[log..] {
+                self.apply(&mut work, item);
+            }
+            match next {
+                Some(next) => start = next,
+                None => break,
+            }
+        }
+        Ok(work.finish(true))
+    }
+
+    /// Reads what is new; all of it again where that does not suffice.
+    pub(super) async fn refresh<S: LogState>(
+        &self,
+        known: Known<S>,
+        initial: S,
+    ) -> Result<ReadOutcome<S>, StorageError> {
+        self.io.step("read what is new in a log");
+        let mut work = Progressing {
+            state: S::clone(&known.state),
+            floor: known.state.floor(),
+            known,
+            latest: Stamp::default(),
+            owed: Owed::default(),
+            changed: false,
+        };
+        let seen: Vec<SortKey> = work.known.checkpoints.keys().cloned().collect();
+        let segments = self.segments(&work.known.present);
+        let first: Vec<_> = segments
+            .iter()
+            .map(|(start, end)| self.io.start(self.range(start.clone(), end.clone())))
+            .collect();
+        let mut there = Vec::new();
+        for (id, (_, end)) in first.into_iter().zip(segments) {
+            let answer = self.io.answer(id).await;
+            self.io.close(id);
+            let (mut items, mut next) = range_of(answer)?;
+            loop {
+                for item in &items {
+                    if is_pointer(&item.key.sort) {
+                        self.note_pointer(&mut work, item);
+                        there.push(item.key.sort.clone());
+                    } else {
+                        self.apply(&mut work, item);
+                    }
+                }
+                match next.take() {
+                    Some(start) => (items, next) = self.page(start, end.clone()).await?,
+                    None => break,
+                }
+            }
+        }
+        // Who slept longer than the log is kept finds a checkpoint that knows more.
+        let known = &work.known;
+        let unknown = known.checkpoints.iter().any(|(key, pointer)| {
+            !seen.contains(key)
+                && pointer
+                    .as_ref()
+                    .is_some_and(|pointer| !known.covered.covers(&pointer.covered))
+        });
+        if unknown {
+            return self.load(initial).await;
+        }
+        work.known.checkpoints.retain(|key, _| there.contains(key));
+        Ok(work.finish(false))
+    }
+
+    /// The ranges of sort keys in which something new may be: behind the last item of
+    /// each writer, and between the writers.
+    fn segments(&self, present: &BTreeMap<WriterId, u64>) -> Vec<(SortKey, Option<SortKey>)> {
+        let mut segments = Vec::new();
+        let mut start = SortKey(String::new());
+        for (writer, next) in present.iter().take(SEGMENTS_MAX - 1) {
+            let end = self.places.operation(*writer, 0);
+            segments.push((start, Some(end)));
+            start = self.places.operation(*writer, *next);
+        }
+        segments.push((start, None));
+        segments
+    }
+
+    /// Takes note of a checkpoint. One that cannot be read is known as such.
+    fn note_pointer<S: LogState>(&self, work: &mut Progressing<S>, item: &Item) {
+        let key = &item.key.sort;
+        if let Some(stamp) = pointer_stamp(key) {
+            work.latest = work.latest.max(stamp);
+        }
+        if item.values.is_empty() || work.known.checkpoints.contains_key(key) {
+            return;
+        }
+        let mut pointer = None;
+        for value in &item.values {
+            let opened = self.keys.open_item(&item.key, S::POINTER, value);
+            let opened = opened.map_err(|error| error.to_string()).and_then(|bytes| {
+                CheckpointPointer::decode(&bytes).map_err(|error| error.to_string())
+            });
+            match opened {
+                Ok(opened) => pointer = Some(opened),
+                Err(reason) => self.damaged(&item.key, reason),
+            }
+        }
+        work.known.checkpoints.insert(key.clone(), pointer);
+    }
+
+    /// Begins with the newest checkpoint that can be read.
+    async fn start_from_checkpoint<S: LogState>(
+        &self,
+        work: &mut Progressing<S>,
+    ) -> Result<(), StorageError> {
+        let pointers: Vec<_> = work.known.checkpoints.values().rev().cloned().collect();
+        work.known.partial = !pointers.is_empty();
+        for pointer in pointers.iter().flatten() {
+            match self.read_checkpoint(pointer).await? {
+                Ok((state, covered)) => {
+                    work.state = state;
+                    work.known.covered = covered;
+                    work.known.partial = false;
+                    break;
+                }
+                Err(reason) => self.io.event(Event::Damaged {
+                    place: self.places.checkpoint(pointer.content).0,
+                    reason,
+                }),
+            }
+        }
+        if work.known.partial {
+            // The messages cannot be told any more, but what they were told under is
+            // not given to others.
+            for pointer in pointers.iter().flatten() {
+                work.state.stay_above(pointer.floor);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one checkpoint. The inner error: it is damaged.
+    async fn read_checkpoint<S: LogState>(
+        &self,
+        pointer: &CheckpointPointer,
+    ) -> Result<Result<(S, VersionVector), String>, StorageError> {
+        let content = pointer.content;
+        let max = u32::try_from(self.config.chunk_bytes).unwrap_or(u32::MAX);
+        let id = self.io.start(StorageRequest::OpenObject {
+            key: self.places.checkpoint(content),
+            start: 0,
+            end: None,
+            max,
+        });
+        let mut reader = ContentReader::from_start(
+            &self.keys,
+            ContentKind::Checkpoint,
+            content,
+            Some(pointer.bytes),
+        );
+        let (mut read, mut len) = (0, u64::MAX);
+        let mut plaintext = Vec::new();
+        let outcome = loop {
+            match reader.next(&mut plaintext) {
+                Ok(Progress::Chunk(_)) => continue,
+                Ok(Progress::End) => break Ok(()),
+                Ok(Progress::NeedMore(_)) if read >= len => {
+                    break Err("it ends too early".to_owned());
+                }
+                Ok(Progress::NeedMore(_)) if len != u64::MAX => {
+                    self.io.send(id, StorageRequest::ReadChunk { max });
+                }
+                Ok(Progress::NeedMore(_)) => {}
+                Err(error) => break Err(error.to_string()),
+            }
+            let chunk = match self.io.answer(id).await {
+                Ok(StorageResponse::Opened { len: all, chunk }) => {
+                    len = all;
+                    chunk
+                }
+                Ok(StorageResponse::Chunk(chunk)) if !chunk.is_empty() => chunk,
+                Ok(_) => break Err("it ends too early".to_owned()),
+                Err(StorageError::NotFound) => break Err("it is not there".to_owned()),
+                Err(error) => return Err(error),
+            };
+            read += chunk.len() as u64;
+            reader.feed(&chunk);
+        };
+        if read < len {
+            self.io.abandon(id);
+        } else {
+            self.io.close(id);
+        }
+        Ok(outcome
+            .and_then(|()| S::decode_checkpoint(&plaintext).map_err(|error| error.to_string())))
+    }
+
+    /// Takes one item of the log in.
+    fn apply<S: LogState>(&self, work: &mut Progressing<S>, item: &Item) {
+        let Some((writer, seq)) = self.places.parse_operation(&item.key.sort) else {
+            return;
+        };
+        if item.values.is_empty() {
+            return;
+        }
+        let next = work.known.present.entry(writer).or_default();
+        *next = (*next).max(seq + 1);
+        let position = LogPosition { writer, seq };
+        if !work.known.covered.insert(position) {
+            work.known.superfluous += 1;
+            return;
+        }
+        for value in &item.values {
+            let opened = self.keys.open_item(&item.key, S::OPERATION, value);
+            let batch = opened
+                .map_err(|error| error.to_string())
+                .and_then(|bytes| S::decode_batch(&bytes).map_err(|error| error.to_string()));
+            match batch {
+                Ok(batch) => {
+                    work.latest = work.latest.max(S::stamp(&batch));
+                    work.known.operations += S::weight(&batch);
+                    work.changed = true;
+                    work.state
+                        .apply_batch(writer, &batch, work.floor, &mut work.owed);
+                }
+                Err(reason) => self.damaged(&item.key, reason),
+            }
+        }
+    }
+
+    fn damaged(&self, key: &ItemKey, reason: String) {
+        let place = format!("{}/{}", key.partition, key.sort);
+        self.io.event(Event::Damaged { place, reason });
+    }
+
+    fn range(&self, start: SortKey, end: Option<SortKey>) -> StorageRequest {
+        StorageRequest::ReadRange {
+            partition: self.partition.clone(),
+            start,
+            end,
+            limit: self.config.log_page_items,
+        }
+    }
+
+    /// One page of the partition.
+    pub(super) async fn page(
+        &self,
+        start: SortKey,
+        end: Option<SortKey>,
+    ) -> Result<(Vec<Item>, Option<SortKey>), StorageError> {
+        range_of(self.io.request(self.range(start, end)).await)
+    }
+}
+
+impl<S: LogState> Progressing<S> {
+    fn finish(mut self, whole: bool) -> ReadOutcome<S> {
+        if self.changed {
+            self.state.finish();
+            self.known.state = Arc::new(self.state);
+        }
+        ReadOutcome {
+            known: self.known,
+            latest: self.latest,
+            owed: self.owed,
+            whole,
+        }
+    }
+}
+
+/// Whether this is a checkpoint's pointer.
+pub(super) fn is_pointer(key: &SortKey) -> bool {
+    key.0.starts_with('#')
+}
+
+/// The sort key of a new pointer. Later ones sort behind earlier ones.
+pub(super) fn pointer_key(places: &Places, stamp: Stamp, writer: WriterId) -> SortKey {
+    let SortKey(prefix) = places.checkpoint_pointer();
+    SortKey(format!("{prefix}/{:016x}/{writer}", stamp.0))
+}
+
+/// When a checkpoint was made.
+pub(super) fn pointer_stamp(key: &SortKey) -> Option<Stamp> {
+    let hex = key.0.split('/').nth(1)?;
+    u64::from_str_radix(hex, 16).ok().map(Stamp)
+}
+
+fn range_of(
+    response: Result<StorageResponse, StorageError>,
+) -> Result<(Vec<Item>, Option<SortKey>), StorageError> {
+    match response? {
+        StorageResponse::Range { items, next } => Ok((items, next)),
+        other => Err(StorageError::Refused(format!("not a range: {other:?}"))),
+    }
+}

@@ -1,0 +1,588 @@
+//! One log of the account: at any time it is read, or one batch is being committed, or
+//! nothing happens; beside that a checkpoint may be in the making.
+//!
+//! Requests that want to change the state wait as *jobs*. When the log is free, as many
+//! of them as one batch may hold are planned one after the other on a copy of the state,
+//! the batch is stored, and only then the copy becomes the state and all of them are
+//! answered: many connections share one write.
+
+use super::AccountFailure;
+use super::checkpoint::{Checkpointed, Checkpointing};
+use super::load::{Known, ReadOutcome, Reader};
+use super::plan::{Planned, Planner};
+use super::shared::{LogId, Shared};
+use crate::boundary::Event;
+use crate::mailbox::{LogPosition, Owed};
+use crate::random::Random;
+use crate::storage::{
+    InsertItem, ItemKey, PartitionKey, RequestId, StorageError, StorageRequest, StorageResponse,
+};
+use crate::time::Instant;
+use crate::workflow::{Io, Workflow};
+use core::task::Poll;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The first pause before a failed request is made again; doubled each time.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Something that its account must know.
+#[derive(Debug)]
+pub(super) enum Happened<S: Planner> {
+    /// The log was read; the state may have changed.
+    Read,
+    /// It cannot be read.
+    Unreadable(AccountFailure),
+    /// These were committed (or needed no commit) and the state shows it.
+    Done(Vec<S::Answer>),
+    /// Nothing of this work was done.
+    Failed(S::Work, AccountFailure),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Log<S: Planner> {
+    id: LogId,
+    partition: PartitionKey,
+    /// What an empty log means.
+    initial: S,
+    known: Option<Known<S>>,
+    /// The state that was shown last, where clients still hold it.
+    shown: Option<Arc<S>>,
+    owed: Owed,
+    activity: Activity<S>,
+    background: Option<Workflow<Result<Checkpointed, StorageError>>>,
+    /// Work that waits for its commit.
+    jobs: VecDeque<S::Work>,
+    read_wanted: bool,
+    /// A write may or may not have landed: nothing is written before that is known.
+    read_needed: bool,
+    /// How many times the log began to be read.
+    reads: u64,
+    checkpoint_wanted: bool,
+    /// When to look again whether the log can be shortened.
+    shorten_at: Option<Instant>,
+    last_read: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Activity<S: Planner> {
+    Idle,
+    Reading {
+        workflow: Workflow<Result<ReadOutcome<S>, StorageError>>,
+        attempt: u32,
+    },
+    /// Reading failed; again at this time.
+    Pausing {
+        until: Instant,
+        attempt: u32,
+    },
+    Committing(Box<Commit<S>>),
+}
+
+#[derive(Debug)]
+struct Commit<S: Planner> {
+    /// In flight, or when to send it again.
+    request: Result<RequestId, Instant>,
+    item: InsertItem,
+    position: LogPosition,
+    attempt: u32,
+    /// The state afterwards.
+    next: S,
+    operations: usize,
+    /// Whether what merging left is in it.
+    settles: bool,
+    /// The work, should it fail, and the answers, should it not.
+    done: Vec<(S::Work, S::Answer)>,
+    at_once: Vec<S::Answer>,
+}
+
+impl<S: Planner> Log<S> {
+    pub(super) fn new(id: LogId, partition: PartitionKey, initial: S) -> Self {
+        Self {
+            id,
+            partition,
+            initial,
+            known: None,
+            shown: None,
+            owed: Owed::default(),
+            activity: Activity::Idle,
+            background: None,
+            jobs: VecDeque::new(),
+            read_wanted: false,
+            read_needed: false,
+            reads: 0,
+            checkpoint_wanted: false,
+            shorten_at: None,
+            last_read: None,
+        }
+    }
+
+    /// The state, if it is known.
+    pub(super) fn state(&self) -> Option<&Arc<S>> {
+        self.known.as_ref().map(|known| &known.state)
+    }
+
+    /// When the log was read last.
+    pub(super) fn last_read(&self) -> Option<Instant> {
+        self.last_read
+    }
+
+    /// Asks for the log to be read; says which reading will do, counted from 1. A fresh
+    /// one is one that has not begun yet.
+    pub(super) fn want_read(&mut self, fresh: bool) -> u64 {
+        let reading = matches!(
+            self.activity,
+            Activity::Reading { .. } | Activity::Pausing { .. }
+        );
+        if reading && !fresh {
+            return self.reads;
+        }
+        self.read_wanted = true;
+        self.reads + 1
+    }
+
+    /// How many times the log began to be read: after [`Happened::Read`], which reading
+    /// that was.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads
+    }
+
+    /// Asks for a checkpoint if so many operations are in no checkpoint.
+    pub(super) fn want_checkpoint(&mut self, operations_min: usize) {
+        let due = |known: &Known<S>| known.operations >= operations_min.max(1) && !known.partial;
+        self.checkpoint_wanted |= self.known.as_ref().is_some_and(due);
+    }
+
+    /// Queues work.
+    pub(super) fn push(&mut self, work: S::Work) {
+        self.jobs.push_back(work);
+    }
+
+    /// Whether nothing happens and nothing waits.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self.activity, Activity::Idle)
+            && self.jobs.is_empty()
+            && !self.read_wanted
+            && !self.checkpoint_wanted
+            && self.background.is_none()
+    }
+
+    /// Clients hold the state: what follows must follow from it.
+    pub(super) fn hold(&mut self, held: bool) {
+        self.shown = held
+            .then(|| self.state().cloned())
+            .flatten()
+            .or(self.shown.take().filter(|_| held));
+    }
+
+    /// When to be woken.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let own = match &self.activity {
+            Activity::Pausing { until, .. } => Some(*until),
+            Activity::Committing(commit) => commit.request.err(),
+            _ => None,
+        };
+        let shorten = self.shorten_at.filter(|_| self.background.is_none());
+        [own, shorten].into_iter().flatten().min()
+    }
+
+    /// Takes an answer of storage.
+    pub(super) fn answer(
+        &mut self,
+        shared: &mut Shared,
+        id: RequestId,
+        response: StorageResponse,
+    ) -> Vec<Happened<S>> {
+        let mut happened = Vec::new();
+        let response = match &mut self.activity {
+            Activity::Committing(commit) if commit.request == Ok(id) => {
+                self.commit_answered(shared, response, &mut happened);
+                None
+            }
+            Activity::Reading { workflow, .. } if workflow.open_requests().contains(&id) => {
+                workflow.answer(id, response);
+                None
+            }
+            _ => Some(response),
+        };
+        if let (Some(response), Some(background)) = (response, &mut self.background) {
+            background.answer(id, response);
+        }
+        self.go_on(shared, &mut happened);
+        happened
+    }
+
+    /// Does whatever can be done now.
+    pub(super) fn run(&mut self, shared: &mut Shared) -> Vec<Happened<S>> {
+        let mut happened = Vec::new();
+        self.go_on(shared, &mut happened);
+        happened
+    }
+
+    /// Ends everything, for a log that is no more.
+    pub(super) fn end(mut self, shared: &mut Shared) -> Vec<S::Work> {
+        let mut work: Vec<_> = self.jobs.drain(..).collect();
+        match self.activity {
+            Activity::Reading { workflow, .. } => shared.give_up(&workflow),
+            Activity::Committing(commit) => {
+                // The item may land or not: nobody will read it.
+                work.extend(commit.done.into_iter().map(|(work, _)| work));
+                shared.writers.remove(&self.id);
+            }
+            Activity::Idle | Activity::Pausing { .. } => {}
+        }
+        if let Some(background) = &self.background {
+            shared.give_up(background);
+        }
+        work
+    }
+
+    fn go_on(&mut self, shared: &mut Shared, happened: &mut Vec<Happened<S>>) {
+        self.wake(shared);
+        self.run_background(shared);
+        self.run_reading(shared, happened);
+        while matches!(self.activity, Activity::Idle) {
+            let commits = !self.jobs.is_empty() && self.known.is_some() && !self.read_needed;
+            // Whoever waits for a commit has waited longer than who wants to read.
+            if commits {
+                self.start_commit(shared, happened);
+            } else if self.read_wanted || !self.jobs.is_empty() || self.checkpoint_due() {
+                self.start_reading(shared, 0);
+                self.run_reading(shared, happened);
+            } else {
+                break;
+            }
+        }
+        self.start_shortening(shared);
+        self.run_background(shared);
+    }
+
+    /// A checkpoint begins with a look at the log, or it might miss what others wrote
+    /// and then forgot.
+    fn checkpoint_due(&self) -> bool {
+        self.checkpoint_wanted && self.background.is_none()
+    }
+
+    fn wake(&mut self, shared: &mut Shared) {
+        let now = shared.now.instant;
+        match &mut self.activity {
+            Activity::Pausing { until, attempt } if *until <= now => {
+                let attempt = *attempt;
+                self.start_reading(shared, attempt);
+            }
+            Activity::Committing(commit) => {
+                if let Err(at) = commit.request
+                    && at <= now
+                {
+                    let insert = StorageRequest::InsertItems(vec![commit.item.clone()]);
+                    commit.request = Ok(shared.request(self.id, insert));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn reader(&self, shared: &Shared, io: Io) -> Reader {
+        Reader {
+            io,
+            config: Arc::clone(&shared.config),
+            keys: Arc::clone(&shared.keys),
+            places: shared.places,
+            partition: self.partition.clone(),
+        }
+    }
+
+    fn start_reading(&mut self, shared: &mut Shared, attempt: u32) {
+        self.read_wanted = false;
+        self.reads += 1;
+        let (known, initial) = (self.known.clone(), self.initial.clone());
+        let workflow = Workflow::new(&shared.ids, |io| {
+            let reader = self.reader(shared, io);
+            async move {
+                match known {
+                    Some(known) => reader.refresh(known, initial).await,
+                    None => reader.load(initial).await,
+                }
+            }
+        });
+        self.activity = Activity::Reading { workflow, attempt };
+    }
+
+    fn run_reading(&mut self, shared: &mut Shared, happened: &mut Vec<Happened<S>>) {
+        let Activity::Reading { workflow, attempt } = &mut self.activity else {
+            return;
+        };
+        let outcome = workflow.resume();
+        shared.carry_out(self.id, workflow);
+        let Poll::Ready(outcome) = outcome else {
+            return;
+        };
+        let attempt = *attempt;
+        shared.give_up(workflow);
+        self.activity = Activity::Idle;
+        match outcome {
+            Ok(outcome) => self.was_read(shared, outcome, happened),
+            Err(StorageError::Unavailable(_)) if attempt < shared.config.storage_retries_max => {
+                self.activity = Activity::Pausing {
+                    until: shared
+                        .now
+                        .instant
+                        .after(RETRY_PAUSE * (1 << attempt.min(6))),
+                    attempt: attempt + 1,
+                };
+            }
+            Err(error) => {
+                shared.event(Event::StorageFailed {
+                    step: "read a log",
+                    reason: error.to_string(),
+                });
+                self.checkpoint_wanted = false;
+                for work in self.jobs.drain(..) {
+                    happened.push(Happened::Failed(work, AccountFailure::Unavailable));
+                }
+                happened.push(Happened::Unreadable(AccountFailure::Unavailable));
+            }
+        }
+    }
+
+    fn was_read(
+        &mut self,
+        shared: &mut Shared,
+        outcome: ReadOutcome<S>,
+        happened: &mut Vec<Happened<S>>,
+    ) {
+        shared.clock.observe(outcome.latest);
+        self.last_read = Some(shared.now.instant);
+        self.read_needed = false;
+        self.owed.extend(outcome.owed);
+        let mut known = outcome.known;
+        if outcome.whole
+            && let Some(shown) = &self.shown
+        {
+            Arc::make_mut(&mut known.state).follow(shown, &mut self.owed);
+        }
+        if outcome.whole && known.superfluous > shared.config.checkpoint_operations_min {
+            self.shorten_at = Some(shared.now.instant);
+        }
+        if self.checkpoint_due() && !known.partial {
+            self.checkpoint_wanted = false;
+            self.start_checkpoint(shared, &known, true);
+        }
+        self.checkpoint_wanted = false;
+        if let Some(settle) = known.state.settle(&self.owed) {
+            // Nobody is told before it is settled, if it can be.
+            self.jobs.push_front(settle);
+        } else {
+            happened.push(Happened::Read);
+        }
+        self.known = Some(known);
+    }
+
+    fn start_commit(&mut self, shared: &mut Shared, happened: &mut Vec<Happened<S>>) {
+        let Some(known) = &self.known else { return };
+        let mut next = S::clone(&known.state);
+        let stamp = shared.clock.tick(shared.now);
+        let (writer, seq) = shared.writer(self.id);
+        let mut operations = Vec::new();
+        let (mut done, mut at_once) = (Vec::new(), Vec::new());
+        while operations.len() < shared.config.commit_operations_max
+            && let Some(work) = self.jobs.pop_front()
+        {
+            match next.plan(&work, &self.owed, shared) {
+                Ok(Planned {
+                    operations: new,
+                    answer,
+                }) if new.is_empty() => match done.is_empty() {
+                    true => at_once.push(answer),
+                    false => done.push((work, answer)),
+                },
+                Ok(Planned {
+                    operations: new,
+                    answer,
+                }) => {
+                    next.take_in(&known.state, writer, stamp, &new);
+                    operations.extend(new);
+                    done.push((work, answer));
+                }
+                Err(failure) => happened.push(Happened::Failed(work, failure)),
+            }
+        }
+        if operations.is_empty() {
+            if !at_once.is_empty() {
+                happened.push(Happened::Done(at_once));
+            }
+            return;
+        }
+        let weight = operations.len();
+        let plaintext = S::encode_batch(&known.state.batch(stamp, operations));
+        let key = ItemKey {
+            partition: self.partition.clone(),
+            sort: shared.places.operation(writer, seq),
+        };
+        let keys = Arc::clone(&shared.keys);
+        let value = keys.seal_item(&key, S::OPERATION, &plaintext, &mut shared.random);
+        let token = None;
+        let item = InsertItem { key, token, value };
+        let insert = StorageRequest::InsertItems(vec![item.clone()]);
+        self.activity = Activity::Committing(Box::new(Commit {
+            request: Ok(shared.request(self.id, insert)),
+            item,
+            position: LogPosition { writer, seq },
+            attempt: 0,
+            next,
+            operations: weight,
+            settles: done.iter().any(|(work, _)| S::settles(work)),
+            done,
+            at_once,
+        }));
+    }
+
+    fn commit_answered(
+        &mut self,
+        shared: &mut Shared,
+        response: StorageResponse,
+        happened: &mut Vec<Happened<S>>,
+    ) {
+        let Activity::Committing(commit) = core::mem::replace(&mut self.activity, Activity::Idle)
+        else {
+            return;
+        };
+        let error = match response {
+            StorageResponse::Done => return self.committed(shared, *commit, happened),
+            StorageResponse::Failed(error) => error,
+            other => StorageError::Unavailable(format!("not an answer to an insert: {other:?}")),
+        };
+        let unavailable = matches!(error, StorageError::Unavailable(_));
+        // Once an answer was lost the item may be there, whatever is answered later.
+        let lost = unavailable || commit.attempt > 0;
+        if unavailable && commit.attempt < shared.config.storage_retries_max {
+            let pause = RETRY_PAUSE * (1 << commit.attempt.min(6));
+            self.activity = Activity::Committing(Box::new(Commit {
+                request: Err(shared.now.instant.after(pause)),
+                attempt: commit.attempt + 1,
+                ..*commit
+            }));
+            return;
+        }
+        shared.event(Event::StorageFailed {
+            step: "commit",
+            reason: error.to_string(),
+        });
+        if lost {
+            // It may be there or come yet, and nothing else may ever be written under
+            // this number. What is shown stays right: should it be there, it is read
+            // like what others write.
+            shared.writers.remove(&self.id);
+            self.read_needed = true;
+        }
+        let failure = match error {
+            StorageError::Full => AccountFailure::OverQuota,
+            _ => AccountFailure::Unavailable,
+        };
+        if !commit.at_once.is_empty() {
+            happened.push(Happened::Done(commit.at_once));
+        }
+        for (work, _) in commit.done {
+            happened.push(Happened::Failed(work, failure.clone()));
+        }
+    }
+
+    fn committed(
+        &mut self,
+        shared: &mut Shared,
+        commit: Commit<S>,
+        happened: &mut Vec<Happened<S>>,
+    ) {
+        let LogPosition { writer, seq } = commit.position;
+        shared.writers.insert(self.id, (writer, seq + 1));
+        let Some(known) = &mut self.known else {
+            return;
+        };
+        if commit.settles {
+            self.owed = Owed::default();
+        }
+        known.state = Arc::new(commit.next);
+        known.covered.insert(commit.position);
+        known.present.insert(writer, seq + 1);
+        known.operations += commit.operations;
+        let due = shared
+            .config
+            .checkpoint_operations_min
+            .max(known.state.size() / 8);
+        self.want_checkpoint(due);
+        let mut answers = commit.at_once;
+        answers.extend(commit.done.into_iter().map(|(_, answer)| answer));
+        happened.push(Happened::Done(answers));
+    }
+
+    fn start_checkpoint(&mut self, shared: &mut Shared, known: &Known<S>, write: bool) {
+        let stamp = shared.clock.tick(shared.now);
+        let (writer, _) = shared.writer(self.id);
+        let random = Random::new(shared.random.seed());
+        self.background = Some(Workflow::new(&shared.ids, |io| {
+            let checkpointing = Checkpointing {
+                reader: self.reader(shared, io),
+                state: Arc::clone(&known.state),
+                covered: known.covered.clone(),
+                stamp,
+                writer,
+                random,
+                operations: known.operations,
+                write,
+            };
+            checkpointing.run()
+        }));
+        self.shorten_at = None;
+    }
+
+    fn start_shortening(&mut self, shared: &mut Shared) {
+        let due = self.shorten_at.is_some_and(|at| at <= shared.now.instant);
+        if !due || self.background.is_some() {
+            return;
+        }
+        match self.known.clone() {
+            Some(known) => self.start_checkpoint(shared, &known, false),
+            None => self.shorten_at = None,
+        }
+    }
+
+    fn run_background(&mut self, shared: &mut Shared) {
+        let Some(workflow) = &mut self.background else {
+            return;
+        };
+        let outcome = workflow.resume();
+        shared.carry_out(self.id, workflow);
+        let Poll::Ready(outcome) = outcome else {
+            return;
+        };
+        shared.give_up(workflow);
+        self.background = None;
+        let grace = shared.config.log_grace;
+        match outcome {
+            Ok(done) => {
+                if let (Some((key, pointer)), Some(known)) = (done.written, &mut self.known) {
+                    // What was committed meanwhile is in no checkpoint yet.
+                    known.operations = known.operations.saturating_sub(done.operations);
+                    known.checkpoints.insert(key, Some(pointer));
+                }
+                if !done.clean {
+                    self.shorten_at = Some(shared.now.instant.after(grace));
+                }
+            }
+            Err(error) => {
+                // Nothing is lost: the log is only longer than it should be.
+                shared.event(Event::StorageFailed {
+                    step: "make a checkpoint",
+                    reason: error.to_string(),
+                });
+                if let Some(known) = &mut self.known {
+                    // Not again at the very next operation.
+                    known.operations /= 2;
+                }
+                self.shorten_at = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! What a request becomes: operations, planned on a copy of the state that already has
+//! those of the requests before it.
+
+use super::shared::Shared;
+use super::{AccountFailure, ConnectionId, Copied, NewMessage};
+use crate::config::Config;
+use crate::mailbox::{
+    Batch, Directory, DirectoryBatch, DirectoryOperation, Flag, FlagAction, FlagBit, FlagChange,
+    FlagSet, LogState, MailboxId, MailboxName, MailboxState, Making, Message, MessageId, ModSeq,
+    Operation, Owed, SpecialUse, Stamp, Uid, WriterId,
+};
+use core::fmt;
+use std::collections::BTreeMap;
+
+/// A state that requests change.
+pub(super) trait Planner: LogState + fmt::Debug {
+    /// What a request wants.
+    type Work: fmt::Debug;
+    /// What it is told once that is durable.
+    type Answer: fmt::Debug;
+    /// What it becomes.
+    type Operation: Clone;
+
+    /// Makes operations of it. None: there is nothing to do.
+    fn plan(
+        &self,
+        work: &Self::Work,
+        owed: &Owed,
+        shared: &mut Shared,
+    ) -> Result<Planned<Self>, AccountFailure>;
+    /// The batch that follows this state.
+    fn batch(&self, stamp: Stamp, operations: Vec<Self::Operation>) -> Self::Batch;
+    /// What is to be written because of what was merged.
+    fn settle(&self, owed: &Owed) -> Option<Self::Work>;
+    /// Whether this is such work.
+    fn settles(work: &Self::Work) -> bool;
+
+    /// Applies operations of the batch that follows `before`.
+    fn take_in(
+        &mut self,
+        before: &Self,
+        writer: WriterId,
+        stamp: Stamp,
+        operations: &[Self::Operation],
+    ) {
+        let batch = before.batch(stamp, operations.to_vec());
+        let (floor, mut owed) = (crate::mailbox::Floor::default(), Owed::default());
+        self.apply_batch(writer, &batch, floor, &mut owed);
+        self.finish();
+    }
+}
+
+/// See [`Planner::plan`].
+#[derive(Debug)]
+pub(super) struct Planned<S: Planner + ?Sized> {
+    pub(super) operations: Vec<S::Operation>,
+    pub(super) answer: S::Answer,
+}
+
+/// Work on a mailbox.
+#[derive(Debug)]
+pub(super) enum MailboxWork {
+    /// APPEND.
+    Append {
+        connection: ConnectionId,
+        messages: Vec<NewMessage>,
+    },
+    /// The target's part of COPY and MOVE.
+    Copy {
+        connection: ConnectionId,
+        messages: Vec<NewMessage>,
+        origin: Origin,
+    },
+    /// STORE.
+    Store {
+        connection: ConnectionId,
+        uids: Vec<Uid>,
+        change: FlagChange,
+        unchanged_since: Option<ModSeq>,
+    },
+    /// EXPUNGE.
+    Expunge {
+        connection: ConnectionId,
+        uids: Option<Vec<Uid>>,
+    },
+    /// The source's part of MOVE.
+    Remove {
+        connection: ConnectionId,
+        messages: Vec<MessageId>,
+        copied: Copied,
+        /// RENAME of INBOX: only `Done` is said.
+        rename: bool,
+    },
+    /// What the merge left.
+    Settle,
+    /// Which messages are `\Recent` for nobody any more.
+    Recent(Uid),
+}
+
+/// Where copied messages come from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) mailbox: MailboxId,
+    /// In the order of the copies.
+    pub(super) originals: Vec<(Uid, MessageId)>,
+    /// MOVE.
+    pub(super) expunge: bool,
+    /// RENAME of INBOX.
+    pub(super) rename: bool,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(super) enum MailboxAnswer {
+    Appended(ConnectionId, Vec<Uid>),
+    Copied(ConnectionId, Origin, Vec<Uid>),
+    Stored(ConnectionId, Vec<Uid>),
+    Expunged(ConnectionId),
+    Removed(ConnectionId, Copied, bool),
+    Settled,
+    Nothing,
+}
+
+impl MailboxWork {
+    /// Who waits for it.
+    pub(super) fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Append { connection, .. }
+            | Self::Copy { connection, .. }
+            | Self::Store { connection, .. }
+            | Self::Expunge { connection, .. }
+            | Self::Remove { connection, .. } => Some(*connection),
+            Self::Settle | Self::Recent(_) => None,
+        }
+    }
+}
+
+impl Planner for MailboxState {
+    type Work = MailboxWork;
+    type Answer = MailboxAnswer;
+    type Operation = Operation;
+
+    fn plan(
+        &self,
+        work: &MailboxWork,
+        owed: &Owed,
+        shared: &mut Shared,
+    ) -> Result<Planned<Self>, AccountFailure> {
+        let (operations, answer) = match work {
+            MailboxWork::Append {
+                connection,
+                messages,
+            } => {
+                let (operations, uids) = plan_arrivals(self, messages, shared)?;
+                (operations, MailboxAnswer::Appended(*connection, uids))
+            }
+            MailboxWork::Copy {
+                connection,
+                messages,
+                origin,
+            } => {
+                let (operations, uids) = plan_arrivals(self, messages, shared)?;
+                let answer = MailboxAnswer::Copied(*connection, origin.clone(), uids);
+                (operations, answer)
+            }
+            MailboxWork::Store {
+                connection,
+                uids,
+                change,
+                unchanged_since,
+            } => {
+                let (operations, modified) =
+                    plan_store(self, uids, change, *unchanged_since, &shared.config)?;
+                (operations, MailboxAnswer::Stored(*connection, modified))
+            }
+            MailboxWork::Expunge { connection, uids } => {
+                let operations = plan_expunge(self, uids.as_deref());
+                (operations, MailboxAnswer::Expunged(*connection))
+            }
+            MailboxWork::Remove {
+                connection,
+                messages,
+                copied,
+                rename,
+            } => {
+                let answer = MailboxAnswer::Removed(*connection, copied.clone(), *rename);
+                (expunge(messages.clone()), answer)
+            }
+            MailboxWork::Settle => {
+                let operations = owed.operations(self, shared.config.messages_max);
+                (operations, MailboxAnswer::Settled)
+            }
+            MailboxWork::Recent(uid) => {
+                let known = self.recent_from() >= *uid;
+                let operation = (!known).then_some(Operation::RecentFrom { uid: *uid });
+                (operation.into_iter().collect(), MailboxAnswer::Nothing)
+            }
+        };
+        Ok(Planned { operations, answer })
+    }
+
+    fn batch(&self, stamp: Stamp, operations: Vec<Operation>) -> Batch {
+        Batch {
+            stamp,
+            modseq: ModSeq(self.highest_modseq().0 + 1),
+            operations,
+        }
+    }
+
+    fn settle(&self, owed: &Owed) -> Option<MailboxWork> {
+        owed.is_due(self).then_some(MailboxWork::Settle)
+    }
+
+    fn settles(work: &MailboxWork) -> bool {
+        matches!(work, MailboxWork::Settle)
+    }
+}
+
+/// Messages arrive and get their UIDs at once.
+fn plan_arrivals(
+    state: &MailboxState,
+    messages: &[NewMessage],
+    shared: &mut Shared,
+) -> Result<(Vec<Operation>, Vec<Uid>), AccountFailure> {
+    let waiting = state.unnumbered().count();
+    if state.len() + waiting + messages.len() > shared.config.messages_max {
+        return Err(AccountFailure::Limit("The mailbox has too many messages"));
+    }
+    let flags = messages.iter().flat_map(|message| &message.flags);
+    check_keywords(state, flags, &shared.config)?;
+    let mut operations = Vec::with_capacity(messages.len() * 2);
+    let mut uids = Vec::with_capacity(messages.len());
+    let mut next = state.next_claim();
+    for arrival in messages {
+        let uid = next.ok_or(AccountFailure::Limit("The mailbox has no UIDs left"))?;
+        let message = MessageId::at(shared.now.unix_ms, &mut shared.random);
+        let arrival = arrival.clone();
+        operations.push(Operation::Arrive { message, arrival });
+        operations.push(Operation::Claim { message, uid });
+        uids.push(uid);
+        next = uid.get().checked_add(1).and_then(Uid::new);
+    }
+    Ok((operations, uids))
+}
+
+/// Which flags of STORE's list change, one bit each, and which other flags go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Difference {
+    listed: u128,
+    cleared: FlagSet,
+}
+
+fn plan_store(
+    state: &MailboxState,
+    uids: &[Uid],
+    change: &FlagChange,
+    unchanged_since: Option<ModSeq>,
+    config: &Config,
+) -> Result<(Vec<Operation>, Vec<Uid>), AccountFailure> {
+    let adds = change.action != FlagAction::Remove;
+    if adds {
+        check_keywords(state, change.flags.iter(), config)?;
+    }
+    if change.flags.len() > 128 {
+        return Err(AccountFailure::Limit("Too many flags"));
+    }
+    let bits: Vec<_> = change.flags.iter().map(|flag| state.bit(flag)).collect();
+    let mut modified = Vec::new();
+    // Messages that need the same change share one operation.
+    let mut groups: BTreeMap<Difference, Vec<MessageId>> = BTreeMap::new();
+    for message in uids.iter().filter_map(|uid| state.find(*uid)) {
+        if unchanged_since.is_some_and(|modseq| message.modseq > modseq) {
+            modified.push(message.uid);
+            continue;
+        }
+        let difference = difference(message, &bits, change.action);
+        if difference.listed != 0 || difference.cleared != FlagSet::default() {
+            groups.entry(difference).or_default().push(message.id);
+        }
+    }
+    let operations = groups.into_iter().map(|(difference, messages)| {
+        let listed = change.flags.iter().enumerate();
+        let listed = listed
+            .filter(|(index, _)| difference.listed >> index & 1 == 1)
+            .map(|(_, flag)| (flag.clone(), adds));
+        let cleared = difference.cleared.bits();
+        let cleared = cleared.filter_map(|bit| Some((state.flag(bit)?, false)));
+        let changes = listed.chain(cleared).collect();
+        Operation::SetFlags { messages, changes }
+    });
+    Ok((operations.collect(), modified))
+}
+
+fn difference(message: &Message, bits: &[Option<FlagBit>], action: FlagAction) -> Difference {
+    let adds = action != FlagAction::Remove;
+    let mut difference = Difference {
+        listed: 0,
+        cleared: FlagSet::default(),
+    };
+    if action == FlagAction::Replace {
+        difference.cleared = message.flags;
+    }
+    for (index, bit) in bits.iter().enumerate() {
+        let set = bit.is_some_and(|bit| message.flags.contains(bit));
+        if set != adds {
+            difference.listed |= 1 << index;
+        }
+        if let Some(bit) = bit {
+            difference.cleared.assign(*bit, false);
+        }
+    }
+    difference
+}
+
+fn plan_expunge(state: &MailboxState, uids: Option<&[Uid]>) -> Vec<Operation> {
+    let deleted = |message: &&Message| message.flags.deleted();
+    let id = |message: &Message| message.id;
+    expunge(match uids {
+        None if state.deleted_count() == 0 => Vec::new(),
+        None => state.iter_from(0).filter(deleted).map(id).collect(),
+        Some(uids) => {
+            let messages = uids.iter().filter_map(|uid| state.find(*uid));
+            messages.filter(deleted).map(id).collect()
+        }
+    })
+}
+
+fn expunge(messages: Vec<MessageId>) -> Vec<Operation> {
+    if messages.is_empty() {
+        return Vec::new();
+    }
+    vec![Operation::Expunge { messages }]
+}
+
+/// Whether the mailbox has room for the keywords among these flags.
+fn check_keywords<'a>(
+    state: &MailboxState,
+    flags: impl Iterator<Item = &'a Flag>,
+    config: &Config,
+) -> Result<(), AccountFailure> {
+    let mut new: Vec<&Flag> = flags.filter(|flag| state.bit(flag).is_none()).collect();
+    new.sort();
+    new.dedup();
+    let max = config
+        .keywords_max
+        .min(FlagBit::COUNT - FlagBit::FIRST_KEYWORD);
+    if !new.is_empty() && state.keywords().len() + new.len() > max {
+        return Err(AccountFailure::Limit("The mailbox has too many keywords"));
+    }
+    Ok(())
+}
+
+/// Work on the directory.
+#[derive(Debug)]
+pub(super) struct DirectoryWork {
+    pub(super) connection: ConnectionId,
+    pub(super) wanted: DirectoryChange,
+}
+
+/// What a request wants of the directory.
+#[derive(Debug)]
+pub(super) enum DirectoryChange {
+    Create(MailboxName, Option<SpecialUse>),
+    Delete(MailboxName),
+    Rename(MailboxName, MailboxName),
+    /// RENAME of INBOX: a new mailbox, to which its messages move.
+    RenameInbox(MailboxName),
+    Subscribe(MailboxName, bool),
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(super) enum DirectoryAnswer {
+    Done(ConnectionId),
+    /// Now the messages of INBOX go there.
+    MoveInbox(ConnectionId, MailboxName),
+}
+
+impl Planner for Directory {
+    type Work = DirectoryWork;
+    type Answer = DirectoryAnswer;
+    type Operation = DirectoryOperation;
+
+    fn plan(
+        &self,
+        work: &DirectoryWork,
+        _: &Owed,
+        shared: &mut Shared,
+    ) -> Result<Planned<Self>, AccountFailure> {
+        let mut making = Making {
+            config: &shared.config,
+            random: &mut shared.random,
+            now: shared.now,
+        };
+        let mut answer = DirectoryAnswer::Done(work.connection);
+        let operations = match &work.wanted {
+            DirectoryChange::Create(name, special_use) => making.create(self, name, *special_use),
+            DirectoryChange::Delete(name) => making.delete(self, name),
+            DirectoryChange::Rename(from, to) => making.rename(self, from, to),
+            DirectoryChange::RenameInbox(to) => {
+                answer = DirectoryAnswer::MoveInbox(work.connection, to.clone());
+                making.create(self, to, None)
+            }
+            DirectoryChange::Subscribe(name, subscribed) => {
+                making.subscribe(self, name, *subscribed)
+            }
+        }?;
+        Ok(Planned { operations, answer })
+    }
+
+    fn batch(&self, stamp: Stamp, operations: Vec<DirectoryOperation>) -> DirectoryBatch {
+        DirectoryBatch { stamp, operations }
+    }
+
+    fn settle(&self, _: &Owed) -> Option<DirectoryWork> {
+        None
+    }
+
+    fn settles(_: &DirectoryWork) -> bool {
+        false
+    }
+}

@@ -1,0 +1,345 @@
+//! From a request to the logs that it needs.
+//!
+//! A request is dispatched again and again: each time it finds something missing (the
+//! directory is not read, the mailbox is not read, or not recently enough) it waits for
+//! that, until nothing is missing and it is answered or becomes work of a log.
+
+use super::machine::Account;
+use super::plan::{DirectoryChange, DirectoryWork, MailboxWork, Origin};
+use super::shared::LogId;
+use super::{AccountFailure, AccountReply, AccountRequest, ConnectionId, Copied, NewMessage};
+use crate::mailbox::{Directory, MailboxId, MailboxName, MailboxState, Message, Uid};
+use std::sync::Arc;
+
+/// A request on its way.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) connection: ConnectionId,
+    request: AccountRequest,
+    /// The messages of INBOX go to a mailbox that RENAME has just made.
+    move_inbox: bool,
+    /// Logs that were read since the request came.
+    read: Vec<LogId>,
+}
+
+/// A request that waits for a log to be read.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) log: LogId,
+    /// Which reading will do.
+    pub(super) read: u64,
+    pub(super) ask: Ask,
+}
+
+/// The request waits, or was answered: nothing more is to be done now.
+struct Later;
+
+impl Ask {
+    pub(super) fn new(connection: ConnectionId, request: AccountRequest) -> Self {
+        Self {
+            connection,
+            request,
+            move_inbox: false,
+            read: Vec::new(),
+        }
+    }
+
+    /// The second half of RENAME of INBOX.
+    pub(super) fn move_inbox(connection: ConnectionId, to: MailboxName) -> Self {
+        let uids = Vec::new();
+        let expunge = true;
+        Self {
+            move_inbox: true,
+            ..Self::new(connection, AccountRequest::Copy { uids, to, expunge })
+        }
+    }
+
+    /// A log that it waited for was read.
+    pub(super) fn was_read(&mut self, log: LogId) {
+        if !self.read.contains(&log) {
+            self.read.push(log);
+        }
+    }
+}
+
+/// How new a log must be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// It was read once.
+    Any,
+    /// It was read since the request came.
+    Fresh,
+}
+
+impl Account {
+    /// Goes on with a request.
+    pub(super) fn dispatch(&mut self, ask: Ask) {
+        // What waits or is answered needs nothing more here.
+        let _: Result<(), Later> = self.try_dispatch(ask);
+    }
+
+    fn try_dispatch(&mut self, ask: Ask) -> Result<(), Later> {
+        let connection = ask.connection;
+        match &ask.request {
+            AccountRequest::List => {
+                let age = self.listing_age();
+                let (_, directory) = self.directory_for(ask, age)?;
+                self.reply(connection, AccountReply::Directory(directory));
+            }
+            AccountRequest::Create { .. }
+            | AccountRequest::Delete(_)
+            | AccountRequest::Rename { .. }
+            | AccountRequest::Subscribe { .. } => self.change_directory(ask)?,
+            AccountRequest::Select { .. } => self.ask_select(ask)?,
+            AccountRequest::Unselect => {
+                self.deselect(connection);
+                self.reply(connection, AccountReply::Done);
+            }
+            AccountRequest::Refresh => {
+                let (ask, mailbox) = self.selected_for(ask)?;
+                self.mailbox_for(ask, mailbox, Age::Fresh)?;
+                self.tell(connection, AccountReply::Snapshot);
+            }
+            AccountRequest::Status(name) => {
+                let name = name.clone();
+                let (ask, mailbox) = self.find_for(ask, &name)?;
+                self.mailbox_for(ask, mailbox, Age::Fresh)?;
+                if let Some(state) = self.status(mailbox) {
+                    self.reply(connection, AccountReply::Status(state));
+                }
+            }
+            AccountRequest::Probe(name) => {
+                let name = name.clone();
+                self.find_for(ask, &name)?;
+                self.reply(connection, AccountReply::Done);
+            }
+            AccountRequest::Append { name, .. } => {
+                let name = name.clone();
+                let (ask, mailbox) = self.find_for(ask, &name)?;
+                let (ask, _) = self.mailbox_for(ask, mailbox, Age::Any)?;
+                if let AccountRequest::Append { messages, .. } = ask.request {
+                    let work = MailboxWork::Append {
+                        connection,
+                        messages,
+                    };
+                    self.work(mailbox, work);
+                }
+            }
+            AccountRequest::Store { .. } | AccountRequest::Expunge { .. } => {
+                let (ask, mailbox) = self.selected_for(ask)?;
+                let (ask, _) = self.mailbox_for(ask, mailbox, Age::Any)?;
+                self.change_mailbox(ask, mailbox);
+            }
+            AccountRequest::Copy { .. } => self.ask_copy(ask)?,
+        }
+        Ok(())
+    }
+
+    /// CREATE, DELETE, RENAME, SUBSCRIBE.
+    fn change_directory(&mut self, ask: Ask) -> Result<(), Later> {
+        let connection = ask.connection;
+        let (ask, _) = self.directory_for(ask, Age::Fresh)?;
+        let wanted = match ask.request {
+            AccountRequest::Create { name, special_use } => {
+                DirectoryChange::Create(name, special_use)
+            }
+            AccountRequest::Delete(name) => DirectoryChange::Delete(name),
+            AccountRequest::Rename { from, to } if from.is_inbox() => {
+                DirectoryChange::RenameInbox(to)
+            }
+            AccountRequest::Rename { from, to } => DirectoryChange::Rename(from, to),
+            AccountRequest::Subscribe { name, subscribed } => {
+                DirectoryChange::Subscribe(name, subscribed)
+            }
+            _ => unreachable!("only requests that change the directory come here"),
+        };
+        self.directory.push(DirectoryWork { connection, wanted });
+        self.run_directory();
+        Ok(())
+    }
+
+    fn ask_select(&mut self, ask: Ask) -> Result<(), Later> {
+        let AccountRequest::Select { name, read_only } = &ask.request else {
+            return Ok(());
+        };
+        let (connection, name, read_only) = (ask.connection, name.clone(), *read_only);
+        // Also when it fails: RFC 3501 §6.3.1.
+        self.deselect(connection);
+        let age = self.listing_age();
+        let (ask, _) = self.directory_for(ask, age)?;
+        let (ask, mailbox) = self.find_for(ask, &name)?;
+        self.mailbox_for(ask, mailbox, Age::Fresh)?;
+        self.select(connection, mailbox, read_only);
+        self.tell(connection, |snapshot| AccountReply::Selected {
+            mailbox,
+            snapshot,
+        });
+        Ok(())
+    }
+
+    /// STORE and EXPUNGE.
+    fn change_mailbox(&mut self, ask: Ask, mailbox: MailboxId) {
+        let connection = ask.connection;
+        let work = match ask.request {
+            AccountRequest::Store {
+                uids,
+                change,
+                unchanged_since,
+            } => MailboxWork::Store {
+                connection,
+                uids,
+                change,
+                unchanged_since,
+            },
+            AccountRequest::Expunge { uids } => MailboxWork::Expunge { connection, uids },
+            _ => unreachable!("only requests that change the selected mailbox come here"),
+        };
+        self.work(mailbox, work);
+    }
+
+    /// COPY, MOVE, and the second half of RENAME of INBOX.
+    fn ask_copy(&mut self, ask: Ask) -> Result<(), Later> {
+        let AccountRequest::Copy { to, expunge, .. } = &ask.request else {
+            return Ok(());
+        };
+        let (connection, to, expunge) = (ask.connection, to.clone(), *expunge);
+        let (ask, source) = if ask.move_inbox {
+            self.find_for(ask, &MailboxName::inbox())?
+        } else {
+            self.selected_for(ask)?
+        };
+        let (ask, state) = self.mailbox_for(ask, source, Age::Any)?;
+        let (ask, target) = self.find_for(ask, &to)?;
+        let (ask, target_state) = self.mailbox_for(ask, target, Age::Any)?;
+        let found: Vec<&Message> = match &ask.request {
+            _ if ask.move_inbox => state.iter_from(0).collect(),
+            AccountRequest::Copy { uids, .. } => {
+                uids.iter().filter_map(|uid| state.find(*uid)).collect()
+            }
+            _ => Vec::new(),
+        };
+        if found.is_empty() {
+            if ask.move_inbox {
+                self.reply(connection, AccountReply::Done);
+            } else {
+                let copied = Copied {
+                    uid_validity: target_state.uid_validity(),
+                    uids: Vec::new(),
+                };
+                self.tell(connection, |snapshot| AccountReply::Copied {
+                    copied,
+                    snapshot,
+                });
+            }
+            return Ok(());
+        }
+        let work = MailboxWork::Copy {
+            connection,
+            messages: found
+                .iter()
+                .map(|message| copy_of(&state, message))
+                .collect(),
+            origin: Origin {
+                mailbox: source,
+                originals: found
+                    .iter()
+                    .map(|it| (it.uid, it.id))
+                    .collect::<Vec<(Uid, _)>>(),
+                expunge,
+                rename: ask.move_inbox,
+            },
+        };
+        self.work(target, work);
+        Ok(())
+    }
+
+    /// Queues work on a mailbox.
+    fn work(&mut self, mailbox: MailboxId, work: MailboxWork) {
+        self.mailbox(mailbox).log.push(work);
+        self.run_mailbox(mailbox);
+    }
+
+    /// Whether the list of mailboxes is too old to be shown.
+    fn listing_age(&self) -> Age {
+        let now = self.shared.now.instant;
+        let age_max = self.shared.config.directory_age_max;
+        match self.directory.last_read() {
+            Some(read) if read.after(age_max) >= now => Age::Any,
+            _ => Age::Fresh,
+        }
+    }
+
+    /// The directory, or the request waits for it.
+    fn directory_for(&mut self, ask: Ask, age: Age) -> Result<(Ask, Arc<Directory>), Later> {
+        let fresh = age == Age::Any || ask.read.contains(&LogId::Directory);
+        if let Some(state) = self.directory.state().filter(|_| fresh) {
+            let state = Arc::clone(state);
+            return Ok((ask, state));
+        }
+        let read = self.directory.want_read(age == Age::Fresh);
+        self.waiting.push(Waiting {
+            log: LogId::Directory,
+            read,
+            ask,
+        });
+        self.run_directory();
+        Err(Later)
+    }
+
+    /// The mailbox of this name. Before it is said that there is none, the directory is
+    /// read: another server may have made it.
+    fn find_for(&mut self, ask: Ask, name: &MailboxName) -> Result<(Ask, MailboxId), Later> {
+        let (ask, directory) = self.directory_for(ask, Age::Any)?;
+        if let Some(entry) = directory.find(name) {
+            return Ok((ask, entry.id));
+        }
+        if !ask.read.contains(&LogId::Directory) {
+            self.directory_for(ask, Age::Fresh)?;
+            return Err(Later);
+        }
+        self.fail(ask.connection, AccountFailure::NonExistent);
+        Err(Later)
+    }
+
+    /// The mailbox that the connection has selected.
+    fn selected_for(&mut self, ask: Ask) -> Result<(Ask, MailboxId), Later> {
+        match self.selected(ask.connection) {
+            Some(mailbox) => Ok((ask, mailbox)),
+            None => {
+                self.fail(ask.connection, AccountFailure::NonExistent);
+                Err(Later)
+            }
+        }
+    }
+
+    /// The state of a mailbox, or the request waits for it.
+    fn mailbox_for(
+        &mut self,
+        ask: Ask,
+        mailbox: MailboxId,
+        age: Age,
+    ) -> Result<(Ask, Arc<MailboxState>), Later> {
+        let log = LogId::Mailbox(mailbox);
+        let fresh = age == Age::Any || ask.read.contains(&log);
+        if let Some(state) = self.mailbox(mailbox).log.state().filter(|_| fresh) {
+            let state = Arc::clone(state);
+            return Ok((ask, state));
+        }
+        let read = self.mailbox(mailbox).log.want_read(age == Age::Fresh);
+        self.waiting.push(Waiting { log, read, ask });
+        self.run_mailbox(mailbox);
+        Err(Later)
+    }
+}
+
+/// A message as it arrives in another mailbox: the same content, another identity.
+fn copy_of(state: &MailboxState, message: &Message) -> NewMessage {
+    NewMessage {
+        content: message.content,
+        size: message.size,
+        summary_offset: message.summary_offset,
+        summary_len: message.summary_len,
+        internal_date: message.internal_date,
+        flags: state.flags(message).collect(),
+    }
+}

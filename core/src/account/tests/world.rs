@@ -1,0 +1,444 @@
+//! A storage in memory and servers that use it, driven step by step.
+
+use crate::account::{
+    Account, AccountFailure, AccountInput, AccountOutput, AccountReply, AccountRequest,
+    ConnectionId, InternalDate, NewMessage, Snapshot,
+};
+use crate::boundary::Event;
+use crate::config::Config;
+use crate::mailbox::{AccountId, ContentId, Flag, MailboxName, MailboxState, Uid};
+use crate::random::{Random, Seed};
+use crate::seal::AccountKeys;
+use crate::storage::{
+    CausalityToken, Item, ItemKey, ObjectKey, RequestId, StorageError, StorageRequest,
+    StorageResponse,
+};
+use crate::time::{Instant, Now};
+use bytes::Bytes;
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// What is durable.
+#[derive(Default)]
+pub(super) struct Store {
+    pub(super) items: BTreeMap<ItemKey, (Bytes, u64)>,
+    pub(super) objects: BTreeMap<ObjectKey, Bytes>,
+    writes: u64,
+    late: Vec<StorageRequest>,
+}
+
+/// What one server has open.
+enum Stream {
+    Reading(Bytes),
+    Writing(ObjectKey, Vec<u8>),
+}
+
+/// How a request is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Works,
+    Full,
+    Refused,
+    /// Not done, and the answer says that it is unknown.
+    Lost,
+    /// Done, but the answer says that it is unknown.
+    AnswerLost,
+    /// The answer says that it is unknown, and it is done some time later.
+    Late,
+}
+
+/// One server process.
+pub(super) struct Server {
+    pub(super) account: Account,
+    config: Arc<Config>,
+    now: Now,
+    pub(super) open: VecDeque<(RequestId, StorageRequest)>,
+    streams: BTreeMap<RequestId, Stream>,
+    replies: BTreeMap<ConnectionId, VecDeque<AccountReply>>,
+    pub(super) events: Vec<Event>,
+    deadline: Option<Instant>,
+    pub(super) done: bool,
+    next_connection: u64,
+}
+
+pub(super) fn keys() -> Arc<AccountKeys> {
+    let mut random = Random::new(Seed::new([7; 32]));
+    let mut account = [9; 16];
+    account[..6].copy_from_slice(&1_700_000_000_000u64.to_be_bytes()[2..]);
+    Arc::new(AccountKeys::generate(AccountId(account), &mut random))
+}
+
+/// Small enough that limits are met.
+pub(super) fn config() -> Config {
+    Config {
+        checkpoint_operations_min: 12,
+        log_page_items: 5,
+        chunk_bytes: 256,
+        log_grace: Duration::from_secs(60),
+        storage_retries_max: 2,
+        ..Config::default()
+    }
+}
+
+impl Server {
+    pub(super) fn new(seed: u8, config: Config) -> Self {
+        Self::at(seed, config, 1_800_000_000_000)
+    }
+
+    pub(super) fn at(seed: u8, config: Config, unix_ms: u64) -> Self {
+        let now = Now {
+            instant: Instant(1_000_000),
+            unix_ms,
+        };
+        let config = Arc::new(config);
+        Self {
+            account: Account::new(Arc::clone(&config), keys(), Seed::new([seed; 32]), now),
+            config,
+            now,
+            open: VecDeque::new(),
+            streams: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            events: Vec::new(),
+            deadline: None,
+            done: false,
+            next_connection: 1,
+        }
+    }
+
+    /// The process dies and another one starts.
+    pub(super) fn restart(&mut self, seed: u8) {
+        *self = Self::at(seed, (*self.config).clone(), self.now.unix_ms + 1);
+    }
+
+    pub(super) fn connect(&mut self) -> ConnectionId {
+        self.next_connection += 1;
+        ConnectionId(self.next_connection)
+    }
+
+    pub(super) fn input(&mut self, input: AccountInput) {
+        self.account.handle_input(self.now, input);
+        loop {
+            match self.account.poll_output() {
+                AccountOutput::Storage(id, request) => self.open.push_back((id, request)),
+                AccountOutput::Abandon(id) => {
+                    self.open.retain(|(open, _)| *open != id);
+                    self.streams.remove(&id);
+                }
+                AccountOutput::Reply(connection, reply) => {
+                    self.replies.entry(connection).or_default().push_back(reply);
+                }
+                AccountOutput::Event(event) => self.events.push(event),
+                AccountOutput::Wait { deadline } => {
+                    self.deadline = deadline;
+                    return;
+                }
+                AccountOutput::Done => {
+                    self.done = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, connection: ConnectionId, request: AccountRequest) {
+        self.input(AccountInput::Request(connection, request));
+    }
+
+    /// Answers the oldest open request; `false` if there is none.
+    pub(super) fn step(&mut self, store: &mut Store, fate: Fate) -> bool {
+        let Some((id, request)) = self.open.pop_front() else {
+            return false;
+        };
+        let failed = match fate {
+            Fate::Works | Fate::AnswerLost => None,
+            Fate::Late => {
+                if matches!(request, StorageRequest::InsertItems(_)) {
+                    store.late.push(request.clone());
+                }
+                Some(StorageError::Unavailable("late".to_owned()))
+            }
+            Fate::Full if !writes(&request) => None,
+            Fate::Full => Some(StorageError::Full),
+            Fate::Refused => Some(StorageError::Refused("no".to_owned())),
+            Fate::Lost => Some(StorageError::Unavailable("lost".to_owned())),
+        };
+        let mut response = match failed {
+            Some(error) => StorageResponse::Failed(error),
+            None => store.carry_out(&mut self.streams, id, request),
+        };
+        if fate == Fate::AnswerLost {
+            response = StorageResponse::Failed(StorageError::Unavailable("late".to_owned()));
+        }
+        if matches!(response, StorageResponse::Failed(_)) {
+            self.streams.remove(&id);
+        }
+        self.input(AccountInput::Storage(id, response));
+        true
+    }
+
+    pub(super) fn wait(&mut self, duration: Duration) {
+        self.now.instant = self.now.instant.after(duration);
+        self.now.unix_ms += u64::try_from(duration.as_millis()).unwrap();
+        if self
+            .deadline
+            .is_some_and(|deadline| deadline <= self.now.instant)
+        {
+            self.input(AccountInput::Timeout);
+        }
+    }
+
+    /// Until the connection has a reply that is not `Changed`.
+    pub(super) fn await_reply(
+        &mut self,
+        store: &mut Store,
+        connection: ConnectionId,
+        fate: impl Fn(usize) -> Fate,
+    ) -> AccountReply {
+        for number in 0..10_000 {
+            let queue = self.replies.entry(connection).or_default();
+            let reply = queue.iter().position(|reply| {
+                !matches!(reply, AccountReply::Changed(_) | AccountReply::Vanished)
+            });
+            if let Some(at) = reply {
+                return queue.remove(at).unwrap();
+            }
+            if !self.step(store, fate(number)) {
+                self.wait(Duration::from_millis(100));
+            }
+        }
+        panic!("no reply");
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        store: &mut Store,
+        connection: ConnectionId,
+        request: AccountRequest,
+    ) -> AccountReply {
+        self.send(connection, request);
+        self.await_reply(store, connection, |_| Fate::Works)
+    }
+
+    /// What came unasked.
+    pub(super) fn unasked(&mut self, connection: ConnectionId) -> Vec<AccountReply> {
+        let replies = self.replies.remove(&connection).unwrap_or_default();
+        replies.into_iter().collect()
+    }
+
+    /// Until nothing is open any more.
+    pub(super) fn drain(&mut self, store: &mut Store) {
+        while self.step(store, Fate::Works) {}
+    }
+
+    pub(super) fn select(
+        &mut self,
+        store: &mut Store,
+        connection: ConnectionId,
+        mailbox: &str,
+    ) -> Snapshot {
+        let request = AccountRequest::Select {
+            name: name(mailbox),
+            read_only: false,
+        };
+        match self.ask(store, connection, request) {
+            AccountReply::Selected { snapshot, .. } => snapshot,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn append(
+        &mut self,
+        store: &mut Store,
+        mailbox: &str,
+        messages: Vec<NewMessage>,
+    ) -> Vec<Uid> {
+        let connection = self.connect();
+        let request = AccountRequest::Append {
+            name: name(mailbox),
+            messages,
+        };
+        match self.ask(store, connection, request) {
+            AccountReply::Appended { uids, .. } => uids,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn status(&mut self, store: &mut Store, mailbox: &str) -> Arc<MailboxState> {
+        let connection = self.connect();
+        match self.ask(store, connection, AccountRequest::Status(name(mailbox))) {
+            AccountReply::Status(state) => state,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn names(&mut self, store: &mut Store) -> Vec<String> {
+        let connection = self.connect();
+        match self.ask(store, connection, AccountRequest::List) {
+            AccountReply::Directory(directory) => directory
+                .mailboxes()
+                .map(|entry| entry.name.as_str().to_owned())
+                .collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn writes(request: &StorageRequest) -> bool {
+    matches!(
+        request,
+        StorageRequest::InsertItems(_)
+            | StorageRequest::CreateObject { .. }
+            | StorageRequest::WriteChunk(_)
+            | StorageRequest::FinishObject
+    )
+}
+
+impl Store {
+    /// What is late comes now.
+    pub(super) fn land(&mut self) {
+        for request in core::mem::take(&mut self.late) {
+            self.carry_out(&mut BTreeMap::new(), RequestId(0), request);
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        streams: &mut BTreeMap<RequestId, Stream>,
+        id: RequestId,
+        request: StorageRequest,
+    ) -> StorageResponse {
+        match request {
+            StorageRequest::ReadRange {
+                partition,
+                start,
+                end,
+                limit,
+            } => {
+                let found = self.items.iter().filter(|(key, _)| {
+                    key.partition == partition
+                        && key.sort >= start
+                        && end.as_ref().is_none_or(|end| key.sort < *end)
+                });
+                let mut found: Vec<_> = found.collect();
+                let next = found.get(limit as usize).map(|(key, _)| key.sort.clone());
+                found.truncate(limit as usize);
+                let items = found.into_iter().map(|(key, (value, version))| Item {
+                    key: key.clone(),
+                    token: CausalityToken(version.to_string()),
+                    values: vec![value.clone()],
+                });
+                let items = items.collect();
+                StorageResponse::Range { items, next }
+            }
+            StorageRequest::InsertItems(items) => {
+                for item in items {
+                    self.writes += 1;
+                    if let Some((there, _)) = self.items.get(&item.key) {
+                        assert_eq!(*there, item.value, "two values under one key");
+                    }
+                    self.items.insert(item.key, (item.value, self.writes));
+                }
+                StorageResponse::Done
+            }
+            StorageRequest::DeleteItems(items) => {
+                for (key, token) in items {
+                    if self
+                        .items
+                        .get(&key)
+                        .is_some_and(|it| it.1.to_string() == token.0)
+                    {
+                        self.items.remove(&key);
+                    }
+                }
+                StorageResponse::Done
+            }
+            StorageRequest::DeleteObjects(keys) => {
+                for key in keys {
+                    self.objects.remove(&key);
+                }
+                StorageResponse::Done
+            }
+            request => self.stream(streams, id, request),
+        }
+    }
+
+    fn stream(
+        &mut self,
+        streams: &mut BTreeMap<RequestId, Stream>,
+        id: RequestId,
+        request: StorageRequest,
+    ) -> StorageResponse {
+        match (request, streams.get_mut(&id)) {
+            (StorageRequest::OpenObject { key, max, .. }, None) => {
+                let Some(object) = self.objects.get(&key) else {
+                    return StorageResponse::Failed(StorageError::NotFound);
+                };
+                let (len, mut rest) = (object.len() as u64, object.clone());
+                let chunk = rest.split_to(rest.len().min(max as usize));
+                streams.insert(id, Stream::Reading(rest));
+                StorageResponse::Opened { len, chunk }
+            }
+            (StorageRequest::ReadChunk { max }, Some(Stream::Reading(rest))) => {
+                StorageResponse::Chunk(rest.split_to(rest.len().min(max as usize)))
+            }
+            (StorageRequest::CreateObject { key }, None) => {
+                streams.insert(id, Stream::Writing(key, Vec::new()));
+                StorageResponse::Done
+            }
+            (StorageRequest::WriteChunk(octets), Some(Stream::Writing(_, object))) => {
+                object.extend_from_slice(&octets);
+                StorageResponse::Done
+            }
+            (StorageRequest::FinishObject, Some(Stream::Writing(key, object))) => {
+                self.objects
+                    .insert(key.clone(), core::mem::take(object).into());
+                streams.remove(&id);
+                StorageResponse::Done
+            }
+            (request, _) => panic!("{request:?} on a stream in another state"),
+        }
+    }
+}
+
+pub(super) fn name(name: &str) -> MailboxName {
+    MailboxName::new(name)
+}
+
+pub(super) fn uid(number: u32) -> Uid {
+    Uid::new(number).unwrap()
+}
+
+pub(super) fn message(number: u32, flags: &[Flag]) -> NewMessage {
+    let mut content = [0; 16];
+    content[12..].copy_from_slice(&number.to_be_bytes());
+    NewMessage {
+        content: ContentId(content),
+        size: u64::from(number) * 10,
+        summary_offset: 5,
+        summary_len: 6,
+        internal_date: InternalDate {
+            unix_s: 1_800_000_000,
+            zone_min: 60,
+        },
+        flags: flags.to_vec(),
+    }
+}
+
+/// UID, content number, flags: what a client sees.
+pub(super) fn view(state: &MailboxState) -> Vec<(u32, u32, Vec<Flag>)> {
+    let number = |content: ContentId| u32::from_be_bytes(content.0[12..].try_into().unwrap());
+    let all = state.iter_from(0).map(|message| {
+        let mut flags: Vec<_> = state.flags(message).collect();
+        flags.sort();
+        (message.uid.get(), number(message.content), flags)
+    });
+    all.collect()
+}
+
+pub(super) fn failure(reply: AccountReply) -> AccountFailure {
+    match reply {
+        AccountReply::Failed(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,524 @@
+//! Checkpoints: the state of a log and which of its items are contained in it, in one
+//! object, so that the log behind it may be forgotten.
+//!
+//! A **pointer** is an item in the log's own partition whose sort key begins with `#`
+//! and so comes before the log's items: one read brings both. The pointer repeats the
+//! version vector, so that whoever has the state already need not read the object to
+//! know that it contains nothing new.
+
+use super::clock::Stamp;
+use super::encoding::{DecodeError, Decoder, Encoder};
+use super::merge::Floor;
+use super::message::{FlagBit, FlagSet, Message, Register, Registers};
+use super::operation::{decode_date, decode_uid, encode_date};
+use super::state::{Arrival, Gone, Pending, Tombstone};
+use super::version_vector::VersionVector;
+use super::{ContentId, Keyword, MailboxState, MessageId, ModSeq, Uid, UidValidity, WriterId};
+use core::num::NonZeroU32;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Version of pointers.
+const POINTER_VERSION: u8 = 1;
+
+/// What the pointer item says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CheckpointPointer {
+    /// The object.
+    pub(crate) content: ContentId,
+    /// Octets of its plaintext.
+    pub(crate) bytes: u64,
+    /// What clients were shown, should the object be lost.
+    pub(crate) floor: Floor,
+    /// What it contains.
+    pub(crate) covered: VersionVector,
+}
+
+impl CheckpointPointer {
+    /// The encoded form.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::new(POINTER_VERSION);
+        encoder.array(&self.content.0);
+        encoder.number(self.bytes);
+        encoder.number(self.floor.modseq.0);
+        encoder.number(u64::from(self.floor.uid_next));
+        self.covered.encode(&mut encoder);
+        encoder.finish()
+    }
+
+    /// Reads the encoded form.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut decoder = Decoder::new(bytes, POINTER_VERSION)?;
+        let pointer = Self {
+            content: ContentId(decoder.array()?),
+            bytes: decoder.number()?,
+            floor: Floor {
+                modseq: ModSeq(decoder.number()?),
+                uid_next: decoder.number32()?,
+            },
+            covered: VersionVector::decode(&mut decoder)?,
+        };
+        decoder.finish()?;
+        Ok(pointer)
+    }
+}
+
+/// Which bits are in use, and what they become: keywords that no message has any more
+/// are left behind.
+struct BitMap {
+    used: Vec<FlagBit>,
+}
+
+impl BitMap {
+    fn new(state: &MailboxState) -> Self {
+        let mut used = [false; FlagBit::COUNT];
+        let mut note = |flags: FlagSet, registers: &Registers| {
+            for bit in flags.bits() {
+                used[usize::from(bit.0)] = true;
+            }
+            for register in registers.as_deref().unwrap_or_default() {
+                used[usize::from(register.flag.0)] = true;
+            }
+        };
+        for message in state.messages.iter() {
+            note(message.flags, &message.registers);
+        }
+        for pending in state.pending.values() {
+            let flags = pending.arrival.map(|arrival| arrival.flags);
+            note(flags.unwrap_or_default(), &pending.registers);
+        }
+        used[..FlagBit::FIRST_KEYWORD].fill(true);
+        let used = (0u8..).zip(used).filter(|(_, used)| *used);
+        Self {
+            used: used.map(|(bit, _)| FlagBit(bit)).collect(),
+        }
+    }
+
+    fn keywords<'a>(&'a self, state: &'a MailboxState) -> impl Iterator<Item = &'a Keyword> {
+        self.used[FlagBit::FIRST_KEYWORD..]
+            .iter()
+            .filter_map(|bit| {
+                state
+                    .keywords
+                    .get(usize::from(bit.0) - FlagBit::FIRST_KEYWORD)
+            })
+    }
+
+    fn stored(&self, bit: FlagBit) -> u8 {
+        let place = self.used.binary_search(&bit);
+        place.expect("every bit of a message was noted") as u8
+    }
+
+    fn flags(&self, flags: FlagSet, encoder: &mut Encoder) {
+        encoder.count(flags.bits().count());
+        for bit in flags.bits() {
+            encoder.byte(self.stored(bit));
+        }
+    }
+}
+
+/// Registers are mostly those of the message before.
+const NO_REGISTERS: u64 = 0;
+const SAME_REGISTERS: u64 = 1;
+
+fn encode_registers(
+    registers: &Registers,
+    last: &mut Registers,
+    bits: &BitMap,
+    encoder: &mut Encoder,
+) {
+    let Some(some) = registers else {
+        return encoder.number(NO_REGISTERS);
+    };
+    if registers == last {
+        return encoder.number(SAME_REGISTERS);
+    }
+    encoder.number(some.len() as u64 + SAME_REGISTERS);
+    for register in some.iter() {
+        encoder.byte(bits.stored(register.flag) << 1 | u8::from(register.set));
+        encoder.number(u64::from(register.writer));
+        encoder.number(register.stamp.0);
+    }
+    last.clone_from(registers);
+}
+
+fn decode_registers(
+    decoder: &mut Decoder<'_>,
+    last: &mut Registers,
+    writers: usize,
+) -> Result<Registers, DecodeError> {
+    let count = match decoder.number()? {
+        NO_REGISTERS => return Ok(None),
+        SAME_REGISTERS if last.is_none() => return Err(DecodeError::Invalid("registers")),
+        SAME_REGISTERS => return Ok(last.clone()),
+        more => more - SAME_REGISTERS,
+    };
+    if count > FlagBit::COUNT as u64 {
+        return Err(DecodeError::Invalid("registers"));
+    }
+    let mut registers = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let code = decoder.byte()?;
+        let writer = decoder.number32()?;
+        if writer as usize >= writers {
+            return Err(DecodeError::Invalid("writer"));
+        }
+        registers.push(Register {
+            flag: FlagBit(code >> 1),
+            set: code & 1 == 1,
+            writer,
+            stamp: Stamp(decoder.number()?),
+        });
+    }
+    if !registers.is_sorted_by(|one, two| one.flag < two.flag) {
+        return Err(DecodeError::Invalid("registers"));
+    }
+    *last = Some(registers.into());
+    Ok(last.clone())
+}
+
+/// What an arrival and a message have in common.
+fn encode_arrival(arrival: &Arrival, bits: &BitMap, encoder: &mut Encoder) {
+    encoder.array(&arrival.content.0);
+    encoder.number(arrival.size);
+    encoder.number(arrival.summary_offset);
+    encoder.number(u64::from(arrival.summary_len));
+    encode_date(encoder, arrival.internal_date);
+    bits.flags(arrival.flags, encoder);
+}
+
+fn decode_arrival(decoder: &mut Decoder<'_>) -> Result<Arrival, DecodeError> {
+    Ok(Arrival {
+        content: ContentId(decoder.array()?),
+        size: decoder.number()?,
+        summary_offset: decoder.number()?,
+        summary_len: decoder.number32()?,
+        internal_date: decode_date(decoder)?,
+        flags: {
+            let mut flags = FlagSet::default();
+            for _ in 0..decoder.count(1)? {
+                let bit = decoder.byte()?;
+                if usize::from(bit) >= FlagBit::COUNT {
+                    return Err(DecodeError::Invalid("flag"));
+                }
+                flags.assign(FlagBit(bit), true);
+            }
+            flags
+        },
+    })
+}
+
+impl MailboxState {
+    /// Appends the encoded form.
+    pub(super) fn encode(&self, encoder: &mut Encoder) {
+        let bits = BitMap::new(self);
+        let mut last = None;
+        encoder.number(u64::from(self.uid_validity.0.get()));
+        encoder.number(u64::from(self.uid_next));
+        encoder.number(u64::from(self.recent_from.get()));
+        encoder.number(self.highest_modseq.0);
+        encoder.count(self.writers.len());
+        for writer in self.writers.iter() {
+            encoder.array(&writer.0);
+        }
+        encoder.count(bits.keywords(self).count());
+        for keyword in bits.keywords(self) {
+            encoder.text(keyword.as_str());
+        }
+        encoder.count(self.messages.len());
+        let mut before = 0;
+        for message in self.messages.iter() {
+            encoder.number(u64::from(message.uid.get() - before));
+            before = message.uid.get();
+            encoder.array(&message.id.0);
+            encode_arrival(&Arrival::of(message), &bits, encoder);
+            encoder.number(message.modseq.0);
+            encode_registers(&message.registers, &mut last, &bits, encoder);
+        }
+        encoder.count(self.pending.len());
+        for (id, pending) in self.pending.iter() {
+            encoder.array(&id.0);
+            let claimed = pending.claimed;
+            encoder.number(u64::from(claimed.map_or(0, Uid::get)));
+            let holds = claimed.is_some_and(|uid| self.reserved.get(&uid) == Some(id));
+            encoder.byte(u8::from(holds) | u8::from(pending.arrival.is_some()) << 1);
+            if let Some(arrival) = &pending.arrival {
+                encode_arrival(arrival, &bits, encoder);
+            }
+            encoder.number(pending.modseq.0);
+            encode_registers(&pending.registers, &mut last, &bits, encoder);
+        }
+        encoder.count(self.gone.len());
+        before = 0;
+        for gone in self.gone.iter() {
+            encoder.number(u64::from(gone.uid.get() - before));
+            before = gone.uid.get();
+            encoder.number(gone.modseq.0);
+        }
+        encoder.count(self.tombstones.len());
+        for tombstone in self.tombstones.iter() {
+            encoder.array(&tombstone.id.0);
+            encoder.array(&tombstone.content.0);
+            encoder.number(tombstone.at.0);
+            encoder.number(u64::from(tombstone.uid.map_or(0, Uid::get)));
+        }
+    }
+
+    /// Reads the encoded form.
+    pub(super) fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let uid_validity = NonZeroU32::new(decoder.number32()?);
+        let uid_validity = uid_validity.ok_or(DecodeError::Invalid("UIDVALIDITY"))?;
+        let mut state = Self::new(UidValidity(uid_validity));
+        state.uid_next = decoder.number32()?;
+        state.recent_from = decode_uid(decoder)?;
+        state.highest_modseq = ModSeq(decoder.number()?);
+        let mut writers = Vec::new();
+        for _ in 0..decoder.count(16)? {
+            writers.push(WriterId(decoder.array()?));
+        }
+        let mut keywords = Vec::new();
+        for _ in 0..decoder.count(1)? {
+            keywords.push(Keyword::new(decoder.text()?));
+        }
+        if keywords.len() > FlagBit::COUNT - FlagBit::FIRST_KEYWORD {
+            return Err(DecodeError::Invalid("keywords"));
+        }
+        let mut last = None;
+        state.decode_messages(decoder, &mut last, writers.len())?;
+        state.decode_pending(decoder, &mut last, writers.len())?;
+        state.decode_past(decoder)?;
+        state.writers = Arc::new(writers);
+        state.keywords = Arc::new(keywords);
+        state.renumber();
+        Ok(state)
+    }
+
+    fn decode_messages(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        last: &mut Registers,
+        writers: usize,
+    ) -> Result<(), DecodeError> {
+        let mut before = 0;
+        for _ in 0..decoder.count(40)? {
+            let uid = next_uid(decoder, &mut before)?;
+            let id = MessageId(decoder.array()?);
+            let arrival = decode_arrival(decoder)?;
+            self.put(Message {
+                uid,
+                id,
+                content: arrival.content,
+                size: arrival.size,
+                summary_offset: arrival.summary_offset,
+                summary_len: arrival.summary_len,
+                internal_date: arrival.internal_date,
+                flags: arrival.flags,
+                modseq: ModSeq(decoder.number()?),
+                registers: decode_registers(decoder, last, writers)?,
+            });
+        }
+        Ok(())
+    }
+
+    fn decode_pending(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        last: &mut Registers,
+        writers: usize,
+    ) -> Result<(), DecodeError> {
+        let mut all = BTreeMap::new();
+        let mut reserved = BTreeMap::new();
+        for _ in 0..decoder.count(20)? {
+            let id = MessageId(decoder.array()?);
+            let claimed = Uid::new(decoder.number32()?);
+            let parts = decoder.byte()?;
+            if let Some(uid) = claimed.filter(|_| parts & 1 != 0) {
+                reserved.insert(uid, id);
+            }
+            let arrival = (parts & 2 != 0).then(|| decode_arrival(decoder));
+            let pending = Pending {
+                claimed,
+                arrival: arrival.transpose()?,
+                modseq: ModSeq(decoder.number()?),
+                registers: decode_registers(decoder, last, writers)?,
+            };
+            all.insert(id, pending);
+        }
+        self.pending = Arc::new(all);
+        self.reserved = Arc::new(reserved);
+        Ok(())
+    }
+
+    fn decode_past(&mut self, decoder: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        let mut before = 0;
+        for _ in 0..decoder.count(2)? {
+            let uid = next_uid(decoder, &mut before)?;
+            let modseq = ModSeq(decoder.number()?);
+            self.gone.insert(Gone { uid, modseq });
+        }
+        for _ in 0..decoder.count(34)? {
+            self.tombstones.insert(Tombstone {
+                id: MessageId(decoder.array()?),
+                content: ContentId(decoder.array()?),
+                at: Stamp(decoder.number()?),
+                uid: Uid::new(decoder.number32()?),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// UIDs are stored as their distances.
+fn next_uid(decoder: &mut Decoder<'_>, before: &mut u32) -> Result<Uid, DecodeError> {
+    let step = decoder.number32()?;
+    let uid = before.checked_add(step).filter(|_| step > 0);
+    let uid = uid.and_then(Uid::new).ok_or(DecodeError::Invalid("UID"))?;
+    *before = uid.get();
+    Ok(uid)
+}
+
+impl Arrival {
+    /// What the message brought along, with its flags as they are now.
+    pub(super) fn of(message: &Message) -> Self {
+        Self {
+            content: message.content,
+            size: message.size,
+            summary_offset: message.summary_offset,
+            summary_len: message.summary_len,
+            internal_date: message.internal_date,
+            flags: message.flags,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::operation::tests::arrival;
+    use super::super::{Batch, Flag, LogPosition, LogState, Operation};
+    use super::*;
+
+    fn state() -> MailboxState {
+        let message = |number| MessageId([number; 16]);
+        let keyword = |word| Flag::Keyword(Keyword::new(word));
+        let arrive = |number: u8, flags: Vec<Flag>| Operation::Arrive {
+            message: message(number),
+            arrival: crate::account::NewMessage {
+                flags,
+                ..arrival(number)
+            },
+        };
+        let claim = |number, uid| Operation::Claim {
+            message: message(number),
+            uid: Uid::new(uid).unwrap(),
+        };
+        let set = |number: u8, flag, set| Operation::SetFlags {
+            messages: vec![message(number)],
+            changes: vec![(flag, set)],
+        };
+        let operations = vec![
+            arrive(1, vec![Flag::Seen, keyword("unused")]),
+            claim(1, 1),
+            arrive(2, vec![keyword("kept")]),
+            claim(2, 2),
+            arrive(3, vec![]),
+            claim(3, 300),
+            // Numbered, flagged alike.
+            set(2, Flag::Answered, true),
+            set(3, Flag::Answered, true),
+            set(3, keyword("kept"), true),
+            // Expunged; claimed twice; not yet come; without UID.
+            Operation::Expunge {
+                messages: vec![message(1)],
+            },
+            arrive(4, vec![Flag::Draft]),
+            claim(4, 301),
+            claim(5, 301),
+            claim(6, 302),
+            set(6, Flag::Flagged, true),
+            arrive(7, vec![]),
+            Operation::RecentFrom {
+                uid: Uid::new(300).unwrap(),
+            },
+        ];
+        let mut state = MailboxState::new(UidValidity(NonZeroU32::new(1_800_000_000).unwrap()));
+        let batch = Batch {
+            stamp: Stamp(0x0123_4567_89ab_0002),
+            modseq: ModSeq(9),
+            operations,
+        };
+        state.apply_own(WriterId([8; 16]), &batch);
+        state
+    }
+
+    fn covered() -> VersionVector {
+        let mut covered = VersionVector::default();
+        for seq in [0, 1, 5] {
+            let writer = WriterId([8; 16]);
+            covered.insert(LogPosition { writer, seq });
+        }
+        covered
+    }
+
+    #[test]
+    fn version_1_of_checkpoints_is_read_for_ever() {
+        let golden = include_bytes!("golden/checkpoint-1.bin");
+        let encoded = state().encode_checkpoint(&covered());
+        assert_eq!(encoded, golden);
+        let (decoded, contained) = MailboxState::decode_checkpoint(golden).unwrap();
+        assert_eq!(contained, covered());
+        assert_eq!(decoded.encode_checkpoint(&contained), golden);
+        let expected = state();
+        assert_eq!(decoded.len(), 2);
+        assert_eq!(decoded.unseen_count(), expected.unseen_count());
+        assert_eq!(decoded.size_total(), expected.size_total());
+        assert!(decoded.unnumbered().eq(expected.unnumbered()));
+        assert_eq!(decoded.pending.len(), expected.pending.len());
+        assert_eq!(decoded.reserved, expected.reserved);
+        // The keyword that only an expunged message had is left behind.
+        assert_eq!(decoded.keywords(), [Keyword::new("kept")]);
+        let flags = |state: &MailboxState, index| {
+            let message = state.message(index).unwrap();
+            state.flags(message).collect::<Vec<_>>()
+        };
+        assert_eq!(flags(&decoded, 1), flags(&expected, 1));
+    }
+
+    #[test]
+    fn version_1_of_pointers_is_read_for_ever() {
+        let pointer = CheckpointPointer {
+            content: ContentId([3; 16]),
+            bytes: 70_000,
+            floor: Floor {
+                modseq: ModSeq(500),
+                uid_next: 400,
+            },
+            covered: covered(),
+        };
+        let golden = include_bytes!("golden/pointer-1.bin");
+        assert_eq!(pointer.encode(), golden);
+        assert_eq!(CheckpointPointer::decode(golden), Ok(pointer));
+    }
+
+    #[test]
+    fn a_checkpoint_cut_short_anywhere_is_refused() {
+        let bytes = state().encode_checkpoint(&covered());
+        for len in 0..bytes.len() {
+            assert!(
+                MailboxState::decode_checkpoint(&bytes[..len]).is_err(),
+                "{len}"
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_bytes_never_panic(at in 0usize..1_000, value: u8) {
+            let mut bytes = state().encode_checkpoint(&covered());
+            let len = bytes.len();
+            bytes[at % len] = value;
+            if let Ok((state, covered)) = MailboxState::decode_checkpoint(&bytes) {
+                let _ = state.encode_checkpoint(&covered);
+            }
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! The mailboxes of an account and what it subscribes to: the sum of a log of its own,
+//! in which the last writer wins.
+//!
+//! Every account begins with the same six mailboxes, whose identities follow from the
+//! account's keys: no server has to create them, so no two can create them twice.
+//! Should two servers give the same name to two mailboxes, the lower id keeps it and the
+//! other shows a part of its id behind its name, the same on all servers.
+
+use super::clock::Stamp;
+use super::encoding::{DecodeError, Decoder, Encoder};
+use super::{MailboxId, MailboxName, SpecialUse, UidValidity, WriterId};
+use crate::seal::AccountKeys;
+use core::fmt;
+use core::num::NonZeroU32;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Version of the encoding of batches.
+const VERSION: u8 = 1;
+
+/// A mailbox as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxEntry {
+    /// Which mailbox it is.
+    pub id: MailboxId,
+    /// Its name.
+    pub name: MailboxName,
+    /// Its UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// What it is for.
+    pub special_use: Option<SpecialUse>,
+}
+
+/// The mailboxes and subscriptions of an account.
+#[derive(Clone)]
+pub struct Directory {
+    mailboxes: BTreeMap<MailboxId, Known>,
+    deleted: BTreeSet<MailboxId>,
+    subscriptions: BTreeMap<MailboxName, Subscription>,
+    /// No mailbox ever had a higher one.
+    uid_validity_max: u32,
+    /// What is shown: made of the above, sorted by name.
+    entries: Vec<MailboxEntry>,
+}
+
+/// What is known of a mailbox that is not deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Known {
+    created: Option<(UidValidity, Option<SpecialUse>)>,
+    name: Option<(Stamp, WriterId, MailboxName)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Subscription {
+    stamp: Stamp,
+    writer: WriterId,
+    subscribed: bool,
+}
+
+/// A change of the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DirectoryOperation {
+    /// A mailbox is there.
+    Create {
+        mailbox: MailboxId,
+        name: MailboxName,
+        uid_validity: UidValidity,
+        special_use: Option<SpecialUse>,
+    },
+    /// A mailbox has another name.
+    Rename {
+        mailbox: MailboxId,
+        name: MailboxName,
+    },
+    /// A mailbox is gone for ever.
+    Delete { mailbox: MailboxId },
+    /// A name is subscribed to, or is not.
+    Subscribe { name: MailboxName, subscribed: bool },
+}
+
+/// What one item of the directory's log holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DirectoryBatch {
+    pub(crate) stamp: Stamp,
+    pub(crate) operations: Vec<DirectoryOperation>,
+}
+
+/// What every account begins with. The order is part of the identities.
+const INITIAL: [(&str, Option<SpecialUse>); 6] = [
+    ("INBOX", None),
+    ("Drafts", Some(SpecialUse::Drafts)),
+    ("Sent", Some(SpecialUse::Sent)),
+    ("Archive", Some(SpecialUse::Archive)),
+    ("Junk", Some(SpecialUse::Junk)),
+    ("Trash", Some(SpecialUse::Trash)),
+];
+
+impl Directory {
+    /// The directory of a new account.
+    pub(crate) fn initial(keys: &AccountKeys) -> Self {
+        // An account's id begins with its time of creation in milliseconds: the same
+        // UIDVALIDITY on all servers.
+        let id = u128::from_be_bytes(keys.account().0);
+        let unix_s = u32::try_from((id >> 80) / 1000).unwrap_or(u32::MAX / 2);
+        let uid_validity = UidValidity(NonZeroU32::new(unix_s).unwrap_or(NonZeroU32::MIN));
+        let mut directory = Self {
+            mailboxes: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            subscriptions: BTreeMap::new(),
+            uid_validity_max: uid_validity.0.get(),
+            entries: Vec::new(),
+        };
+        let (stamp, writer) = (Stamp::default(), WriterId([0; 16]));
+        for (number, (name, special_use)) in (0u8..).zip(INITIAL) {
+            let mut mailbox = [0; 16];
+            let identifier = keys.identifier("initial mailbox", &[number]);
+            mailbox.copy_from_slice(&identifier[..16]);
+            let name = MailboxName::new(name);
+            let known = Known {
+                created: Some((uid_validity, special_use)),
+                name: Some((stamp, writer, name.clone())),
+            };
+            directory.mailboxes.insert(MailboxId(mailbox), known);
+            let subscribed = Subscription {
+                stamp,
+                writer,
+                subscribed: true,
+            };
+            directory.subscriptions.insert(name, subscribed);
+        }
+        directory.arrange();
+        directory
+    }
+
+    /// All mailboxes by name.
+    pub fn mailboxes(&self) -> impl Iterator<Item = &MailboxEntry> {
+        self.entries.iter()
+    }
+
+    /// Number of mailboxes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Never so: INBOX is always there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The mailbox of this name.
+    #[must_use]
+    pub fn find(&self, name: &MailboxName) -> Option<&MailboxEntry> {
+        let index = self.entries.binary_search_by(|entry| entry.name.cmp(name));
+        Some(&self.entries[index.ok()?])
+    }
+
+    /// Names that are subscribed to, in order; there need not be such mailboxes
+    /// (RFC 3501 §6.3.6).
+    pub fn subscribed(&self) -> impl Iterator<Item = &MailboxName> {
+        self.subscriptions
+            .iter()
+            .filter(|(_, subscription)| subscription.subscribed)
+            .map(|(name, _)| name)
+    }
+
+    /// Whether this name is subscribed to.
+    #[must_use]
+    pub fn is_subscribed(&self, name: &MailboxName) -> bool {
+        self.subscriptions
+            .get(name)
+            .is_some_and(|subscription| subscription.subscribed)
+    }
+
+    /// Whether there are mailboxes below this name.
+    #[must_use]
+    pub fn has_children(&self, name: &MailboxName) -> bool {
+        self.children(name).next().is_some()
+    }
+
+    /// The mailboxes below this name, at any depth.
+    pub(crate) fn children(&self, name: &MailboxName) -> impl Iterator<Item = &MailboxEntry> {
+        let prefix = format!("{}{}", name.as_str(), MailboxName::SEPARATOR);
+        let start = self
+            .entries
+            .partition_point(|entry| entry.name.as_str() < prefix.as_str());
+        self.entries[start..]
+            .iter()
+            .take_while(move |entry| entry.name.as_str().starts_with(&prefix))
+    }
+
+    /// Whether the mailbox exists.
+    pub(crate) fn contains(&self, mailbox: MailboxId) -> bool {
+        self.mailboxes
+            .get(&mailbox)
+            .is_some_and(|known| known.created.is_some())
+    }
+
+    /// The UIDVALIDITY of a mailbox; an arbitrary one for a mailbox that does not exist.
+    pub(crate) fn uid_validity(&self, mailbox: MailboxId) -> UidValidity {
+        let known = self.mailboxes.get(&mailbox).and_then(|it| it.created);
+        known.map_or(UidValidity(NonZeroU32::MIN), |created| created.0)
+    }
+
+    /// The highest UIDVALIDITY that any mailbox ever had.
+    pub(crate) fn uid_validity_max(&self) -> u32 {
+        self.uid_validity_max
+    }
+
+    /// Applies a batch; [`Directory::arrange`] is due afterwards.
+    pub(crate) fn apply(&mut self, writer: WriterId, batch: &DirectoryBatch) {
+        let stamp = batch.stamp;
+        for operation in &batch.operations {
+            match operation {
+                DirectoryOperation::Create {
+                    mailbox,
+                    name,
+                    uid_validity,
+                    special_use,
+                } => {
+                    self.uid_validity_max = self.uid_validity_max.max(uid_validity.0.get());
+                    if let Some(known) = self.known(*mailbox) {
+                        known.created = Some((*uid_validity, *special_use));
+                        known.rename(stamp, writer, name);
+                    }
+                }
+                DirectoryOperation::Rename { mailbox, name } => {
+                    if let Some(known) = self.known(*mailbox) {
+                        known.rename(stamp, writer, name);
+                    }
+                }
+                DirectoryOperation::Delete { mailbox } => {
+                    self.mailboxes.remove(mailbox);
+                    self.deleted.insert(*mailbox);
+                }
+                DirectoryOperation::Subscribe { name, subscribed } => {
+                    let new = Subscription {
+                        stamp,
+                        writer,
+                        subscribed: *subscribed,
+                    };
+                    let old = self.subscriptions.entry(name.clone()).or_insert(new);
+                    if (old.stamp, old.writer) <= (stamp, writer) {
+                        *old = new;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is known of a mailbox; `None` if it was deleted.
+    fn known(&mut self, mailbox: MailboxId) -> Option<&mut Known> {
+        let here = !self.deleted.contains(&mailbox);
+        here.then(|| self.mailboxes.entry(mailbox).or_default())
+    }
+
+    /// Makes what is shown.
+    pub(crate) fn arrange(&mut self) {
+        let mut by_name = BTreeMap::new();
+        for (id, known) in &self.mailboxes {
+            let (Some((uid_validity, special_use)), Some((_, _, name))) =
+                (known.created, &known.name)
+            else {
+                continue;
+            };
+            let mut name = name.clone();
+            for digits in [8, 32] {
+                if by_name.contains_key(&name) {
+                    name = MailboxName::new(&format!(
+                        "{}-{}",
+                        name.as_str(),
+                        &id.to_string()[..digits]
+                    ));
+                }
+            }
+            by_name.entry(name.clone()).or_insert(MailboxEntry {
+                id: *id,
+                name,
+                uid_validity,
+                special_use,
+            });
+        }
+        self.entries = by_name.into_values().collect();
+    }
+
+    /// Appends the encoded form.
+    pub(super) fn encode(&self, encoder: &mut Encoder) {
+        encoder.number(u64::from(self.uid_validity_max));
+        encoder.count(self.mailboxes.len());
+        for (id, known) in &self.mailboxes {
+            encoder.array(&id.0);
+            encoder.byte(u8::from(known.created.is_some()) | u8::from(known.name.is_some()) << 1);
+            if let Some((uid_validity, special_use)) = known.created {
+                encoder.number(u64::from(uid_validity.0.get()));
+                encoder.byte(encode_special_use(special_use));
+            }
+            if let Some((stamp, writer, name)) = &known.name {
+                encoder.number(stamp.0);
+                encoder.array(&writer.0);
+                encoder.text(name.as_str());
+            }
+        }
+        encoder.count(self.deleted.len());
+        for id in &self.deleted {
+            encoder.array(&id.0);
+        }
+        encoder.count(self.subscriptions.len());
+        for (name, subscription) in &self.subscriptions {
+            encoder.text(name.as_str());
+            encoder.number(subscription.stamp.0);
+            encoder.array(&subscription.writer.0);
+            encoder.byte(u8::from(subscription.subscribed));
+        }
+    }
+
+    /// Reads the encoded form.
+    pub(super) fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let uid_validity_max = decoder.number32()?;
+        let mut mailboxes = BTreeMap::new();
+        for _ in 0..decoder.count(17)? {
+            let id = MailboxId(decoder.array()?);
+            let parts = decoder.byte()?;
+            let mut known = Known::default();
+            if parts & 1 != 0 {
+                let uid_validity = decode_uid_validity(decoder)?;
+                known.created = Some((uid_validity, decode_special_use(decoder.byte()?)?));
+            }
+            if parts & 2 != 0 {
+                let stamp = Stamp(decoder.number()?);
+                let writer = WriterId(decoder.array()?);
+                known.name = Some((stamp, writer, MailboxName::new(decoder.text()?)));
+            }
+            mailboxes.insert(id, known);
+        }
+        let mut deleted = BTreeSet::new();
+        for _ in 0..decoder.count(16)? {
+            deleted.insert(MailboxId(decoder.array()?));
+        }
+        let mut subscriptions = BTreeMap::new();
+        for _ in 0..decoder.count(19)? {
+            let name = MailboxName::new(decoder.text()?);
+            let subscription = Subscription {
+                stamp: Stamp(decoder.number()?),
+                writer: WriterId(decoder.array()?),
+                subscribed: decoder.byte()? != 0,
+            };
+            subscriptions.insert(name, subscription);
+        }
+        let mut directory = Self {
+            mailboxes,
+            deleted,
+            subscriptions,
+            uid_validity_max,
+            entries: Vec::new(),
+        };
+        directory.arrange();
+        Ok(directory)
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Directory({} mailboxes)", self.entries.len())
+    }
+}
+
+impl Known {
+    fn rename(&mut self, stamp: Stamp, writer: WriterId, name: &MailboxName) {
+        let newer = self
+            .name
+            .as_ref()
+            .is_none_or(|(at, by, _)| (*at, *by) <= (stamp, writer));
+        if newer {
+            self.name = Some((stamp, writer, name.clone()));
+        }
+    }
+}
+
+const CREATE: u8 = 1;
+const RENAME: u8 = 2;
+const DELETE: u8 = 3;
+const SUBSCRIBE: u8 = 4;
+
+impl DirectoryBatch {
+    /// The encoded form.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::new(VERSION);
+        encoder.number(self.stamp.0);
+        encoder.count(self.operations.len());
+        for operation in &self.operations {
+            match operation {
+                DirectoryOperation::Create {
+                    mailbox,
+                    name,
+                    uid_validity,
+                    special_use,
+                } => {
+                    encoder.byte(CREATE);
+                    encoder.array(&mailbox.0);
+                    encoder.text(name.as_str());
+                    encoder.number(u64::from(uid_validity.0.get()));
+                    encoder.byte(encode_special_use(*special_use));
+                }
+                DirectoryOperation::Rename { mailbox, name } => {
+                    encoder.byte(RENAME);
+                    encoder.array(&mailbox.0);
+                    encoder.text(name.as_str());
+                }
+                DirectoryOperation::Delete { mailbox } => {
+                    encoder.byte(DELETE);
+                    encoder.array(&mailbox.0);
+                }
+                DirectoryOperation::Subscribe { name, subscribed } => {
+                    encoder.byte(SUBSCRIBE);
+                    encoder.text(name.as_str());
+                    encoder.byte(u8::from(*subscribed));
+                }
+            }
+        }
+        encoder.finish()
+    }
+
+    /// Reads the encoded form.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut decoder = Decoder::new(bytes, VERSION)?;
+        let stamp = Stamp(decoder.number()?);
+        let mut operations = Vec::new();
+        for _ in 0..decoder.count(3)? {
+            operations.push(match decoder.byte()? {
+                CREATE => DirectoryOperation::Create {
+                    mailbox: MailboxId(decoder.array()?),
+                    name: MailboxName::new(decoder.text()?),
+                    uid_validity: decode_uid_validity(&mut decoder)?,
+                    special_use: decode_special_use(decoder.byte()?)?,
+                },
+                RENAME => DirectoryOperation::Rename {
+                    mailbox: MailboxId(decoder.array()?),
+                    name: MailboxName::new(decoder.text()?),
+                },
+                DELETE => DirectoryOperation::Delete {
+                    mailbox: MailboxId(decoder.array()?),
+                },
+                SUBSCRIBE => DirectoryOperation::Subscribe {
+                    name: MailboxName::new(decoder.text()?),
+                    subscribed: decoder.byte()? != 0,
+                },
+                _ => return Err(DecodeError::Invalid("operation")),
+            });
+        }
+        decoder.finish()?;
+        Ok(Self { stamp, operations })
+    }
+}
+
+fn encode_special_use(special_use: Option<SpecialUse>) -> u8 {
+    match special_use {
+        None => 0,
+        Some(SpecialUse::Archive) => 1,
+        Some(SpecialUse::Drafts) => 2,
+        Some(SpecialUse::Junk) => 3,
+        Some(SpecialUse::Sent) => 4,
+        Some(SpecialUse::Trash) => 5,
+    }
+}
+
+fn decode_special_use(code: u8) -> Result<Option<SpecialUse>, DecodeError> {
+    Ok(Some(match code {
+        0 => return Ok(None),
+        1 => SpecialUse::Archive,
+        2 => SpecialUse::Drafts,
+        3 => SpecialUse::Junk,
+        4 => SpecialUse::Sent,
+        5 => SpecialUse::Trash,
+        _ => return Err(DecodeError::Invalid("special use")),
+    }))
+}
+
+fn decode_uid_validity(decoder: &mut Decoder<'_>) -> Result<UidValidity, DecodeError> {
+    NonZeroU32::new(decoder.number32()?)
+        .map(UidValidity)
+        .ok_or(DecodeError::Invalid("UIDVALIDITY"))
+}

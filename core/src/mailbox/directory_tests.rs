@@ -1,0 +1,148 @@
+//! The directory's encodings, and its log as several servers write it.
+
+use super::clock::Stamp;
+use super::directory::{Directory, DirectoryBatch, DirectoryOperation};
+use super::{LogState, MailboxId, MailboxName, SpecialUse, UidValidity, VersionVector, WriterId};
+use crate::mailbox::AccountId;
+use crate::random::{Random, Seed};
+use crate::seal::AccountKeys;
+use core::num::NonZeroU32;
+use proptest::prelude::*;
+
+fn keys() -> AccountKeys {
+    let mut random = Random::new(Seed::new([5; 32]));
+    AccountKeys::generate(AccountId([1; 16]), &mut random)
+}
+
+fn create(id: u8, name: &str) -> DirectoryOperation {
+    DirectoryOperation::Create {
+        mailbox: MailboxId([id; 16]),
+        name: MailboxName::new(name),
+        uid_validity: UidValidity(NonZeroU32::new(1_000 + u32::from(id)).unwrap()),
+        special_use: Some(SpecialUse::Archive),
+    }
+}
+
+fn rename(id: u8, name: &str) -> DirectoryOperation {
+    DirectoryOperation::Rename {
+        mailbox: MailboxId([id; 16]),
+        name: MailboxName::new(name),
+    }
+}
+
+fn every_operation() -> DirectoryBatch {
+    let mailbox = MailboxId([2; 16]);
+    let name = MailboxName::new("ghost");
+    DirectoryBatch {
+        stamp: Stamp(0x0123_4567_89ab_0003),
+        operations: vec![
+            create(1, "Größe/b"),
+            create(2, "gone"),
+            rename(1, "Größe/c"),
+            DirectoryOperation::Delete { mailbox },
+            DirectoryOperation::Subscribe {
+                name,
+                subscribed: true,
+            },
+            rename(9, "not yet created"),
+        ],
+    }
+}
+
+#[test]
+fn version_1_of_batches_is_read_for_ever() {
+    let golden = include_bytes!("golden/directory-batch-1.bin");
+    assert_eq!(every_operation().encode(), golden);
+    assert_eq!(DirectoryBatch::decode(golden), Ok(every_operation()));
+    for len in 0..golden.len() {
+        assert!(DirectoryBatch::decode(&golden[..len]).is_err());
+    }
+}
+
+#[test]
+fn version_1_of_checkpoints_is_read_for_ever() {
+    let mut directory = Directory::initial(&keys());
+    directory.apply(WriterId([4; 16]), &every_operation());
+    directory.arrange();
+    let golden = include_bytes!("golden/directory-checkpoint-1.bin");
+    let covered = VersionVector::default();
+    assert_eq!(directory.encode_checkpoint(&covered), golden);
+    let (decoded, _) = Directory::decode_checkpoint(golden).unwrap();
+    assert!(decoded.mailboxes().eq(directory.mailboxes()));
+    assert!(decoded.subscribed().eq(directory.subscribed()));
+    assert_eq!(decoded.encode_checkpoint(&covered), golden);
+    assert!(crate::mailbox::MailboxState::decode_checkpoint(golden).is_err());
+}
+
+#[test]
+fn the_lower_id_keeps_a_name_that_two_servers_gave() {
+    let mut directory = Directory::initial(&keys());
+    let batch = |stamp, operation| DirectoryBatch {
+        stamp: Stamp(stamp),
+        operations: vec![operation],
+    };
+    directory.apply(WriterId([1; 16]), &batch(1, create(0xab, "same")));
+    directory.apply(WriterId([2; 16]), &batch(2, create(0x11, "same")));
+    directory.arrange();
+    let name = |name: &str| directory.find(&MailboxName::new(name)).map(|it| it.id);
+    assert_eq!(name("same"), Some(MailboxId([0x11; 16])));
+    assert_eq!(name("same-abababab"), Some(MailboxId([0xab; 16])));
+}
+
+fn operation() -> impl Strategy<Value = DirectoryOperation> {
+    let name = prop::sample::select(vec!["a", "b", "a/b", "c"]);
+    (0u8..4, 1u8..6, name).prop_map(|(kind, id, name)| match kind {
+        0 => create(id, name),
+        1 => rename(id, name),
+        2 => DirectoryOperation::Delete {
+            mailbox: MailboxId([id; 16]),
+        },
+        _ => DirectoryOperation::Subscribe {
+            name: MailboxName::new(name),
+            subscribed: id % 2 == 0,
+        },
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_batches_gives_the_same_directory(
+        operations in prop::collection::vec((1u8..4, operation()), 0..30),
+        rotate in 0usize..30,
+    ) {
+        // One mailbox is created once only; every batch has its own stamp.
+        let mut created = [false; 8];
+        let batches: Vec<_> = (1u64..)
+            .zip(operations)
+            .filter(|(_, (_, operation))| match operation {
+                DirectoryOperation::Create { mailbox, .. } => {
+                    !core::mem::replace(&mut created[usize::from(mailbox.0[0])], true)
+                }
+                _ => true,
+            })
+            .map(|(stamp, (writer, operation))| {
+                let stamp = Stamp(stamp / 2);
+                (WriterId([writer; 16]), DirectoryBatch { stamp, operations: vec![operation] })
+            })
+            .collect();
+        // Equal stamps of one writer do not happen.
+        let mut batches = batches;
+        batches.dedup_by(|one, two| one.0 == two.0 && one.1.stamp == two.1.stamp);
+        let build = |batches: &[(WriterId, DirectoryBatch)]| {
+            let mut directory = Directory::initial(&keys());
+            for (writer, batch) in batches {
+                directory.apply(*writer, batch);
+            }
+            directory.arrange();
+            directory.encode_checkpoint(&VersionVector::default())
+        };
+        let expected = build(&batches);
+        let mut other = batches.clone();
+        other.reverse();
+        prop_assert_eq!(&build(&other), &expected);
+        let middle = rotate.min(other.len());
+        other.rotate_left(middle);
+        other.extend(batches);
+        prop_assert_eq!(&build(&other), &expected);
+    }
+}

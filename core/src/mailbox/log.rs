@@ -1,0 +1,157 @@
+//! What the two kinds of log have in common: a state, batches that change it, and
+//! checkpoints of it.
+
+use super::claims::Owed;
+use super::clock::Stamp;
+use super::directory::{Directory, DirectoryBatch};
+use super::encoding::{DecodeError, Decoder, Encoder};
+use super::merge::Floor;
+use super::operation::Batch;
+use super::version_vector::VersionVector;
+use super::{MailboxState, WriterId};
+use crate::seal::ItemKind;
+
+/// Version of checkpoints.
+const VERSION: u8 = 1;
+
+/// A state that is kept as a log.
+pub(crate) trait LogState: Clone + Send + Sync + 'static {
+    /// What one item holds.
+    type Batch: Send;
+    /// The kind of the log's items.
+    const OPERATION: ItemKind;
+    /// The kind of the items that name its checkpoints.
+    const POINTER: ItemKind;
+    /// Tells checkpoints of the two kinds apart.
+    const CHECKPOINT: u8;
+
+    /// Reads a batch.
+    fn decode_batch(bytes: &[u8]) -> Result<Self::Batch, DecodeError>;
+    /// The encoded batch.
+    fn encode_batch(batch: &Self::Batch) -> Vec<u8>;
+    /// When the batch was written.
+    fn stamp(batch: &Self::Batch) -> Stamp;
+    /// How many operations it counts for.
+    fn weight(batch: &Self::Batch) -> usize;
+    /// What a client may have seen of this state.
+    fn floor(&self) -> Floor;
+    /// Gives nothing to clients that is not above `floor`.
+    fn stay_above(&mut self, floor: Floor);
+    /// Makes a state that was read afresh fit to follow one that was shown.
+    fn follow(&mut self, shown: &Self, owed: &mut Owed);
+    /// Takes a batch in; [`LogState::finish`] is due afterwards.
+    fn apply_batch(&mut self, writer: WriterId, batch: &Self::Batch, floor: Floor, owed: &mut Owed);
+    /// Makes the state fit to be shown.
+    fn finish(&mut self);
+    /// How many things a checkpoint of it holds.
+    fn size(&self) -> usize;
+    /// Appends the encoded form.
+    fn encode_state(&self, encoder: &mut Encoder);
+    /// Reads the encoded form.
+    fn decode_state(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError>;
+
+    /// The plaintext of a checkpoint.
+    fn encode_checkpoint(&self, covered: &VersionVector) -> Vec<u8> {
+        let mut encoder = Encoder::new(VERSION);
+        encoder.byte(Self::CHECKPOINT);
+        covered.encode(&mut encoder);
+        self.encode_state(&mut encoder);
+        encoder.finish()
+    }
+
+    /// Reads the plaintext of a checkpoint.
+    fn decode_checkpoint(bytes: &[u8]) -> Result<(Self, VersionVector), DecodeError> {
+        let mut decoder = Decoder::new(bytes, VERSION)?;
+        if decoder.byte()? != Self::CHECKPOINT {
+            return Err(DecodeError::Invalid("kind"));
+        }
+        let covered = VersionVector::decode(&mut decoder)?;
+        let state = Self::decode_state(&mut decoder)?;
+        decoder.finish()?;
+        Ok((state, covered))
+    }
+}
+
+impl LogState for MailboxState {
+    type Batch = Batch;
+    const OPERATION: ItemKind = ItemKind::Operation;
+    const POINTER: ItemKind = ItemKind::CheckpointPointer;
+    const CHECKPOINT: u8 = 1;
+
+    fn decode_batch(bytes: &[u8]) -> Result<Batch, DecodeError> {
+        Batch::decode(bytes)
+    }
+    fn encode_batch(batch: &Batch) -> Vec<u8> {
+        batch.encode()
+    }
+    fn stamp(batch: &Batch) -> Stamp {
+        batch.stamp
+    }
+    fn weight(batch: &Batch) -> usize {
+        batch.operations.len()
+    }
+    fn floor(&self) -> Floor {
+        self.floor()
+    }
+    fn stay_above(&mut self, floor: Floor) {
+        self.stay_above(floor);
+    }
+    fn follow(&mut self, shown: &Self, owed: &mut Owed) {
+        self.follow(shown, owed);
+    }
+    fn apply_batch(&mut self, writer: WriterId, batch: &Batch, floor: Floor, owed: &mut Owed) {
+        self.apply(writer, batch, floor, owed);
+    }
+    fn finish(&mut self) {
+        self.renumber();
+    }
+    fn size(&self) -> usize {
+        self.len() + self.tombstones.len()
+    }
+    fn encode_state(&self, encoder: &mut Encoder) {
+        self.encode(encoder);
+    }
+    fn decode_state(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Self::decode(decoder)
+    }
+}
+
+impl LogState for Directory {
+    type Batch = DirectoryBatch;
+    const OPERATION: ItemKind = ItemKind::DirectoryOperation;
+    const POINTER: ItemKind = ItemKind::DirectoryCheckpointPointer;
+    const CHECKPOINT: u8 = 2;
+
+    fn decode_batch(bytes: &[u8]) -> Result<DirectoryBatch, DecodeError> {
+        DirectoryBatch::decode(bytes)
+    }
+    fn encode_batch(batch: &DirectoryBatch) -> Vec<u8> {
+        batch.encode()
+    }
+    fn stamp(batch: &DirectoryBatch) -> Stamp {
+        batch.stamp
+    }
+    fn weight(batch: &DirectoryBatch) -> usize {
+        batch.operations.len()
+    }
+    fn floor(&self) -> Floor {
+        Floor::default()
+    }
+    fn stay_above(&mut self, _: Floor) {}
+    fn follow(&mut self, _: &Self, _: &mut Owed) {}
+    fn apply_batch(&mut self, writer: WriterId, batch: &DirectoryBatch, _: Floor, _: &mut Owed) {
+        self.apply(writer, batch);
+    }
+    fn finish(&mut self) {
+        self.arrange();
+    }
+    fn size(&self) -> usize {
+        self.len()
+    }
+    fn encode_state(&self, encoder: &mut Encoder) {
+        self.encode(encoder);
+    }
+    fn decode_state(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Self::decode(decoder)
+    }
+}

@@ -1,0 +1,193 @@
+//! What a client may do to the directory: which names mailboxes may have, and which
+//! operations CREATE, DELETE and RENAME become.
+//!
+//! There are no names without a mailbox (`\Noselect`): CREATE makes missing parents, and
+//! a mailbox that has children cannot be deleted.
+
+use super::directory::{Directory, DirectoryOperation};
+use super::{MailboxId, MailboxName, SpecialUse, UidValidity};
+use crate::account::AccountFailure;
+use crate::config::Config;
+use crate::random::Random;
+use crate::time::Now;
+use core::num::NonZeroU32;
+
+/// What new mailboxes are made with.
+pub(crate) struct Making<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) random: &'a mut Random,
+    pub(crate) now: Now,
+}
+
+type Operations = Result<Vec<DirectoryOperation>, AccountFailure>;
+
+impl Making<'_> {
+    /// CREATE (RFC 3501 §6.3.3).
+    pub(crate) fn create(
+        &mut self,
+        directory: &Directory,
+        name: &MailboxName,
+        special_use: Option<SpecialUse>,
+    ) -> Operations {
+        // A trailing separator only says that children will follow.
+        let name = match name.as_str().strip_suffix(MailboxName::SEPARATOR) {
+            Some(name) => MailboxName::new(name),
+            None => name.clone(),
+        };
+        check(&name, self.config)?;
+        if directory.find(&name).is_some() {
+            return Err(AccountFailure::AlreadyExists);
+        }
+        self.with_parents(directory, &name, special_use)
+    }
+
+    /// DELETE (RFC 3501 §6.3.4).
+    pub(crate) fn delete(&mut self, directory: &Directory, name: &MailboxName) -> Operations {
+        if name.is_inbox() {
+            return Err(AccountFailure::Cannot("INBOX cannot be deleted"));
+        }
+        let entry = directory.find(name).ok_or(AccountFailure::NonExistent)?;
+        if directory.has_children(name) {
+            return Err(AccountFailure::Cannot("It has children"));
+        }
+        Ok(vec![DirectoryOperation::Delete { mailbox: entry.id }])
+    }
+
+    /// RENAME of anything but INBOX (RFC 3501 §6.3.5).
+    pub(crate) fn rename(
+        &mut self,
+        directory: &Directory,
+        from: &MailboxName,
+        to: &MailboxName,
+    ) -> Operations {
+        let entry = directory.find(from).ok_or(AccountFailure::NonExistent)?;
+        check(to, self.config)?;
+        if directory.find(to).is_some() {
+            return Err(AccountFailure::AlreadyExists);
+        }
+        if is_below(to, from) {
+            return Err(AccountFailure::Cannot("It cannot be moved below itself"));
+        }
+        let mut operations = Vec::new();
+        if let Some((parent, _)) = to.as_str().rsplit_once(MailboxName::SEPARATOR) {
+            let parent = MailboxName::new(parent);
+            if directory.find(&parent).is_none() {
+                operations = self.with_parents(directory, &parent, None)?;
+            }
+        }
+        operations.push(DirectoryOperation::Rename {
+            mailbox: entry.id,
+            name: to.clone(),
+        });
+        for child in directory.children(from) {
+            let rest = &child.name.as_str()[from.as_str().len()..];
+            let name = MailboxName::new(&format!("{}{rest}", to.as_str()));
+            check(&name, self.config)?;
+            if directory.find(&name).is_some() {
+                return Err(AccountFailure::AlreadyExists);
+            }
+            operations.push(DirectoryOperation::Rename {
+                mailbox: child.id,
+                name,
+            });
+        }
+        Ok(operations)
+    }
+
+    /// SUBSCRIBE and UNSUBSCRIBE (RFC 3501 §6.3.6).
+    pub(crate) fn subscribe(
+        &mut self,
+        directory: &Directory,
+        name: &MailboxName,
+        subscribed: bool,
+    ) -> Operations {
+        if directory.is_subscribed(name) == subscribed {
+            return Ok(Vec::new());
+        }
+        if subscribed {
+            check(name, self.config)?;
+            if directory.subscribed().count() >= self.config.mailboxes_max {
+                return Err(AccountFailure::Limit("Too many subscriptions"));
+            }
+        }
+        Ok(vec![DirectoryOperation::Subscribe {
+            name: name.clone(),
+            subscribed,
+        }])
+    }
+
+    /// Makes a mailbox and those above it that are missing.
+    fn with_parents(
+        &mut self,
+        directory: &Directory,
+        name: &MailboxName,
+        special_use: Option<SpecialUse>,
+    ) -> Operations {
+        let text = name.as_str();
+        let levels = text
+            .match_indices(MailboxName::SEPARATOR)
+            .map(|(at, _)| &text[..at])
+            .chain([text]);
+        let mut operations = Vec::new();
+        let mut highest = directory.uid_validity_max();
+        for level in levels {
+            let level = MailboxName::new(level);
+            if directory.find(&level).is_some() {
+                continue;
+            }
+            let uid_validity = self.uid_validity(highest)?;
+            highest = uid_validity.0.get();
+            operations.push(DirectoryOperation::Create {
+                mailbox: MailboxId::at(self.now.unix_ms, self.random),
+                special_use: special_use.filter(|_| level == *name),
+                name: level,
+                uid_validity,
+            });
+        }
+        if directory.len() + operations.len() > self.config.mailboxes_max {
+            return Err(AccountFailure::Limit("Too many mailboxes"));
+        }
+        Ok(operations)
+    }
+
+    /// A UIDVALIDITY above every one before. Ten random bits keep two servers apart that
+    /// create the same name in the same second, not knowing of each other.
+    fn uid_validity(&mut self, highest: u32) -> Result<UidValidity, AccountFailure> {
+        let unix_s = u32::try_from(self.now.unix_ms / 1000).unwrap_or(u32::MAX);
+        let [high, low] = self.random.bytes();
+        let spread = u32::from(u16::from_be_bytes([high & 3, low]));
+        let number = highest.max(unix_s).checked_add(1 + spread);
+        number
+            .and_then(NonZeroU32::new)
+            .map(UidValidity)
+            .ok_or(AccountFailure::Limit("Too many mailboxes were created"))
+    }
+}
+
+/// Whether `name` is below `above` in the hierarchy.
+fn is_below(name: &MailboxName, above: &MailboxName) -> bool {
+    name.as_str()
+        .strip_prefix(above.as_str())
+        .is_some_and(|rest| rest.starts_with(MailboxName::SEPARATOR))
+}
+
+/// Whether a mailbox may have this name.
+fn check(name: &MailboxName, config: &Config) -> Result<(), AccountFailure> {
+    let text = name.as_str();
+    if text.len() > config.mailbox_name_bytes_max {
+        return Err(AccountFailure::Cannot("The name is too long"));
+    }
+    if text.split(MailboxName::SEPARATOR).any(str::is_empty) {
+        return Err(AccountFailure::Cannot("The name has an empty level"));
+    }
+    if text.split(MailboxName::SEPARATOR).count() > config.mailbox_depth_max {
+        return Err(AccountFailure::Cannot("The name has too many levels"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(AccountFailure::Cannot("The name has a control character"));
+    }
+    if text.contains(['%', '*']) {
+        return Err(AccountFailure::Cannot("The name has a wildcard"));
+    }
+    Ok(())
+}

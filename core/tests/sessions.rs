@@ -1,0 +1,482 @@
+//! Sessions with the pure machines: what a client says and what it is told.
+
+mod world;
+
+use restante_core::boundary::Event;
+use restante_core::config::Config;
+use restante_core::storage::StorageError;
+use world::World;
+
+const MAIL: &str = "From: Ada <ada@example.org>\r\nTo: alice@example.org\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nDate: Mon, 7 Feb 1994 21:52:25 -0800\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nThe lighthouse keeps its light.\r\n";
+
+fn append(world: &mut World, id: restante_core::account::ConnectionId, mail: &str) -> String {
+    let command = format!("p APPEND INBOX {{{}+}}\r\n{mail}\r\n", mail.len());
+    world.say(id, command.as_bytes())
+}
+
+fn lines_with<'a>(answer: &'a str, word: &str) -> Vec<&'a str> {
+    answer.lines().filter(|line| line.contains(word)).collect()
+}
+
+#[test]
+fn a_message_comes_back_as_it_went_in() {
+    let mut world = World::new(1);
+    let alice = world.log_in();
+    let answer = append(&mut world, alice, MAIL);
+    assert!(answer.starts_with("p OK [APPENDUID "), "{answer}");
+    let answer = world.say(alice, b"s SELECT INBOX\r\n");
+    assert!(answer.contains("* 1 EXISTS\r\n* 1 RECENT\r\n"), "{answer}");
+    assert!(answer.contains("* OK [UNSEEN 1]"), "{answer}");
+    assert!(answer.ends_with("s OK [READ-WRITE] Selected\r\n"), "{answer}");
+    let answer = world.say(alice, b"f FETCH 1 (UID RFC822.SIZE BODY[])\r\n");
+    let expected = format!(
+        "* 1 FETCH (UID 1 RFC822.SIZE {0} BODY[] {{{0}}}\r\n{MAIL} FLAGS (\\Seen \\Recent))\r\nf OK Fetched\r\n",
+        MAIL.len()
+    );
+    assert_eq!(answer, expected);
+}
+
+#[test]
+fn envelope_structure_and_headers_never_read_a_body() {
+    let mut world = World::new(2);
+    let alice = world.log_in();
+    append(&mut world, alice, MAIL);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    let before = world.store.count("OpenObject");
+    let answer = world.say(
+        alice,
+        b"f FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (SUBJECT)] RFC822.HEADER)\r\n",
+    );
+    assert!(answer.contains("ENVELOPE (\"Mon, 7 Feb 1994 21:52:25 -0800\""), "{answer}");
+    assert!(answer.contains("(\"Ada\" NIL \"ada\" \"example.org\")"), "{answer}");
+    assert!(answer.contains("(\"text\" \"plain\" (\"charset\" \"utf-8\")"), "{answer}");
+    assert!(answer.contains("f OK"), "{answer}");
+    assert_eq!(world.store.count("OpenObject"), before);
+}
+
+#[test]
+fn partials_are_cut_exactly() {
+    let mut world = World::new(3);
+    let alice = world.log_in();
+    let body: String = (0..40_000).map(|n| format!("{n:06}\r\n")).collect();
+    let mail = format!("Subject: long\r\n\r\n{body}");
+    append(&mut world, alice, &mail);
+    world.say(alice, b"s EXAMINE INBOX\r\n");
+    for (offset, len) in [(0, 10), (15, 8), (65_535, 2), (65_536, 65_536), (200_001, 131_072), (400_000, 9)] {
+        let command = format!("f FETCH 1 BODY[]<{offset}.{len}>\r\n");
+        let answer = world.say(alice, command.as_bytes());
+        let end = (offset + len).min(mail.len());
+        let piece = &mail[offset.min(mail.len())..end.max(offset.min(mail.len()))];
+        let expected = format!(
+            "* 1 FETCH (BODY[]<{offset}> {{{}}}\r\n{piece})\r\nf OK Fetched\r\n",
+            piece.len()
+        );
+        assert!(answer == expected, "at {offset}: {:.80} instead of {expected:.80}", answer);
+    }
+    let answer = world.say(alice, b"f FETCH 1 BODY[TEXT]<8.6>\r\n");
+    assert!(answer.contains("BODY[TEXT]<8> {6}\r\n000001)"), "{answer}");
+}
+
+#[test]
+fn a_client_that_does_not_read_is_given_no_more_than_the_limit() {
+    let mut world = World::new(4);
+    let alice = world.log_in();
+    let mail = format!("Subject: big\r\n\r\n{}", "x".repeat(3_000_000));
+    append(&mut world, alice, &mail);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    world.set_window(alice, 1_000);
+    world.say(alice, b"f FETCH 1 BODY.PEEK[]\r\n");
+    let limit = world.config.transmit_bytes_max;
+    assert!(world.held_for(alice) > 0);
+    assert!(world.held_for(alice) <= limit, "{} octets are held", world.held_for(alice));
+    world.set_window(alice, usize::MAX);
+    let answer = world.read(alice);
+    assert!(answer.ends_with(")\r\nf OK Fetched\r\n"));
+    // It reads again, so nothing is cut off; one that never does is.
+    world.set_window(alice, 0);
+    world.say(alice, b"f FETCH 1 BODY.PEEK[]\r\n");
+    world.wait_s(world.config.stall_timeout.as_secs() + 1);
+    assert!(world.is_closed(alice));
+}
+
+#[test]
+fn five_hundred_pipelined_commands_are_answered_in_order() {
+    let mut world = World::new(5);
+    let alice = world.log_in();
+    append(&mut world, alice, MAIL);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    let commands: String = (0..500).map(|n| format!("t{n} FETCH 1 (UID FLAGS)\r\n")).collect();
+    let answer = world.say(alice, commands.as_bytes());
+    let tagged: Vec<&str> = lines_with(&answer, " OK ");
+    assert_eq!(tagged.len(), 500);
+    for (n, line) in tagged.iter().enumerate() {
+        assert!(line.starts_with(&format!("t{n} OK")), "{line}");
+    }
+}
+
+#[test]
+fn a_full_pipeline_stops_reading() {
+    let mut world = World::new(6);
+    let alice = world.log_in();
+    let mail = format!("Subject: big\r\n\r\n{}", "x".repeat(1_000_000));
+    append(&mut world, alice, &mail);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    world.set_window(alice, 0);
+    world.say(alice, b"f FETCH 1 BODY.PEEK[]\r\n");
+    let noops: Vec<u8> = b"n NOOP\r\n".repeat(100_000);
+    world.say_octets(alice, &noops);
+    let waiting = noops.len() - world.not_taken_from(alice);
+    assert!(waiting <= world.config.receive_bytes_max, "{waiting} octets were taken");
+    world.set_window(alice, usize::MAX);
+    let answer = world.read(alice);
+    assert_eq!(lines_with(&answer, "n OK").len(), 100_000);
+}
+
+#[test]
+fn malformed_commands_are_answered_and_the_connection_goes_on() {
+    let mut world = World::new(7);
+    let alice = world.log_in();
+    for bad in [
+        &b"a FROBNICATE\r\n"[..],
+        b"a FETCH 1 FLAGS\r\n",
+        b"a LOGIN\r\n",
+        b"a LIST \"\r\n",
+        b"a SELECT\r\n",
+        b"a \xff\xfe\r\n",
+        b"a LIST \"\" \"\0\"\r\n",
+        b"\r\n",
+        b" \r\n",
+        b"a\r\n",
+        b"(((((\r\n",
+        b"a APPEND\r\n",
+        b"a APPEND INBOX\r\n",
+    ] {
+        let answer = world.say(alice, bad);
+        assert!(answer.contains("BAD "), "{:?}: {answer}", String::from_utf8_lossy(bad));
+        let answer = world.say(alice, b"n NOOP\r\n");
+        assert!(answer.ends_with("n OK Nothing was done\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn long_lines_and_literals_are_refused_without_losing_the_line() {
+    let mut world = World::new(8);
+    let alice = world.log_in();
+    let long = format!("a LIST \"\" {}\r\nb NOOP\r\n", "x".repeat(200_000));
+    let answer = world.say(alice, long.as_bytes());
+    assert_eq!(lines_with(&answer, "a BAD").len(), 1, "{answer}");
+    assert!(answer.ends_with("b OK Nothing was done\r\n"), "{answer}");
+    // The client waits for `+` before it sends this literal, so it is simply refused.
+    let answer = world.say(alice, b"a SELECT {1000000}\r\nb NOOP\r\n");
+    assert!(answer.starts_with("a BAD") && answer.ends_with("b OK Nothing was done\r\n"), "{answer}");
+    // These octets come whether wanted or not; the command after them is no literal.
+    let mut octets = b"a SELECT {1000000+}\r\n".to_vec();
+    octets.extend(b"c NOOP\r\n".repeat(125_000));
+    octets.extend(b"\r\nb NOOP\r\n");
+    let answer = world.say_octets(alice, &octets);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("a BAD") && answer.ends_with("b OK Nothing was done\r\n"), "{answer}");
+    assert_eq!(answer.lines().count(), 2, "{answer}");
+}
+
+#[test]
+fn a_message_too_big_is_refused_either_way() {
+    let config = Config { message_bytes_max: 1_000, ..Config::default() };
+    let mut world = World::with_config(9, config);
+    let alice = world.log_in();
+    let answer = world.say(alice, b"a APPEND INBOX {1001}\r\n");
+    assert!(answer.starts_with("a NO [TOOBIG]"), "{answer}");
+    let mail = "x".repeat(1_001);
+    let command = format!("a APPEND INBOX {{1001+}}\r\n{mail}\r\nb NOOP\r\n");
+    let answer = world.say(alice, command.as_bytes());
+    assert!(answer.starts_with("a NO [TOOBIG]"), "{answer}");
+    assert!(answer.ends_with("b OK Nothing was done\r\n"), "{answer}");
+    assert!(world.store.objects.is_empty());
+}
+
+#[test]
+fn several_messages_come_at_once_or_not_at_all() {
+    let mut world = World::new(10);
+    let alice = world.log_in();
+    let answer = world.say(
+        alice,
+        b"a APPEND INBOX (\\Seen) {5+}\r\nA: b\n (\\Flagged $Work) \" 7-Feb-1994 21:52:25 -0800\" {6+}\r\nA: bb\n\r\n",
+    );
+    assert!(answer.starts_with("a OK [APPENDUID ") && answer.contains(" 1:2] "), "{answer}");
+    world.say(alice, b"s SELECT INBOX\r\n");
+    let answer = world.say(alice, b"f FETCH 1:2 (FLAGS INTERNALDATE)\r\n");
+    assert!(answer.contains("* 1 FETCH (FLAGS (\\Seen \\Recent)"), "{answer}");
+    assert!(answer.contains("* 2 FETCH (FLAGS (\\Flagged $Work \\Recent) INTERNALDATE \" 7-Feb-1994 21:52:25 -0800\")"), "{answer}");
+    // The second is refused, so the first does not stay either.
+    let answer = world.say(alice, b"a APPEND INBOX {5+}\r\nA: b\n (\\Wrong) {6+}\r\nA: bb\n\r\nn NOOP\r\n");
+    assert!(answer.starts_with("a BAD"), "{answer}");
+    assert!(answer.ends_with("n OK Nothing else was done\r\n") && !answer.contains("EXISTS"), "{answer}");
+}
+
+#[test]
+fn append_to_a_mailbox_that_is_not_there_says_so_before_the_message() {
+    let mut world = World::new(11);
+    let alice = world.log_in();
+    let answer = world.say(alice, b"a APPEND Nowhere {10}\r\n");
+    assert!(answer.starts_with("a NO [TRYCREATE]"), "{answer}");
+    let answer = world.say(alice, b"a APPEND Nowhere {4+}\r\nA: b\r\nn NOOP\r\n");
+    assert!(answer.starts_with("a NO [TRYCREATE]"), "{answer}");
+    assert!(answer.ends_with("n OK Nothing was done\r\n"), "{answer}");
+}
+
+#[test]
+fn expunged_messages_keep_their_numbers_until_they_may_go() {
+    let mut world = World::new(12);
+    let (alice, phone) = (world.log_in(), world.log_in());
+    for _ in 0..3 {
+        append(&mut world, alice, MAIL);
+    }
+    world.say(alice, b"s SELECT INBOX\r\n");
+    world.say(phone, b"s SELECT INBOX\r\n");
+    let answer = world.say(alice, b"x STORE 2 +FLAGS.SILENT (\\Deleted)\r\ny EXPUNGE\r\n");
+    assert_eq!(answer, "x OK Stored\r\n* 2 EXPUNGE\r\n* 2 RECENT\r\ny OK Expunged\r\n");
+    // The phone still counts three: FETCH may not renumber, and the message can be read.
+    let answer = world.say(phone, b"f FETCH 3 (UID)\r\n");
+    assert_eq!(answer, "* 3 FETCH (UID 3)\r\nf OK Fetched\r\n");
+    let answer = world.say(phone, b"f FETCH 2 BODY.PEEK[HEADER.FIELDS (TO)]\r\n");
+    assert!(answer.contains("To: alice@example.org"), "{answer}");
+    let answer = world.say(phone, b"n NOOP\r\nf FETCH 2 UID\r\n");
+    assert_eq!(answer, "* 2 EXPUNGE\r\nn OK Nothing else was done\r\n* 2 FETCH (UID 3)\r\nf OK Fetched\r\n");
+}
+
+#[test]
+fn recent_belongs_to_the_first_session_told() {
+    let mut world = World::new(13);
+    let (alice, phone) = (world.log_in(), world.log_in());
+    append(&mut world, alice, MAIL);
+    let answer = world.say(alice, b"e EXAMINE INBOX\r\n");
+    assert!(answer.contains("* 1 RECENT"), "{answer}");
+    let answer = world.say(phone, b"s SELECT INBOX\r\n");
+    assert!(answer.contains("* 1 RECENT"), "{answer}");
+    let answer = world.say(alice, b"s SELECT INBOX\r\n");
+    assert!(answer.contains("* 0 RECENT"), "{answer}");
+    world.wait_s(5);
+    world.restart();
+    let alice = world.log_in();
+    let answer = world.say(alice, b"s SELECT INBOX\r\n");
+    assert!(answer.contains("* 1 EXISTS\r\n* 0 RECENT"), "{answer}");
+}
+
+#[test]
+fn idle_tells_at_once_and_goes_on_after_done() {
+    let mut world = World::new(14);
+    let (alice, phone) = (world.log_in(), world.log_in());
+    world.say(phone, b"s SELECT INBOX\r\n");
+    assert_eq!(world.say(phone, b"i IDLE\r\n"), "+ idling\r\n");
+    append(&mut world, alice, MAIL);
+    assert_eq!(world.read(phone), "* 1 EXISTS\r\n* 1 RECENT\r\n");
+    world.wait_s(121);
+    assert_eq!(world.read(phone), "* OK Still here\r\n");
+    let answer = world.say(phone, b"DONE\r\nf FETCH 1 UID\r\n");
+    assert_eq!(answer, "i OK IDLE is over\r\n* 1 FETCH (UID 1)\r\nf OK Fetched\r\n");
+}
+
+#[test]
+fn wrong_passwords_and_unknown_users_look_alike_and_take_longer_each_time() {
+    let mut world = World::new(15);
+    let mut waits = Vec::new();
+    for user in ["alice", "nobody"] {
+        let id = world.connect();
+        world.read(id);
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            let mut answer = world.say(id, format!("a LOGIN {user} wrong\r\n").as_bytes());
+            assert_eq!(answer, "", "the answer came at once");
+            let mut seconds = 0;
+            while answer.is_empty() {
+                world.wait_s(1);
+                seconds += 1;
+                answer = world.read(id);
+            }
+            answers.push((seconds, answer));
+        }
+        assert!(answers[0].1.starts_with("a NO [AUTHENTICATIONFAILED]"), "{answers:?}");
+        assert!(answers[2].0 > answers[0].0, "{answers:?}");
+        waits.push(answers);
+    }
+    assert_eq!(waits[0], waits[1]);
+}
+
+#[test]
+fn plain_is_taken_inline_and_after_the_continuation() {
+    let mut world = World::new(16);
+    // "", alice, hunter2; alice, alice, hunter2; bob, alice, hunter2
+    let plain = "AGFsaWNlAGh1bnRlcjI=";
+    let same = "YWxpY2UAYWxpY2UAaHVudGVyMg==";
+    let other = "Ym9iAGFsaWNlAGh1bnRlcjI=";
+    for command in [
+        format!("a AUTHENTICATE PLAIN {plain}\r\n"),
+        format!("a AUTHENTICATE PLAIN\r\n{plain}\r\n"),
+        format!("a authenticate plain {same}\r\n"),
+    ] {
+        let id = world.connect();
+        let answer = world.say(id, command.as_bytes());
+        assert!(answer.contains("a OK [CAPABILITY "), "{command}: {answer}");
+    }
+    let id = world.connect();
+    let answer = world.say(id, format!("a AUTHENTICATE PLAIN {other}\r\n").as_bytes());
+    assert!(answer.contains("a NO [AUTHORIZATIONFAILED]"), "{answer}");
+    let answer = world.say(id, b"a AUTHENTICATE PLAIN\r\n*\r\n");
+    assert!(answer.ends_with("a BAD Cancelled\r\n"), "{answer}");
+}
+
+#[test]
+fn what_comes_in_the_clear_after_starttls_is_thrown_away() {
+    let config = Config { starttls: true, ..Config::default() };
+    let mut world = World::with_config(17, config);
+    let id = world.connect();
+    let answer = world.say(id, b"a STARTTLS\r\nb LOGIN alice hunter2\r\n");
+    assert!(answer.starts_with("a OK"), "{answer}");
+    assert!(world.asked_for_tls(id));
+    world.finish_tls(id);
+    assert_eq!(world.say(id, b"s SELECT INBOX\r\n"), "s BAD Log in first\r\n");
+}
+
+#[test]
+fn a_damaged_message_is_left_out_and_the_rest_comes() {
+    let mut world = World::new(18);
+    let alice = world.log_in();
+    for number in 1..=3 {
+        append(&mut world, alice, &MAIL.replace("lighthouse", &format!("lighthouse{number}")));
+    }
+    let contents: Vec<_> =
+        world.store.objects.keys().filter(|key| key.0.contains("/c/")).cloned().collect();
+    assert_eq!(contents.len(), 3);
+    let mut damaged = world.store.objects[&contents[1]].to_vec();
+    damaged[200] ^= 1;
+    world.store.objects.insert(contents[1].clone(), damaged.into());
+    world.say(alice, b"s SELECT INBOX\r\n");
+    let answer = world.say(alice, b"f FETCH 1:3 BODY.PEEK[]\r\n");
+    assert!(answer.contains("lighthouse1") && answer.contains("lighthouse3"), "{answer}");
+    assert!(!answer.contains("* 2 FETCH"), "{answer}");
+    assert!(answer.contains("f NO [CORRUPTION]"), "{answer}");
+    let damage = world.events.iter().any(|event| {
+        matches!(event, Event::Damaged { place, .. } if *place == contents[1].0)
+    });
+    assert!(damage, "{:?}", world.events);
+    // Two objects exchanged: both are authentic, neither is what it is said to be.
+    let (one, three) = (world.store.objects[&contents[0]].clone(), world.store.objects[&contents[2]].clone());
+    world.store.objects.insert(contents[0].clone(), three);
+    world.store.objects.insert(contents[2].clone(), one);
+    let answer = world.say(alice, b"f FETCH 1:3 BODY.PEEK[]\r\n");
+    assert!(!answer.contains("lighthouse"), "{answer}");
+    assert!(answer.contains("f NO [CORRUPTION]"), "{answer}");
+}
+
+#[test]
+fn a_full_storage_is_a_clear_no_and_leaves_nothing() {
+    for kind in ["CreateObject", "WriteChunk", "FinishObject", "InsertItems"] {
+        let mut world = World::new(19);
+        let alice = world.log_in();
+        world.say(alice, b"s SELECT INBOX\r\n");
+        world.store.failing.insert(kind, StorageError::Full);
+        let answer = append(&mut world, alice, MAIL);
+        assert!(answer.contains("p NO [OVERQUOTA]"), "{kind}: {answer}");
+        world.store.failing.clear();
+        let answer = world.say(alice, b"n NOOP\r\n");
+        assert_eq!(answer, "n OK Nothing else was done\r\n", "{kind}");
+        let answer = append(&mut world, alice, MAIL);
+        assert!(answer.contains("p OK [APPENDUID"), "{kind}: {answer}");
+    }
+}
+
+#[test]
+fn search_finds_by_index_header_and_decoded_text() {
+    let mut world = World::new(20);
+    let alice = world.log_in();
+    append(&mut world, alice, MAIL);
+    append(&mut world, alice, "From: bob@example.org\r\nSubject: two\r\nContent-Transfer-Encoding: base64\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\nS+RzZQ==\r\n");
+    append(&mut world, alice, "From: eve@example.org\r\nSubject: three\r\nContent-Type: application/octet-stream\r\n\r\nlighthouse\r\n");
+    world.say(alice, b"s SELECT INBOX\r\nx STORE 2 +FLAGS (\\Flagged $Todo)\r\n");
+    for (key, found) in [
+        ("ALL", "1 2 3"),
+        ("FLAGGED", "2"),
+        ("KEYWORD $todo", "2"),
+        ("UNKEYWORD $Nothing", "1 2 3"),
+        ("SUBJECT \"gr\u{fc}\u{df}e\"", "1"),
+        ("BODY LIGHTHOUSE", "1"),
+        ("TEXT \"K\u{c4}SE\"", "2"),
+        ("TEXT ada", "1"),
+        ("BODY ada", ""),
+        ("FROM example.org NOT FROM bob", "1 3"),
+        ("OR SUBJECT two TEXT light", "1 2"),
+        ("SENTON 7-Feb-1994", "1"),
+        ("HEADER Date \"\"", "1"),
+        ("2:* UID 1:2", "2"),
+        ("LARGER 200", "1"),
+        ("NEW", "1 2 3"),
+        ("NOT (OR SEEN FLAGGED)", "1 3"),
+        ("SINCE 14-Nov-2023 BEFORE 15-Nov-2023", "1 2 3"),
+    ] {
+        let answer = world.say(alice, format!("q SEARCH CHARSET UTF-8 {key}\r\n").as_bytes());
+        let expected = if found.is_empty() { "* SEARCH".to_owned() } else { format!("* SEARCH {found}") };
+        assert_eq!(answer, format!("{expected}\r\nq OK Searched\r\n"), "{key}");
+    }
+    let answer = world.say(alice, b"q SEARCH CHARSET KOI8-R ALL\r\n");
+    assert!(answer.starts_with("q NO [BADCHARSET (US-ASCII UTF-8)]"), "{answer}");
+    let bomb = format!("q SEARCH {}ALL{}\r\n", "(".repeat(5_000), ")".repeat(5_000));
+    assert!(world.say(alice, bomb.as_bytes()).starts_with("q BAD"));
+    let bomb = format!("q SEARCH {}ALL\r\n", "NOT ".repeat(2_000));
+    assert!(world.say(alice, bomb.as_bytes()).starts_with("q "));
+}
+
+#[test]
+fn copies_and_moves_name_their_uids() {
+    let mut world = World::new(21);
+    let alice = world.log_in();
+    for _ in 0..4 {
+        append(&mut world, alice, MAIL);
+    }
+    world.say(alice, b"c CREATE Work\r\ns SELECT INBOX\r\n");
+    let answer = world.say(alice, b"c COPY 1,3 Work\r\n");
+    assert!(answer.contains("c OK [COPYUID ") && answer.contains(" 1,3 1:2] "), "{answer}");
+    let answer = world.say(alice, b"m UID MOVE 2:3 Work\r\n");
+    let lines: Vec<&str> = answer.lines().collect();
+    assert!(lines[0].starts_with("* OK [COPYUID ") && lines[0].contains(" 2:3 3:4]"), "{answer}");
+    assert_eq!(lines_with(&answer, "EXPUNGE").len(), 2, "{answer}");
+    let answer = world.say(alice, b"c COPY 1 Nowhere\r\n");
+    assert!(answer.starts_with("c NO [TRYCREATE]"), "{answer}");
+    let answer = world.say(alice, b"t STATUS Work (MESSAGES UNSEEN UIDNEXT)\r\n");
+    assert!(answer.contains("(MESSAGES 4 UNSEEN 4 UIDNEXT 5)"), "{answer}");
+}
+
+#[test]
+fn a_slow_or_silent_client_is_let_go() {
+    let mut world = World::new(22);
+    let silent = world.connect();
+    world.wait_s(world.config.login_timeout.as_secs() + 1);
+    assert!(world.is_closed(silent));
+    let slow = world.log_in();
+    for octet in b"a NOOP and so on and on" {
+        world.say(slow, &[*octet]);
+        world.wait_s(60);
+    }
+    assert!(world.is_closed(slow));
+    let idle = world.log_in();
+    world.wait_s(30 * 60);
+    assert!(!world.is_closed(idle), "thirty minutes of silence are allowed");
+    world.wait_s(2 * 60);
+    assert!(world.is_closed(idle));
+}
+
+#[test]
+fn everything_acknowledged_is_there_after_a_restart() {
+    let mut world = World::new(23);
+    let alice = world.log_in();
+    for number in 0..600 {
+        append(&mut world, alice, &format!("Subject: {number}\r\n\r\n{number}\r\n"));
+    }
+    world.say(alice, b"s SELECT INBOX\r\nx STORE 1:300 +FLAGS.SILENT (\\Seen)\r\nx STORE 5,7 +FLAGS.SILENT \\Deleted\r\nx EXPUNGE\r\n");
+    let before = world.say(alice, b"f UID FETCH 1:* (FLAGS INTERNALDATE RFC822.SIZE)\r\n");
+    assert_eq!(lines_with(&before, "FETCH (").len(), 598);
+    world.restart();
+    let alice = world.log_in();
+    world.say(alice, b"e EXAMINE INBOX\r\n");
+    let after = world.say(alice, b"f UID FETCH 1:* (FLAGS INTERNALDATE RFC822.SIZE)\r\n");
+    assert_eq!(before.replace(" \\Recent", "").replace("(\\Recent)", "()"), after.replace(" \\Recent", "").replace("(\\Recent)", "()"));
+}

@@ -1,0 +1,357 @@
+//! A server without network or disk: the real machines of the core, a storage in a map, and
+//! a clock that a test turns by hand.
+
+#![allow(dead_code, reason = "each test file uses another part of the world")]
+
+mod store;
+
+use restante_core::account::{
+    Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
+};
+use restante_core::boundary::{Event, Input, Login, LoginError, Output};
+use restante_core::config::Config;
+use restante_core::imap::{Connection, Peer};
+use restante_core::mailbox::AccountId;
+use restante_core::random::{Random, Seed};
+use restante_core::seal::AccountKeys;
+use restante_core::storage::RequestId;
+use restante_core::time::{Instant, Now};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+pub use store::Store;
+
+/// One server process with one account, `alice` / `hunter2`.
+pub struct World {
+    pub config: Arc<Config>,
+    pub store: Store,
+    pub now: Now,
+    /// What the machines told the log.
+    pub events: Vec<Event>,
+    keys: AccountKeys,
+    account: Option<Account>,
+    account_deadline: Option<Instant>,
+    account_streams: store::Streams,
+    clients: BTreeMap<ConnectionId, Client>,
+    random: Random,
+}
+
+struct Client {
+    connection: Connection,
+    streams: store::Streams,
+    /// What the client has read.
+    read: Vec<u8>,
+    /// Octets that the connection may still be told were sent.
+    window: usize,
+    to_send: VecDeque<u8>,
+    deadline: Option<Instant>,
+    attached: bool,
+    pub closed: bool,
+    tls_asked: bool,
+    eof: bool,
+}
+
+impl World {
+    pub fn new(seed: u8) -> Self {
+        Self::with_config(seed, Config::default())
+    }
+
+    pub fn with_config(seed: u8, config: Config) -> Self {
+        let mut random = Random::new(Seed::new([seed; 32]));
+        let keys = AccountKeys::generate(AccountId([seed; 16]), &mut random);
+        Self {
+            config: Arc::new(config),
+            store: Store::default(),
+            now: Now { instant: Instant(1), unix_ms: 1_700_000_000_000 },
+            events: Vec::new(),
+            keys,
+            account: None,
+            account_deadline: None,
+            account_streams: store::Streams::default(),
+            clients: BTreeMap::new(),
+            random,
+        }
+    }
+
+    /// The server dies and starts again on the same storage.
+    pub fn restart(&mut self) {
+        self.clients.clear();
+        self.account = None;
+        self.account_deadline = None;
+        self.account_streams = store::Streams::default();
+        self.store.forget_unfinished();
+    }
+
+    /// A client connects; its greeting is read.
+    pub fn connect(&mut self) -> ConnectionId {
+        let id = ConnectionId(u64::from_be_bytes(self.random.bytes()));
+        let peer = Peer { loopback: true, tls: false };
+        let connection =
+            Connection::new(Arc::clone(&self.config), self.random.seed(), self.now, peer);
+        let client = Client {
+            connection,
+            streams: store::Streams::default(),
+            read: Vec::new(),
+            window: usize::MAX,
+            to_send: VecDeque::new(),
+            deadline: None,
+            attached: false,
+            closed: false,
+            tls_asked: false,
+            eof: false,
+        };
+        self.clients.insert(id, client);
+        self.run();
+        id
+    }
+
+    /// A client that has logged in, greeting and answer read away.
+    pub fn log_in(&mut self) -> ConnectionId {
+        let id = self.connect();
+        let answer = self.say(id, b"l LOGIN alice hunter2\r\n");
+        assert!(answer.contains("l OK"), "{answer}");
+        id
+    }
+
+    /// Sends octets and returns what comes back until nothing moves any more.
+    pub fn say(&mut self, id: ConnectionId, octets: &[u8]) -> String {
+        String::from_utf8_lossy(&self.say_octets(id, octets)).into_owned()
+    }
+
+    pub fn say_octets(&mut self, id: ConnectionId, octets: &[u8]) -> Vec<u8> {
+        self.client(id).read.clear();
+        self.client(id).to_send.extend(octets);
+        self.run();
+        core::mem::take(&mut self.client(id).read)
+    }
+
+    /// What has come since the last look.
+    pub fn read(&mut self, id: ConnectionId) -> String {
+        String::from_utf8_lossy(&core::mem::take(&mut self.client(id).read)).into_owned()
+    }
+
+    pub fn end_input(&mut self, id: ConnectionId) {
+        self.client(id).eof = true;
+        self.run();
+    }
+
+    /// The client goes away without a word.
+    pub fn drop_client(&mut self, id: ConnectionId) {
+        self.clients.remove(&id);
+        self.feed_account(AccountInput::Detach(id));
+        self.run();
+    }
+
+    /// The client will read only so many octets from now on.
+    pub fn set_window(&mut self, id: ConnectionId, octets: usize) {
+        self.client(id).window = octets;
+        self.run();
+    }
+
+    pub fn is_closed(&mut self, id: ConnectionId) -> bool {
+        self.client(id).closed
+    }
+
+    pub fn asked_for_tls(&mut self, id: ConnectionId) -> bool {
+        self.client(id).tls_asked
+    }
+
+    pub fn finish_tls(&mut self, id: ConnectionId) {
+        let now = self.now;
+        self.client(id).connection.handle_input(now, Input::TlsEstablished);
+        self.run();
+    }
+
+    /// Octets that the connection holds for a client that does not read.
+    pub fn held_for(&mut self, id: ConnectionId) -> usize {
+        self.client(id).connection.transmit().len()
+    }
+
+    /// Octets sent that the connection did not take.
+    pub fn not_taken_from(&mut self, id: ConnectionId) -> usize {
+        self.client(id).to_send.len()
+    }
+
+    /// Turns the clock, deadline by deadline.
+    pub fn wait_s(&mut self, seconds: u64) {
+        let end = Instant(self.now.instant.0 + seconds * 1_000_000);
+        loop {
+            let clients = self.clients.values().filter_map(|client| client.deadline);
+            let next = clients.chain(self.account_deadline).min().filter(|at| *at <= end);
+            let at = next.unwrap_or(end).max(self.now.instant);
+            self.now.unix_ms += (at.0 - self.now.instant.0) / 1_000;
+            self.now.instant = at;
+            if next.is_none() {
+                return;
+            }
+            let due: Vec<ConnectionId> = self
+                .clients
+                .iter()
+                .filter(|(_, client)| client.deadline.is_some_and(|deadline| deadline <= at))
+                .map(|(id, _)| *id)
+                .collect();
+            for id in due {
+                let now = self.now;
+                self.client(id).connection.handle_input(now, Input::Timeout);
+            }
+            if self.account_deadline.is_some_and(|deadline| deadline <= at) {
+                self.feed_account(AccountInput::Timeout);
+            }
+            self.run();
+        }
+    }
+
+    fn client(&mut self, id: ConnectionId) -> &mut Client {
+        self.clients.get_mut(&id).expect("the client is connected")
+    }
+
+    /// Until nothing moves any more.
+    fn run(&mut self) {
+        let mut turns = 0_u64;
+        loop {
+            let ids: Vec<ConnectionId> = self.clients.keys().copied().collect();
+            let mut moved = false;
+            for id in ids {
+                moved |= self.turn_client(id);
+            }
+            moved |= self.turn_account();
+            if !moved {
+                return;
+            }
+            turns += 1;
+            assert!(turns < 10_000_000, "the machines never come to rest");
+        }
+    }
+
+    fn turn_client(&mut self, id: ConnectionId) -> bool {
+        let now = self.now;
+        let mut moved = false;
+        let receive = loop {
+            let output = self.client(id).connection.poll_output();
+            match output {
+                Output::Wait(wait) => {
+                    self.client(id).deadline = wait.deadline.map(|(at, _)| at);
+                    break wait.receive;
+                }
+                Output::Close => {
+                    let client = self.client(id);
+                    client.deadline = None;
+                    let rest = client.connection.transmit().to_vec();
+                    let count = rest.len().min(client.window);
+                    client.read.extend_from_slice(&rest[..count]);
+                    client.connection.handle_input(now, Input::Transmitted(count));
+                    if !client.closed {
+                        client.closed = true;
+                        moved = true;
+                        if core::mem::take(&mut self.client(id).attached) {
+                            self.feed_account(AccountInput::Detach(id));
+                        }
+                    }
+                    return moved;
+                }
+                output => {
+                    moved = true;
+                    self.carry_out(id, output);
+                }
+            }
+        };
+        let client = self.client(id);
+        let count = client.connection.transmit().len().min(client.window);
+        if count > 0 {
+            let octets = client.connection.transmit()[..count].to_vec();
+            client.read.extend_from_slice(&octets);
+            if client.window != usize::MAX {
+                client.window -= count;
+            }
+            client.connection.handle_input(now, Input::Transmitted(count));
+            return true;
+        }
+        let count = client.to_send.len().min(receive);
+        if count > 0 {
+            let octets: Vec<u8> = client.to_send.drain(..count).collect();
+            client.connection.handle_input(now, Input::Received(&octets));
+            return true;
+        }
+        if client.eof && client.to_send.is_empty() {
+            client.eof = false;
+            client.connection.handle_input(now, Input::Eof);
+            return true;
+        }
+        moved
+    }
+
+    fn carry_out(&mut self, id: ConnectionId, output: Output) {
+        let now = self.now;
+        match output {
+            Output::Storage(request, wanted) => {
+                let client = self.clients.get_mut(&id).expect("the client is connected");
+                let answer = self.store.answer(&mut client.streams, request, wanted);
+                client.connection.handle_input(now, Input::Storage(request, answer));
+            }
+            Output::Derive(request, credentials) => {
+                let right =
+                    credentials.user == "alice" && credentials.password.as_str() == "hunter2";
+                let keys = Arc::new(self.keys.clone());
+                let result = if right { Ok(Login { keys }) } else { Err(LoginError::Invalid) };
+                self.derived(id, request, result);
+            }
+            Output::Account(request) => self.ask_account(id, request),
+            Output::StartTls => self.client(id).tls_asked = true,
+            Output::Abandon(request) => self.client(id).streams.forget(request),
+            Output::Event(event) => self.events.push(event),
+            Output::Wait(_) | Output::Close => unreachable!("handled by the caller"),
+        }
+    }
+
+    fn derived(
+        &mut self,
+        id: ConnectionId,
+        request: RequestId,
+        result: Result<Login, LoginError>,
+    ) {
+        let now = self.now;
+        let client = self.client(id);
+        client.attached |= result.is_ok();
+        client.connection.handle_input(now, Input::Derived(request, result));
+    }
+
+    fn ask_account(&mut self, id: ConnectionId, request: AccountRequest) {
+        self.feed_account(AccountInput::Request(id, request));
+    }
+
+    fn feed_account(&mut self, input: AccountInput) {
+        let (config, keys, now) = (Arc::clone(&self.config), Arc::new(self.keys.clone()), self.now);
+        let seed = self.random.seed();
+        let account = self.account.get_or_insert_with(|| Account::new(config, keys, seed, now));
+        account.handle_input(now, input);
+    }
+
+    fn turn_account(&mut self) -> bool {
+        let mut moved = false;
+        loop {
+            let now = self.now;
+            let Some(account) = &mut self.account else { return moved };
+            match account.poll_output() {
+                AccountOutput::Wait { deadline } => {
+                    self.account_deadline = deadline;
+                    return moved;
+                }
+                AccountOutput::Done => return moved,
+                AccountOutput::Storage(request, wanted) => {
+                    let answer = self.store.answer(&mut self.account_streams, request, wanted);
+                    account.handle_input(now, AccountInput::Storage(request, answer));
+                }
+                AccountOutput::Abandon(request) => self.account_streams.forget(request),
+                AccountOutput::Reply(id, reply) => self.reply(id, reply),
+                AccountOutput::Event(event) => self.events.push(event),
+            }
+            moved = true;
+        }
+    }
+
+    fn reply(&mut self, id: ConnectionId, reply: AccountReply) {
+        let now = self.now;
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.connection.handle_input(now, Input::Account(reply));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! [`Runtime`] on smol's parts: async-executor, async-io, blocking and async-signal.
+
+use async_executor::Executor;
+use async_io::Async;
+use async_signal::{Signal as Number, Signals};
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use futures_util::stream::{Stream, StreamExt};
+use restante_server::runtime::{Runtime, Signal, Timer};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+/// Threads of the executor, whatever the machine: one that is busy with a large
+/// message must not hold up the others.
+const THREADS_MIN: usize = 2;
+
+/// The executor that the process runs on; async-io's reactor is global.
+#[derive(Clone)]
+pub(crate) struct Smol(Arc<Executor<'static>>);
+
+impl Runtime for Smol {
+    type Stream = Async<TcpStream>;
+    type Listener = Async<TcpListener>;
+    type Timer = SmolTimer;
+
+    fn run<F: Future>(main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
+        let executor = Arc::new(Executor::new());
+        let threads = thread::available_parallelism().map_or(THREADS_MIN, usize::from);
+        for number in 0..threads.max(THREADS_MIN) {
+            let executor = Arc::clone(&executor);
+            thread::Builder::new()
+                .name(format!("smol-{number}"))
+                .spawn(move || async_io::block_on(executor.run(core::future::pending::<()>())))?;
+        }
+        Ok(async_io::block_on(main(Self(executor))))
+    }
+
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(future).detach();
+    }
+
+    fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static {
+        blocking::unblock(work)
+    }
+
+    fn timer(&self) -> SmolTimer {
+        SmolTimer(async_io::Timer::never())
+    }
+
+    fn listen(&self, socket: TcpListener) -> io::Result<Self::Listener> {
+        Async::new(socket)
+    }
+
+    async fn accept(&self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)> {
+        let (stream, peer) = listener.accept().await?;
+        stream.get_ref().set_nodelay(true)?;
+        Ok((stream, peer))
+    }
+
+    fn signals(&self) -> io::Result<impl Stream<Item = Signal> + Send + Unpin + 'static> {
+        let signals = Signals::new([Number::Term, Number::Int, Number::Hup])?;
+        Ok(signals.filter_map(|number| {
+            core::future::ready(match number {
+                Ok(Number::Hup) => Some(Signal::Reload),
+                Ok(_) => Some(Signal::Stop),
+                Err(_) => None,
+            })
+        }))
+    }
+}
+
+/// async-io's timer.
+pub(crate) struct SmolTimer(async_io::Timer);
+
+impl Timer for SmolTimer {
+    fn set(&mut self, deadline: Instant) {
+        self.0.set_at(deadline);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
+    }
+}

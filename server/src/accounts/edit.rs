@@ -1,0 +1,172 @@
+//! Adding, removing and changing accounts, as the command line does it.
+
+use super::AccountsError;
+use super::file::AccountsFile;
+use super::list::{AccountList, Entry, PasswordSlot, check_name, fold_name};
+use super::stretch::{SALT_BYTES, stretch};
+use crate::seed;
+use argon2::Params;
+use restante_core::mailbox::AccountId;
+use restante_core::random::Random;
+use restante_core::seal::{self, AccountKeys, SlotKind};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Makes an account with new keys.
+///
+/// # Errors
+/// `Name`, `Exists`, and when the file cannot be changed.
+pub fn add(
+    file: &AccountsFile,
+    name: &str,
+    password: &str,
+    params: &Params,
+) -> Result<AccountId, AccountsError> {
+    check_name(name).map_err(AccountsError::Name)?;
+    let mut random = seed::random();
+    let id = AccountId::at(unix_ms(), &mut random);
+    let keys = AccountKeys::generate(id, &mut random);
+    let entry = Entry {
+        id,
+        names: vec![fold_name(name)],
+        public_key: keys.public_key(),
+        slots: vec![password_slot(&keys, password, params, &mut random)?],
+    };
+    file.edit(|list| {
+        if list.find(name).is_some() {
+            return Err(AccountsError::Exists(name.to_owned()));
+        }
+        Ok((changed(file, list, |entries| entries.push(entry))?, id))
+    })
+}
+
+/// Forgets an account and with it the keys of its mail, which nobody can open any more.
+///
+/// # Errors
+/// `Unknown`, and when the file cannot be changed.
+pub fn remove(file: &AccountsFile, name: &str) -> Result<AccountId, AccountsError> {
+    file.edit(|list| {
+        let id = find(list, name)?.id;
+        let list = changed(file, list, |entries| entries.retain(|entry| entry.id != id))?;
+        Ok((list, id))
+    })
+}
+
+/// Wraps the keys of an account by a new password in place of the old one. Other
+/// passwords that it may have stay.
+///
+/// # Errors
+/// `Unknown`, `WrongPassword`, and when the file cannot be changed.
+pub fn change_password(
+    file: &AccountsFile,
+    name: &str,
+    old: &str,
+    new: &str,
+    params: &Params,
+) -> Result<(), AccountsError> {
+    file.edit(|list| {
+        let entry = find(list, name)?;
+        let (place, keys) = open(entry, old)?.ok_or(AccountsError::WrongPassword)?;
+        let slot = password_slot(&keys, new, params, &mut seed::random())?;
+        let list = changed(file, list, |entries| {
+            for changed in entries.iter_mut().filter(|other| other.id == entry.id) {
+                changed.slots[place] = slot.clone();
+            }
+        })?;
+        Ok((list, ()))
+    })
+}
+
+fn password_slot(
+    keys: &AccountKeys,
+    password: &str,
+    params: &Params,
+    random: &mut Random,
+) -> Result<PasswordSlot, AccountsError> {
+    let salt = random.bytes::<SALT_BYTES>().to_vec();
+    let stretched = stretch(params, &salt, password).map_err(AccountsError::Stretch)?;
+    Ok(PasswordSlot {
+        params: params.clone(),
+        salt,
+        wrapped: seal::wrap(keys, &stretched, SlotKind::Password, random),
+    })
+}
+
+/// The slot that `password` opens, and the keys in it.
+fn open(entry: &Entry, password: &str) -> Result<Option<(usize, AccountKeys)>, AccountsError> {
+    for (place, slot) in entry.slots.iter().enumerate() {
+        let stretched =
+            stretch(&slot.params, &slot.salt, password).map_err(AccountsError::Stretch)?;
+        if let Ok(keys) = seal::unwrap(&slot.wrapped, &stretched, entry.id) {
+            return Ok(Some((place, keys)));
+        }
+    }
+    Ok(None)
+}
+
+fn find<'a>(list: &'a AccountList, name: &str) -> Result<&'a Entry, AccountsError> {
+    list.find(name)
+        .ok_or_else(|| AccountsError::Unknown(name.to_owned()))
+}
+
+fn changed(
+    file: &AccountsFile,
+    list: &AccountList,
+    change: impl FnOnce(&mut Vec<Entry>),
+) -> Result<AccountList, AccountsError> {
+    list.changed(change)
+        .map_err(|reason| AccountsError::Format(file.path().to_owned(), reason))
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params() -> Params {
+        Params::new(64, 1, 1, Some(32)).unwrap()
+    }
+
+    fn opens(file: &AccountsFile, name: &str, password: &str) -> Option<AccountKeys> {
+        let list = file.read().unwrap();
+        let (_, keys) = open(list.find(name)?, password).unwrap()?;
+        Some(keys)
+    }
+
+    #[test]
+    fn account_from_its_beginning_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = AccountsFile::new(folder.path().join("accounts.toml"));
+        add(&file, "Alice", "one", &params()).unwrap();
+        add(&file, "bob", "b", &params()).unwrap();
+        assert!(matches!(
+            add(&file, "ALICE", "two", &params()),
+            Err(AccountsError::Exists(_))
+        ));
+        let before = opens(&file, "alice", "one").expect("the password opens");
+        assert!(opens(&file, "alice", "two").is_none());
+
+        assert!(matches!(
+            change_password(&file, "alice", "wrong", "two", &params()),
+            Err(AccountsError::WrongPassword)
+        ));
+        change_password(&file, "alice", "one", "two", &params()).unwrap();
+        assert!(opens(&file, "alice", "one").is_none(), "the old one opens");
+        let after = opens(&file, "alice", "two").expect("the new one opens");
+        assert_eq!(after.public_key(), before.public_key(), "the keys stay");
+
+        remove(&file, "alice").unwrap();
+        assert!(opens(&file, "alice", "two").is_none());
+        assert!(opens(&file, "bob", "b").is_some());
+        assert!(matches!(
+            remove(&file, "alice"),
+            Err(AccountsError::Unknown(_))
+        ));
+    }
+}

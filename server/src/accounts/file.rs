@@ -1,0 +1,281 @@
+//! The accounts file: read again whenever it changed, and replaced as a whole.
+//!
+//! Whoever changes it holds a lock (`<file>.lock`), writes the new list beside the old
+//! one, makes it durable, reads it back, and only then renames it over the old one. So
+//! a crash leaves the old list or the new one, and a running server takes over what
+//! `account add` does beside it.
+
+use super::AccountsError;
+use super::list::AccountList;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Octets of an accounts file (some hundred thousand accounts).
+const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// An accounts file that is read when it changed.
+pub struct AccountsFile {
+    path: PathBuf,
+    last: Mutex<Option<(Stamp, Arc<AccountList>)>>,
+}
+
+/// What differs between two contents of the file: each has its own inode at its time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+}
+
+impl AccountsFile {
+    /// The accounts file at `path`, which need not exist yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The accounts as they are now; a file that does not exist holds none. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub fn read(&self) -> Result<Arc<AccountList>, AccountsError> {
+        let io = |error| self.io_error(error);
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Arc::default()),
+            Err(error) => return Err(io(error)),
+        };
+        let stamp = Stamp::of(&file).map_err(io)?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, list)) = &*last
+            && *read == stamp
+        {
+            return Ok(Arc::clone(list));
+        }
+        let list = Arc::new(self.parse(&mut file)?);
+        *last = Some((stamp, Arc::clone(&list)));
+        Ok(list)
+    }
+
+    /// Replaces the list by what `change` makes of it, one writer at a time. Blocks.
+    ///
+    /// # Errors
+    /// Those of `change`; and when the file cannot be read or written, in which case
+    /// the old list stays.
+    pub fn edit<T>(
+        &self,
+        change: impl FnOnce(&AccountList) -> Result<(AccountList, T), AccountsError>,
+    ) -> Result<T, AccountsError> {
+        let io = |error| self.io_error(error);
+        if let Some(folder) = self.path.parent().filter(|path| *path != Path::new("")) {
+            fs::create_dir_all(folder).map_err(io)?;
+        }
+        let lock = private().open(self.beside("lock")).map_err(io)?;
+        lock.lock().map_err(io)?;
+        let (list, output) = change(&*self.read()?)?;
+        self.replace(&list, |_| Ok(()))?;
+        Ok(output)
+    }
+
+    /// `reached` is told each step before it is made; its error ends the replacement
+    /// there, as a crash would.
+    fn replace(
+        &self,
+        list: &AccountList,
+        reached: impl Fn(Step) -> io::Result<()>,
+    ) -> Result<(), AccountsError> {
+        let io = |error| self.io_error(error);
+        let new = self.beside("new");
+        reached(Step::Create).map_err(io)?;
+        // Of a crash before this; whoever holds the lock may remove it.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let mut file = private().create_new(true).open(&new).map_err(io)?;
+        reached(Step::Write).map_err(io)?;
+        file.write_all(list.to_text().as_bytes()).map_err(io)?;
+        reached(Step::Sync).map_err(io)?;
+        file.sync_all().map_err(io)?;
+        reached(Step::Confirm).map_err(io)?;
+        let written = self.parse(&mut File::open(&new).map_err(io)?)?;
+        if written != *list {
+            return Err(self.format_error("what was written reads differently".to_owned()));
+        }
+        reached(Step::Rename).map_err(io)?;
+        fs::rename(&new, &self.path).map_err(io)?;
+        reached(Step::SyncFolder).map_err(io)?;
+        let folder = match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(io)
+    }
+
+    fn parse(&self, file: &mut File) -> Result<AccountList, AccountsError> {
+        let mut text = String::new();
+        file.take(FILE_BYTES_MAX)
+            .read_to_string(&mut text)
+            .map_err(|error| self.io_error(error))?;
+        AccountList::parse(&text).map_err(|reason| self.format_error(reason))
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".");
+        name.push(suffix);
+        name.into()
+    }
+
+    fn io_error(&self, error: io::Error) -> AccountsError {
+        AccountsError::Io(self.path.clone(), error)
+    }
+
+    fn format_error(&self, reason: String) -> AccountsError {
+        AccountsError::Format(self.path.clone(), reason)
+    }
+}
+
+/// A step of replacing the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Create,
+    Write,
+    Sync,
+    Confirm,
+    Rename,
+    SyncFolder,
+}
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+/// For files that only the server's user may read.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::list::Entry;
+    use restante_core::mailbox::AccountId;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn entry(name: &str, number: u8) -> Entry {
+        Entry {
+            id: AccountId([number; 16]),
+            names: vec![name.to_owned()],
+            public_key: [number; 32],
+            slots: Vec::new(),
+        }
+    }
+
+    fn add(file: &AccountsFile, name: &str, number: u8) -> Result<(), AccountsError> {
+        file.edit(|list| {
+            let list = list.changed(|entries| entries.push(entry(name, number)));
+            Ok((
+                list.map_err(|_| AccountsError::Exists(name.to_owned()))?,
+                (),
+            ))
+        })
+    }
+
+    #[test]
+    fn changes_of_another_process_are_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/accounts.toml");
+        let server = AccountsFile::new(path.clone());
+        assert!(server.read().unwrap().entries().is_empty(), "no file yet");
+        add(&AccountsFile::new(path.clone()), "alice", 1).unwrap();
+        let list = server.read().unwrap();
+        assert!(list.find("alice").is_some());
+        assert!(Arc::ptr_eq(&list, &server.read().unwrap()), "read twice");
+        add(&AccountsFile::new(path.clone()), "bob", 2).unwrap();
+        assert_eq!(server.read().unwrap().entries().len(), 2);
+        let mode = fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn crash_at_any_step_leaves_the_old_list_or_the_new_one() {
+        for (crash, left) in [
+            (Step::Create, 1),
+            (Step::Write, 1),
+            (Step::Sync, 1),
+            (Step::Confirm, 1),
+            (Step::Rename, 1),
+            (Step::SyncFolder, 2),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = AccountsFile::new(folder.path().join("accounts.toml"));
+            add(&file, "alice", 1).unwrap();
+            let old = file.read().unwrap();
+            let new = old
+                .changed(|entries| entries.push(entry("bob", 2)))
+                .unwrap();
+            file.replace(&new, |step| match step == crash {
+                true => Err(io::Error::other("crash")),
+                false => Ok(()),
+            })
+            .unwrap_err();
+            let after = AccountsFile::new(file.path().to_owned());
+            assert_eq!(after.read().unwrap().entries().len(), left, "{crash:?}");
+            // And what the crash left behind is in nobody's way.
+            add(&after, "carol", 3).unwrap();
+            assert_eq!(after.read().unwrap().entries().len(), left + 1);
+        }
+    }
+
+    #[test]
+    fn writers_wait_for_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("accounts.toml");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let path = path.clone();
+                scope.spawn(move || {
+                    add(&AccountsFile::new(path), &format!("user{number}"), number).unwrap();
+                });
+            }
+        });
+        assert_eq!(AccountsFile::new(path).read().unwrap().entries().len(), 8);
+    }
+
+    #[test]
+    fn damaged_file_is_an_error_and_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = AccountsFile::new(folder.path().join("accounts.toml"));
+        fs::write(file.path(), "version = 1\n[[account]]\nid = ").unwrap();
+        assert!(file.read().is_err());
+        assert!(add(&file, "alice", 1).is_err());
+        let text = fs::read_to_string(file.path()).unwrap();
+        assert!(text.ends_with("id = "));
+    }
+}

@@ -1,0 +1,320 @@
+//! The accounts and the text that stands for them in the accounts file.
+//!
+//! ```toml
+//! version = 1
+//!
+//! [[account]]
+//! id = "0192…"                 # 16 octets in hexadecimal
+//! names = ["alice"]            # what it logs in as
+//! public_key = "…"             # X25519, base64
+//!
+//! [[account.slot]]
+//! kind = "password"
+//! memory_kib = 19456           # Argon2id
+//! passes = 2
+//! lanes = 1
+//! salt = "…"                   # base64
+//! wrapped = "…"                # the account's keys, sealed by the stretched password
+//! ```
+
+use super::stretch::STRETCHED_BYTES;
+use argon2::Params;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use restante_core::mailbox::AccountId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the format that is written.
+const VERSION: u32 = 1;
+/// Octets of a login name.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Slots of one account.
+pub const SLOTS_MAX: usize = 16;
+/// KiB of memory that a slot may ask for.
+const MEMORY_KIB_MAX: u32 = 4 * 1024 * 1024;
+
+/// Every account of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountList {
+    entries: Vec<Entry>,
+    by_name: BTreeMap<String, usize>,
+}
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Names it for ever.
+    pub id: AccountId,
+    /// What it logs in as; ASCII letters in lower case.
+    pub names: Vec<String>,
+    /// X25519 public key.
+    pub public_key: [u8; 32],
+    /// Its keys, wrapped, once for each password.
+    pub slots: Vec<PasswordSlot>,
+}
+
+/// The account's keys, wrapped by a stretched password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordSlot {
+    /// How the password is stretched.
+    pub params: Params,
+    /// The salt for it.
+    pub salt: Vec<u8>,
+    /// The wrapped keys.
+    pub wrapped: Vec<u8>,
+}
+
+/// The form in which login names are compared: ASCII letters in lower case.
+#[must_use]
+pub fn fold_name(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+/// Whether `name` can be a login name.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        return Err("a login name must not be empty");
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err("the login name is too long");
+    }
+    if name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("a login name must have no spaces or control characters");
+    }
+    Ok(())
+}
+
+impl AccountList {
+    /// The accounts in the order of the file.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The account that logs in as `name`, in any case.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Entry> {
+        self.by_name
+            .get(&fold_name(name))
+            .map(|&place| &self.entries[place])
+    }
+
+    /// The list with the change that `change` makes to the entries.
+    ///
+    /// # Errors
+    /// When the result has a name twice, or a name or slot that cannot be.
+    pub fn changed(&self, change: impl FnOnce(&mut Vec<Entry>)) -> Result<Self, String> {
+        let mut entries = self.entries.clone();
+        change(&mut entries);
+        Self::new(entries)
+    }
+
+    fn new(entries: Vec<Entry>) -> Result<Self, String> {
+        let mut by_name = BTreeMap::new();
+        for (place, entry) in entries.iter().enumerate() {
+            if entry.slots.len() > SLOTS_MAX {
+                return Err(format!("account {}: too many slots", entry.id));
+            }
+            for name in &entry.names {
+                check_name(name).map_err(|reason| format!("name {name:?}: {reason}"))?;
+                if by_name.insert(fold_name(name), place).is_some() {
+                    return Err(format!("name {name:?}: two accounts have it"));
+                }
+            }
+        }
+        Ok(Self { entries, by_name })
+    }
+
+    /// Reads the text of an accounts file.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let fail = |error: toml::de::Error| error.to_string().trim_end().to_owned();
+        let Version { version } = toml::from_str(text).map_err(fail)?;
+        if version != VERSION {
+            return Err(format!(
+                "version: {version} is unknown here; this server knows {VERSION}"
+            ));
+        }
+        let file: File = toml::from_str(text).map_err(fail)?;
+        let entries = file.account.into_iter().map(AccountText::parse);
+        Self::new(entries.collect::<Result<_, _>>()?)
+    }
+
+    /// The text of the accounts file.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let file = File {
+            version: VERSION,
+            account: self.entries.iter().map(AccountText::new).collect(),
+        };
+        let toml = toml::to_string(&file).expect("strings and numbers in tables are TOML");
+        format!("# Written by `account …`; it holds keys: readable by the server alone.\n{toml}")
+    }
+}
+
+/// What every version of the format has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    #[serde(default)]
+    account: Vec<AccountText>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountText {
+    id: String,
+    names: Vec<String>,
+    public_key: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    slot: Vec<SlotText>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+enum SlotText {
+    Password {
+        memory_kib: u32,
+        passes: u32,
+        lanes: u32,
+        salt: String,
+        wrapped: String,
+    },
+}
+
+impl AccountText {
+    fn new(entry: &Entry) -> Self {
+        Self {
+            id: entry.id.to_string(),
+            names: entry.names.clone(),
+            public_key: STANDARD.encode(entry.public_key),
+            slot: entry.slots.iter().map(SlotText::new).collect(),
+        }
+    }
+
+    fn parse(self) -> Result<Entry, String> {
+        let id = parse_id(&self.id)
+            .ok_or_else(|| format!("account.id: {:?} is not 32 hexadecimal digits", self.id))?;
+        let public_key = decode("account.public_key", &self.public_key)?
+            .try_into()
+            .map_err(|_| format!("account {id}: public_key: not 32 octets"))?;
+        Ok(Entry {
+            id,
+            names: self.names.iter().map(|name| fold_name(name)).collect(),
+            public_key,
+            slots: self
+                .slot
+                .into_iter()
+                .map(SlotText::parse)
+                .collect::<Result<_, _>>()
+                .map_err(|reason| format!("account {id}: {reason}"))?,
+        })
+    }
+}
+
+impl SlotText {
+    fn new(slot: &PasswordSlot) -> Self {
+        Self::Password {
+            memory_kib: slot.params.m_cost(),
+            passes: slot.params.t_cost(),
+            lanes: slot.params.p_cost(),
+            salt: STANDARD.encode(&slot.salt),
+            wrapped: STANDARD.encode(&slot.wrapped),
+        }
+    }
+
+    fn parse(self) -> Result<PasswordSlot, String> {
+        let Self::Password {
+            memory_kib,
+            passes,
+            lanes,
+            salt,
+            wrapped,
+        } = self;
+        if memory_kib > MEMORY_KIB_MAX {
+            return Err(format!("slot.memory_kib: {memory_kib} is too much"));
+        }
+        let params = Params::new(memory_kib, passes, lanes, Some(STRETCHED_BYTES))
+            .map_err(|error| format!("slot: {error}"))?;
+        let salt = decode("slot.salt", &salt)?;
+        if !(argon2::MIN_SALT_LEN..=64).contains(&salt.len()) {
+            return Err("slot.salt: not 8 to 64 octets".to_owned());
+        }
+        Ok(PasswordSlot {
+            params,
+            salt,
+            wrapped: decode("slot.wrapped", &wrapped)?,
+        })
+    }
+}
+
+fn decode(key: &str, text: &str) -> Result<Vec<u8>, String> {
+    STANDARD
+        .decode(text)
+        .map_err(|error| format!("{key}: {error}"))
+}
+
+fn parse_id(text: &str) -> Option<AccountId> {
+    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let number = u128::from_str_radix(text, 16).ok()?;
+    Some(AccountId(number.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Never to be changed: files like this are in use.
+    const GOLDEN: &str = include_str!("golden/accounts-v1.toml");
+
+    #[test]
+    fn golden() {
+        let list = AccountList::parse(GOLDEN).unwrap();
+        assert_eq!(list.entries().len(), 2);
+        let alice = list.find("ALICE@example.org").unwrap();
+        assert_eq!(alice, list.find("alice").unwrap());
+        assert_eq!(alice.id.to_string(), "01920000000070008000000000000001");
+        assert_eq!(alice.public_key, [1; 32]);
+        assert_eq!(alice.slots[0].params.m_cost(), 19_456);
+        assert_eq!(alice.slots[0].salt, [2; 16]);
+        assert_eq!(alice.slots[0].wrapped, [3; 138]);
+        assert!(list.find("bob").unwrap().slots.is_empty());
+        assert!(list.find("carol").is_none());
+        assert_eq!(list.to_text(), GOLDEN);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (from, to, reason) in [
+            ("version = 1", "version = 2", "version: 2 is unknown"),
+            ("version = 1\n", "", "version"),
+            ("passes", "pases", "pases"),
+            ("\"bob\"", "\"alice\"", "two accounts"),
+            ("\"bob\"", "\"a b\"", "spaces"),
+            ("\"bob\"", "\"\"", "empty"),
+            ("01920000", "0192", "account.id"),
+            ("01920000", "+1920000", "account.id"),
+            ("AgICAgICAgICAgICAgICAg==", "AgIC", "slot.salt"),
+            ("19456", "4294967295", "memory_kib"),
+            ("kind = \"password\"", "kind = \"key\"", "password"),
+        ] {
+            assert!(GOLDEN.contains(from), "{from}");
+            let error = AccountList::parse(&GOLDEN.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Who may log in, and with which password.
+//!
+//! [`Accounts`] answers the core's `Derive`: it finds the account in the
+//! [accounts file](file), stretches the password ([`stretch`]) and unwraps the account's
+//! keys with it. A name that does not exist goes the same way with a slot that no
+//! password opens, so that time tells nothing. [`edit`] is what the command line does.
+
+pub mod edit;
+pub mod file;
+pub mod list;
+mod memory;
+pub mod penalty;
+pub mod stretch;
+#[cfg(test)]
+mod tests;
+
+use crate::runtime::{self, Runtime};
+use crate::seed;
+use argon2::Params;
+use file::AccountsFile;
+use list::{Entry, PasswordSlot, fold_name};
+use penalty::{Attempt, Penalties};
+use restante_core::boundary::{Credentials, Login, LoginError};
+use restante_core::mailbox::AccountId;
+use restante_core::seal::{self, AccountKeys, SlotKind};
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use stretch::{SALT_BYTES, Stretcher};
+
+/// Octets of a password that is looked at; longer ones are wrong.
+const PASSWORD_BYTES_MAX: usize = 4 * 1024;
+
+/// The accounts of a running server.
+pub struct Accounts<R> {
+    runtime: R,
+    file: Arc<AccountsFile>,
+    stretcher: Stretcher<R>,
+    penalties: Penalties,
+    started: Instant,
+    /// Stands for every account that does not exist.
+    nobody: Entry,
+}
+
+impl<R: Runtime> Accounts<R> {
+    /// Accounts from `file`; `params` is what most of their passwords were set with.
+    pub fn new(runtime: R, file: AccountsFile, params: Params, stretcher: Stretcher<R>) -> Self {
+        let mut random = seed::random();
+        let keys = AccountKeys::generate(AccountId(random.bytes()), &mut random);
+        let key = random.bytes();
+        let slot = PasswordSlot {
+            params,
+            salt: random.bytes::<SALT_BYTES>().to_vec(),
+            wrapped: seal::wrap(&keys, &key, SlotKind::Password, &mut random),
+        };
+        Self {
+            runtime,
+            file: Arc::new(file),
+            stretcher,
+            penalties: Penalties::default(),
+            started: Instant::now(),
+            nobody: Entry {
+                id: keys.account(),
+                names: Vec::new(),
+                public_key: keys.public_key(),
+                slots: vec![slot],
+            },
+        }
+    }
+
+    /// Opens an account with a password.
+    ///
+    /// # Errors
+    /// `Invalid` for a name and password that do not belong together; `Unavailable`
+    /// when the file cannot be read or too many logins wait.
+    pub async fn login(
+        &self,
+        credentials: Credentials,
+        source: IpAddr,
+    ) -> Result<Login, LoginError> {
+        let name = fold_name(&credentials.user);
+        let attempt = Attempt {
+            source,
+            name: &name,
+        };
+        let wait = self.penalties.wait(attempt, self.now_ms());
+        let wait = wait.map_err(|penalty::TooMany| LoginError::Unavailable)?;
+        if !wait.is_zero() {
+            runtime::sleep(&self.runtime, wait).await;
+        }
+        let file = Arc::clone(&self.file);
+        let list = self.runtime.blocking(move || file.read()).await;
+        let list = list.map_err(|error| {
+            tracing::error!(%error, "the accounts cannot be read");
+            LoginError::Unavailable
+        })?;
+        let entry = list
+            .find(&name)
+            .filter(|entry| !entry.slots.is_empty())
+            .unwrap_or(&self.nobody);
+        let result = self.open(entry, &credentials).await;
+        if matches!(result, Err(LoginError::Invalid)) {
+            self.penalties.failed(attempt, self.now_ms());
+        }
+        result
+    }
+
+    async fn open(&self, entry: &Entry, credentials: &Credentials) -> Result<Login, LoginError> {
+        if credentials.password.len() > PASSWORD_BYTES_MAX {
+            return Err(LoginError::Invalid);
+        }
+        for slot in &entry.slots {
+            let (params, salt) = (slot.params.clone(), slot.salt.clone());
+            let stretched = self
+                .stretcher
+                .stretch(params, salt, credentials.password.clone())
+                .await
+                .map_err(|error| {
+                    tracing::warn!(%error, "a password cannot be checked");
+                    LoginError::Unavailable
+                })?;
+            if let Ok(keys) = seal::unwrap(&slot.wrapped, &stretched, entry.id) {
+                return Ok(Login {
+                    keys: Arc::new(keys),
+                });
+            }
+        }
+        Err(LoginError::Invalid)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Why the accounts could not be read or changed.
+#[derive(Debug)]
+pub enum AccountsError {
+    /// The file cannot be read or written.
+    Io(PathBuf, io::Error),
+    /// The file makes no sense: why.
+    Format(PathBuf, String),
+    /// There is an account of this name already.
+    Exists(String),
+    /// There is no account of this name.
+    Unknown(String),
+    /// This cannot be a name: why.
+    Name(&'static str),
+    /// The account's present password is another one.
+    WrongPassword,
+    /// The password cannot be stretched.
+    Stretch(stretch::StretchError),
+}
+
+impl fmt::Display for AccountsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(file, error) => write!(f, "{}: {error}", file.display()),
+            Self::Format(file, reason) => write!(f, "{}: {reason}", file.display()),
+            Self::Exists(name) => write!(f, "there is an account {name:?} already"),
+            Self::Unknown(name) => write!(f, "there is no account {name:?}"),
+            Self::Name(reason) => f.write_str(reason),
+            Self::Stretch(error) => error.fmt(f),
+            Self::WrongPassword => f.write_str("the present password is another one"),
+        }
+    }
+}
+
+impl std::error::Error for AccountsError {}

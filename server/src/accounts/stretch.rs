@@ -1,0 +1,308 @@
+//! Argon2id within bounds: on the threads for blocking work, with at most so many
+//! octets of memory at once and so many logins waiting for it.
+//!
+//! The memory of one computation is used for the next one while logins wait, and is
+//! given back to the system when none does.
+
+use super::memory::Memory;
+use crate::runtime::Runtime;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use futures_channel::oneshot;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use zeroize::Zeroizing;
+
+/// Octets of a stretched password.
+pub const STRETCHED_BYTES: usize = 32;
+/// Octets of a salt (RFC 9106 §3.1 recommends 16).
+pub const SALT_BYTES: usize = 16;
+
+/// A stretched password: the key that opens a slot.
+pub type Stretched = Zeroizing<[u8; STRETCHED_BYTES]>;
+
+/// Why a password could not be stretched.
+#[derive(Debug)]
+pub enum StretchError {
+    /// Too many logins wait already, or this one needs more than there is for all.
+    Busy,
+    /// The operating system has no memory to give.
+    Memory(io::Error),
+}
+
+impl fmt::Display for StretchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("too many logins at once"),
+            Self::Memory(error) => write!(f, "no memory for Argon2: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StretchError {}
+
+/// Stretches passwords for a whole server.
+pub struct Stretcher<R> {
+    runtime: R,
+    gate: Arc<Gate>,
+    /// What was asked for, for tests that compare work instead of time.
+    #[cfg(test)]
+    pub(super) asked: Mutex<Vec<Params>>,
+}
+
+impl<R: Runtime> Stretcher<R> {
+    /// Uses at most `bytes_max` octets at once, with at most `waiting_max` logins waiting.
+    pub fn new(runtime: R, bytes_max: usize, waiting_max: usize) -> Self {
+        let gate = Arc::new(Gate {
+            bytes_max,
+            waiting_max,
+            state: Mutex::new(GateState {
+                free_bytes: bytes_max,
+                waiting: VecDeque::new(),
+                unused: Vec::new(),
+            }),
+        });
+        Self {
+            runtime,
+            gate,
+            #[cfg(test)]
+            asked: Mutex::default(),
+        }
+    }
+
+    /// Stretches a password.
+    ///
+    /// # Errors
+    /// When too many logins wait, or there is not enough memory.
+    pub async fn stretch(
+        &self,
+        params: Params,
+        salt: Vec<u8>,
+        password: Zeroizing<String>,
+    ) -> Result<Stretched, StretchError> {
+        #[cfg(test)]
+        self.asked.lock().unwrap().push(params.clone());
+        let blocks = params.block_count();
+        let permit = Gate::enter(&self.gate, blocks * Block::SIZE)?.await;
+        let permit = permit.map_err(|oneshot::Canceled| StretchError::Busy)?;
+        let work = move || {
+            let mut memory = permit.memory(blocks).map_err(StretchError::Memory)?;
+            let stretched = stretch_in(&params, &salt, password.as_bytes(), memory.blocks());
+            permit.give_back(memory);
+            Ok(stretched)
+        };
+        self.runtime.blocking(work).await
+    }
+}
+
+/// Stretches a password on this thread, for the command line.
+///
+/// # Errors
+/// When there is not enough memory.
+pub fn stretch(params: &Params, salt: &[u8], password: &str) -> Result<Stretched, StretchError> {
+    let mut memory = Memory::new(params.block_count()).map_err(StretchError::Memory)?;
+    Ok(stretch_in(
+        params,
+        salt,
+        password.as_bytes(),
+        memory.blocks(),
+    ))
+}
+
+fn stretch_in(params: &Params, salt: &[u8], password: &[u8], blocks: &mut [Block]) -> Stretched {
+    let mut stretched = Zeroizing::new([0; STRETCHED_BYTES]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+        .hash_password_into_with_memory(password, salt, &mut *stretched, blocks)
+        .expect("the salt was made or checked to be long enough, the password is below 4 GiB");
+    stretched
+}
+
+/// A semaphore that counts octets; first come, first served.
+struct Gate {
+    bytes_max: usize,
+    waiting_max: usize,
+    state: Mutex<GateState>,
+}
+
+struct GateState {
+    free_bytes: usize,
+    waiting: VecDeque<(usize, oneshot::Sender<Permit>)>,
+    /// Not in use at the moment; kept only while somebody waits.
+    unused: Vec<Memory>,
+}
+
+/// The right to use some octets, until it is dropped.
+struct Permit {
+    gate: Arc<Gate>,
+    bytes: usize,
+}
+
+impl Gate {
+    fn enter(gate: &Arc<Self>, bytes: usize) -> Result<oneshot::Receiver<Permit>, StretchError> {
+        if bytes > gate.bytes_max {
+            return Err(StretchError::Busy);
+        }
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut state = gate.lock();
+            // Those who gave up in the meantime take no place.
+            if state.waiting.len() >= gate.waiting_max {
+                state.waiting.retain(|(_, waiting)| !waiting.is_canceled());
+            }
+            if state.waiting.len() >= gate.waiting_max {
+                return Err(StretchError::Busy);
+            }
+            state.waiting.push_back((bytes, sender));
+        }
+        gate.admit();
+        Ok(receiver)
+    }
+
+    /// Lets in whoever is first and finds room.
+    fn admit(self: &Arc<Self>) {
+        loop {
+            let mut state = self.lock();
+            match state.waiting.front() {
+                Some((_, sender)) if sender.is_canceled() => drop(state.waiting.pop_front()),
+                Some((bytes, _)) if *bytes <= state.free_bytes => {
+                    let Some((bytes, sender)) = state.waiting.pop_front() else {
+                        return;
+                    };
+                    state.free_bytes -= bytes;
+                    drop(state);
+                    let gate = Arc::clone(self);
+                    // Who gave up just now drops the permit, which admits the next.
+                    drop(sender.send(Permit { gate, bytes }));
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    fn memory(&self, blocks: usize) -> io::Result<Memory> {
+        let unused = self.gate.lock().unused.pop();
+        match unused.filter(|memory| memory.len() == blocks) {
+            Some(memory) => Ok(memory),
+            None => Memory::new(blocks),
+        }
+    }
+
+    fn give_back(self, mut memory: Memory) {
+        memory.clear();
+        let mut state = self.gate.lock();
+        if state.waiting.is_empty() {
+            let unused = std::mem::take(&mut state.unused);
+            drop(state);
+            drop((unused, memory));
+        } else {
+            state.unused.push(memory);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.gate.lock().free_bytes += self.bytes;
+        self.gate.admit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    fn gate(bytes_max: usize, waiting_max: usize) -> Arc<Gate> {
+        Arc::new(Gate {
+            bytes_max,
+            waiting_max,
+            state: Mutex::new(GateState {
+                free_bytes: bytes_max,
+                waiting: VecDeque::new(),
+                unused: Vec::new(),
+            }),
+        })
+    }
+
+    fn entered(receiver: &mut oneshot::Receiver<Permit>) -> Option<Permit> {
+        receiver.now_or_never().map(Result::unwrap)
+    }
+
+    #[test]
+    fn memory_is_shared_first_come_first_served() {
+        let gate = gate(100, 10);
+        let mut receivers: Vec<_> = [60, 60, 30]
+            .map(|bytes| Gate::enter(&gate, bytes).unwrap())
+            .into();
+        let first = entered(&mut receivers[0]).expect("there is room");
+        assert!(entered(&mut receivers[1]).is_none());
+        assert!(entered(&mut receivers[2]).is_none(), "overtook the second");
+        drop(first);
+        let second = entered(&mut receivers[1]).expect("there is room");
+        let third = entered(&mut receivers[2]).expect("there is room");
+        drop((second, third));
+        assert_eq!(gate.lock().free_bytes, 100);
+    }
+
+    #[test]
+    fn those_who_give_up_hold_nobody_up() {
+        let gate = gate(100, 10);
+        let mut first = Gate::enter(&gate, 100).unwrap();
+        let permit = entered(&mut first);
+        let gone = Gate::enter(&gate, 100).unwrap();
+        let mut third = Gate::enter(&gate, 100).unwrap();
+        drop(gone);
+        drop(permit);
+        drop(entered(&mut third).expect("there is room"));
+        // Given a permit, but gone before taking it.
+        drop(Gate::enter(&gate, 100).unwrap());
+        assert_eq!(gate.lock().free_bytes, 100);
+    }
+
+    #[test]
+    fn queue_is_bounded() {
+        let gate = gate(100, 2);
+        let _inside = Gate::enter(&gate, 100).unwrap();
+        let _waiting = [(); 2].map(|()| Gate::enter(&gate, 1).unwrap());
+        assert!(Gate::enter(&gate, 1).is_err());
+        assert!(Gate::enter(&gate, 101).is_err(), "could never be let in");
+    }
+
+    #[test]
+    fn memory_is_kept_only_while_somebody_waits() {
+        let gate = gate(100, 10);
+        let mut first = Gate::enter(&gate, 100).unwrap();
+        let mut second = Gate::enter(&gate, 100).unwrap();
+        let permit = entered(&mut first).expect("there is room");
+        let memory = permit.memory(8).unwrap();
+        permit.give_back(memory);
+        assert_eq!(gate.lock().unused.len(), 1);
+        let permit = entered(&mut second).expect("there is room");
+        let memory = permit.memory(8).unwrap();
+        assert!(gate.lock().unused.is_empty());
+        permit.give_back(memory);
+        assert!(gate.lock().unused.is_empty());
+    }
+
+    #[test]
+    fn same_password_gives_same_key() {
+        let params = Params::new(64, 1, 1, Some(STRETCHED_BYTES)).unwrap();
+        let salt = [7; SALT_BYTES];
+        let stretched = |password| stretch(&params, &salt, password).unwrap();
+        assert_eq!(stretched("a"), stretched("a"));
+        assert_ne!(stretched("a"), stretched("b"));
+        // Against the crate's own way, so that where the blocks are makes no difference.
+        let mut expected = [0; STRETCHED_BYTES];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+            .hash_password_into(b"a", &salt, &mut expected)
+            .unwrap();
+        assert_eq!(*stretched("a"), expected);
+    }
+}

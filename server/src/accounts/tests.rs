@@ -1,0 +1,102 @@
+//! Logging in, as the driver does it.
+
+use super::*;
+use crate::runtime::threads::Threads;
+use crate::runtime::timeout;
+use std::fs;
+use std::time::Duration;
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+fn params() -> Params {
+    Params::new(1024, 1, 1, Some(32)).unwrap()
+}
+
+/// The account alice with the password "secret".
+fn accounts() -> (Accounts<Threads>, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = AccountsFile::new(folder.path().join("accounts.toml"));
+    edit::add(&file, "alice", "secret", &params()).unwrap();
+    let stretcher = Stretcher::new(Threads, 8 * 1024 * 1024, 64);
+    (Accounts::new(Threads, file, params(), stretcher), folder)
+}
+
+async fn login(
+    accounts: &Accounts<Threads>,
+    user: &str,
+    password: &str,
+    source: &str,
+) -> Result<AccountId, LoginError> {
+    let credentials = Credentials {
+        user: user.to_owned(),
+        password: Zeroizing::new(password.to_owned()),
+    };
+    let login = accounts.login(credentials, source.parse().unwrap()).await?;
+    Ok(login.keys.account())
+}
+
+#[test]
+fn name_and_password_open_the_account() {
+    let (accounts, _folder) = accounts();
+    async_io::block_on(async {
+        let id = login(&accounts, "alice", "secret", "::1").await.unwrap();
+        assert_eq!(login(&accounts, "ALICE", "secret", "::1").await, Ok(id));
+        for (user, password) in [
+            ("alice", "Secret"),
+            ("alice", ""),
+            ("bob", "secret"),
+            ("", "secret"),
+        ] {
+            let result = login(&accounts, user, password, "::1").await;
+            assert_eq!(result, Err(LoginError::Invalid));
+        }
+        let long = "x".repeat(PASSWORD_BYTES_MAX + 1);
+        let result = login(&accounts, "alice", &long, "::1").await;
+        assert_eq!(result, Err(LoginError::Invalid));
+    });
+}
+
+#[test]
+fn file_that_is_damaged_later_is_no_wrong_password() {
+    let (accounts, folder) = accounts();
+    fs::write(folder.path().join("accounts.toml"), "version = 7").unwrap();
+    let result = async_io::block_on(login(&accounts, "alice", "secret", "::1"));
+    assert_eq!(result, Err(LoginError::Unavailable));
+}
+
+#[test]
+fn unknown_name_is_as_much_work_as_a_wrong_password() {
+    let (accounts, _folder) = accounts();
+    let work = |user: &str| {
+        let result = async_io::block_on(login(&accounts, user, "wrong", "::1"));
+        assert_eq!(result, Err(LoginError::Invalid));
+        std::mem::take(&mut *accounts.stretcher.asked.lock().unwrap())
+    };
+    let known = work("alice");
+    assert_eq!(known, [params()]);
+    assert_eq!(known, work("nobody"));
+}
+
+#[test]
+fn many_logins_at_once_are_all_answered() {
+    let (accounts, _folder) = accounts();
+    let results = async_io::block_on(futures_util::future::join_all(
+        (0..40).map(|_| login(&accounts, "alice", "secret", "::1")),
+    ));
+    assert!(results.iter().all(Result::is_ok));
+}
+
+#[test]
+fn guessing_makes_waiting() {
+    let (accounts, _folder) = accounts();
+    async_io::block_on(async {
+        let guesses = (0..30).map(|_| login(&accounts, "alice", "guess", "192.0.2.1"));
+        futures_util::future::join_all(guesses).await;
+        let next = login(&accounts, "carol", "guess", "192.0.2.1");
+        let soon = timeout(&Threads, Duration::from_secs(1), next).await;
+        assert!(soon.is_none(), "as if nothing had happened");
+        let elsewhere = login(&accounts, "carol", "guess", "192.0.2.2");
+        let soon = timeout(&Threads, Duration::from_secs(1), elsewhere).await;
+        assert!(soon.is_some(), "others have to wait as well");
+    });
+}

@@ -1,0 +1,110 @@
+//! `account …`: who may log in.
+
+use super::{AccountCommand, ConfigFile, Failure};
+use crate::accounts::edit;
+use crate::accounts::file::AccountsFile;
+use crate::config::Config;
+use std::io::{self, BufRead, Write};
+use zeroize::Zeroizing;
+
+pub(super) fn run(command: AccountCommand) -> Result<(), Failure> {
+    match command {
+        AccountCommand::Add {
+            name,
+            config,
+            password_stdin,
+        } => {
+            let (file, config) = open(&config)?;
+            // Before the operator has typed a password twice for nothing.
+            if file.read()?.find(&name).is_some() {
+                return Err(format!("there is an account {name:?} already").into());
+            }
+            let password = match password_stdin {
+                true => line()?,
+                false => new_password(&name)?,
+            };
+            check(&password)?;
+            let id = edit::add(&file, &name, &password, &config.argon2.params()?)?;
+            println!("added {name} ({id})");
+        }
+        AccountCommand::List(config) => {
+            let (file, _) = open(&config)?;
+            for entry in file.read()?.entries() {
+                println!("{}\t{}", entry.id, entry.names.join(" "));
+            }
+        }
+        AccountCommand::Remove { name, config, yes } => {
+            let (file, _) = open(&config)?;
+            if !yes {
+                confirm_removal(&name)?;
+            }
+            let id = edit::remove(&file, &name)?;
+            println!("removed {name} ({id})");
+        }
+        AccountCommand::Password {
+            name,
+            config,
+            password_stdin,
+        } => {
+            let (file, config) = open(&config)?;
+            let (old, new) = match password_stdin {
+                true => (line()?, line()?),
+                false => (
+                    prompt(&format!("Present password of {name}: "))?,
+                    new_password(&name)?,
+                ),
+            };
+            check(&new)?;
+            edit::change_password(&file, &name, &old, &new, &config.argon2.params()?)?;
+            println!("changed the password of {name}");
+        }
+    }
+    Ok(())
+}
+
+fn open(file: &ConfigFile) -> Result<(AccountsFile, Config), Failure> {
+    let config = Config::load(&file.config)?;
+    Ok((AccountsFile::new(config.accounts.file.clone()), config))
+}
+
+/// A line of standard input without its end.
+fn line() -> Result<Zeroizing<String>, Failure> {
+    let mut line = Zeroizing::new(String::new());
+    if io::stdin().lock().read_line(&mut line)? == 0 {
+        return Err("standard input ended before the password".into());
+    }
+    let len = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(len);
+    Ok(line)
+}
+
+fn new_password(name: &str) -> Result<Zeroizing<String>, Failure> {
+    let password = prompt(&format!("New password of {name}: "))?;
+    if *password != *prompt("Once more: ")? {
+        return Err("the two passwords differ".into());
+    }
+    Ok(password)
+}
+
+fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
+    let password = rpassword::prompt_password(text).map_err(|error| {
+        format!("no terminal to ask for a password ({error}); use --password-stdin")
+    })?;
+    Ok(Zeroizing::new(password))
+}
+
+fn check(password: &str) -> Result<(), Failure> {
+    match password.is_empty() {
+        true => Err("the password must not be empty".into()),
+        false => Ok(()),
+    }
+}
+
+fn confirm_removal(name: &str) -> Result<(), Failure> {
+    print!("Nobody will be able to read the mail of {name} any more. Type the name to go on: ");
+    io::stdout().flush()?;
+    match *line()? == name {
+        true => Ok(()),
+        false => Err("nothing was removed".into()),
+    }
+}

@@ -1,0 +1,110 @@
+//! The command line, the same for both binaries.
+//!
+//! `serve` and `demo` run a server; `account …` changes the accounts file, beside a
+//! running server if there is one. Exit codes: 0 when everything went well, 1 when
+//! something failed (the reason is on standard error), 2 for a command line that makes
+//! no sense.
+
+mod account;
+mod demo;
+mod descriptors;
+mod logging;
+mod notify;
+mod serve;
+
+use crate::runtime::Runtime;
+use clap::{Args, Parser, Subcommand};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Whatever ends a command: its text is shown to the operator.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// An encrypted IMAP server: mail kept for you, sealed, until you call for it.
+#[derive(Parser)]
+#[command(version)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(ConfigFile),
+    /// Run a server to try out, in a folder of its own, with the account `alice`.
+    Demo {
+        /// The folder; made if it is not there.
+        #[arg(long, default_value = "./restante-data")]
+        data: PathBuf,
+        /// Where to listen, without TLS.
+        #[arg(long, default_value = "127.0.0.1:1143")]
+        imap: SocketAddr,
+    },
+    /// Add, list, remove and change accounts.
+    #[command(subcommand)]
+    Account(AccountCommand),
+}
+
+#[derive(Subcommand)]
+enum AccountCommand {
+    /// Make an account with new keys.
+    Add {
+        /// What it logs in as.
+        name: String,
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Read the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Show every account.
+    List(ConfigFile),
+    /// Forget an account and its keys: nobody can read its mail any more.
+    Remove {
+        /// What it logs in as.
+        name: String,
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Change a password; the present one is needed, because it opens the keys.
+    Password {
+        /// What it logs in as.
+        name: String,
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Read the present password from the first line of standard input, the new one
+        /// from the second.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+/// Does what the command line says, for the binary called `name`.
+#[must_use]
+pub fn main<R: Runtime>(name: &'static str) -> ExitCode {
+    let result = match Line::parse().command {
+        Command::Serve(file) => serve::serve::<R>(&file.config),
+        Command::Demo { data, imap } => demo::demo::<R>(&data, imap),
+        Command::Account(command) => account::run(command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{name}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

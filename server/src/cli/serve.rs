@@ -1,0 +1,155 @@
+//! `serve`: runs a server until a signal stops it.
+
+use super::{Failure, descriptors, logging, notify::notify};
+use crate::accounts::Accounts;
+use crate::accounts::file::AccountsFile;
+use crate::accounts::stretch::Stretcher;
+use crate::config::Config;
+use crate::driver::Server;
+use crate::runtime::{self, Runtime, Signal};
+use crate::storage::embedded::{Embedded, EmbeddedConfig};
+use crate::storage::{Sleeper, Storage};
+use crate::tls::Certificate;
+use futures_util::future::{self, Either};
+use futures_util::stream::{Stream, StreamExt};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a stopping server looks whether storage is free of its tasks.
+const CLOSE_POLL: Duration = Duration::from_millis(10);
+/// How many times it looks.
+const CLOSE_POLLS: usize = 100;
+
+/// Runs the server that `file` describes.
+pub(super) fn serve<R: Runtime>(file: &Path) -> Result<(), Failure> {
+    run::<R>(&Config::load(file)?, |_| ())
+}
+
+/// Runs a server; `ready` is told where it listens.
+pub(super) fn run<R: Runtime>(
+    config: &Config,
+    ready: impl FnOnce(&[SocketAddr]),
+) -> Result<(), Failure> {
+    logging::init(&config.log)?;
+    descriptors::raise_limit(config.limits.connections_max);
+    let certificate = config.tls.clone().map(Certificate::load).transpose()?;
+    let accounts = AccountsFile::new(config.accounts.file.clone());
+    // A file that makes no sense is better found now than at the first login.
+    if accounts.read()?.entries().is_empty() {
+        tracing::warn!(file = %accounts.path().display(), "there is no account yet");
+    }
+    let sockets = bind(config)?;
+    let addresses = sockets
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<Vec<_>, _>>()?;
+    R::run(|runtime| async move {
+        let storage = open_storage(config, &runtime).await?;
+        let server = start(
+            runtime.clone(),
+            Arc::clone(&storage),
+            accounts,
+            certificate,
+            config,
+        )?;
+        let mut signals = runtime.signals()?;
+        for (socket, listener) in sockets.into_iter().zip(&config.imap) {
+            server.listen(socket, listener, config.core(listener))?;
+        }
+        ready(&addresses);
+        notify("READY=1");
+        let stopped = until_stopped(&server, &mut signals).await;
+        drop(server);
+        if stopped.is_ok() {
+            close_storage(&runtime, storage).await;
+            tracing::info!("stopped");
+        }
+        stopped
+    })?
+}
+
+fn start<R: Runtime>(
+    runtime: R,
+    storage: Arc<dyn Storage>,
+    accounts: AccountsFile,
+    certificate: Option<Certificate>,
+    config: &Config,
+) -> Result<Arc<Server<R>>, Failure> {
+    let argon2 = &config.argon2;
+    let stretcher = Stretcher::new(
+        runtime.clone(),
+        argon2.checking_bytes_max,
+        argon2.waiting_max,
+    );
+    let accounts = Accounts::new(runtime.clone(), accounts, argon2.params()?, stretcher);
+    let core = config.imap.first().map(|listener| config.core(listener));
+    Ok(Server::new(
+        runtime,
+        storage,
+        accounts,
+        certificate,
+        core.unwrap_or_default(),
+        &config.limits,
+    ))
+}
+
+async fn until_stopped<R: Runtime>(
+    server: &Arc<Server<R>>,
+    signals: &mut (impl Stream<Item = Signal> + Unpin),
+) -> Result<(), Failure> {
+    while let Some(Signal::Reload) = signals.next().await {
+        server.reload();
+    }
+    tracing::info!("stopping");
+    notify("STOPPING=1");
+    let again = signals.filter(|signal| future::ready(*signal == Signal::Stop));
+    let again = pin!(again.into_future());
+    match future::select(pin!(server.stop()), again).await {
+        Either::Left(((), _)) => Ok(()),
+        Either::Right(_) => Err("a second signal ended the server at once".into()),
+    }
+}
+
+fn bind(config: &Config) -> Result<Vec<TcpListener>, Failure> {
+    let sockets = config.imap.iter().map(|listener| {
+        let address = listener.address;
+        TcpListener::bind(address)
+            .map_err(|error| format!("cannot listen on {address}: {error}").into())
+    });
+    sockets.collect()
+}
+
+/// Opens the folder where mail is kept; waits for nobody else who has it open.
+async fn open_storage<R: Runtime>(
+    config: &Config,
+    runtime: &R,
+) -> Result<Arc<dyn Storage>, Failure> {
+    let folder = config.storage.folder.clone();
+    let folder = folder.ok_or("storage.folder: the embedded storage needs a folder")?;
+    let sleeper = sleeper(runtime);
+    let open = move || Embedded::open(&folder, EmbeddedConfig::default(), sleeper);
+    Ok(Arc::new(runtime.blocking(open).await?))
+}
+
+fn sleeper<R: Runtime>(runtime: &R) -> Sleeper {
+    let runtime = runtime.clone();
+    Arc::new(move |duration| {
+        let runtime = runtime.clone();
+        Box::pin(async move { runtime::sleep(&runtime, duration).await })
+    })
+}
+
+/// Waits until storage has written everything and gives its folder free. Tasks that were
+/// left behind may still hold it; what they were told is durable without that.
+async fn close_storage<R: Runtime>(runtime: &R, mut storage: Arc<dyn Storage>) {
+    for _ in 0..CLOSE_POLLS {
+        match Arc::get_mut(&mut storage) {
+            Some(_) => return runtime.blocking(move || drop(storage)).await,
+            None => runtime::sleep(runtime, CLOSE_POLL).await,
+        }
+    }
+    tracing::warn!("storage is still in use");
+}

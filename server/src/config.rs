@@ -1,0 +1,450 @@
+//! The configuration file: TOML, every key known, documented in `docs/restante.toml`.
+//!
+//! [`Config::load`] gives a configuration that makes sense as a whole, or an error that
+//! names the file and the key.
+
+use restante_core::config::Config as CoreConfig;
+use serde::Deserialize;
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A server's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen for IMAP.
+    pub imap: Vec<Listener>,
+    /// Certificate and key, if any listener speaks TLS.
+    pub tls: Option<Tls>,
+    /// Where mail is kept.
+    pub storage: Storage,
+    /// Who may log in.
+    pub accounts: AccountsFile,
+    /// How passwords are stretched.
+    #[serde(default)]
+    pub argon2: Argon2,
+    /// Limits that an operator may want to change.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The log.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// How TLS begins.
+    pub tls: TlsMode,
+}
+
+/// How TLS begins on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// Never.
+    None,
+    /// With the command STARTTLS (RFC 3501 §6.2.1).
+    StartTls,
+    /// With the first byte (RFC 8314 §3.2).
+    Implicit,
+}
+
+/// The server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file: the server's certificate, then intermediate ones.
+    pub certificate: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
+}
+
+/// Where mail is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// Which backend.
+    pub kind: StorageKind,
+    /// The folder of the embedded backend.
+    pub folder: Option<PathBuf>,
+}
+
+/// A storage backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageKind {
+    /// A folder on this machine.
+    Embedded,
+    /// A Garage cluster.
+    Garage,
+}
+
+/// Who may log in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountsFile {
+    /// The accounts file.
+    pub file: PathBuf,
+}
+
+/// How passwords are stretched (Argon2id, RFC 9106).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Argon2 {
+    /// KiB of memory for one login.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+    /// Octets of memory for all logins that are being checked at once.
+    pub checking_bytes_max: usize,
+    /// Logins that wait for that memory.
+    pub waiting_max: usize,
+}
+
+impl Default for Argon2 {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            passes: 2,
+            lanes: 1,
+            checking_bytes_max: 64 * 1024 * 1024,
+            waiting_max: 1_024,
+        }
+    }
+}
+
+/// Limits that an operator may want to change.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Octets of one message.
+    pub message_bytes_max: u64,
+    /// Mailboxes of one account.
+    pub mailboxes_max: usize,
+    /// Messages of one mailbox.
+    pub messages_max: usize,
+    /// Connections of all clients together.
+    pub connections_max: usize,
+    /// Connections of one account.
+    pub connections_per_account_max: usize,
+    /// Seconds a connection may take to log in.
+    pub login_timeout_s: u64,
+    /// Seconds an authenticated connection may be silent.
+    pub inactivity_timeout_s: u64,
+    /// Seconds between two signs of life in IDLE.
+    pub keep_alive_interval_s: u64,
+    /// Seconds that commits may take when the server stops.
+    pub shutdown_timeout_s: u64,
+    /// Whether passwords may come without TLS from other machines.
+    pub plaintext_login: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let core = CoreConfig::default();
+        Self {
+            message_bytes_max: core.message_bytes_max,
+            mailboxes_max: core.mailboxes_max,
+            messages_max: core.messages_max,
+            connections_max: 20_000,
+            connections_per_account_max: 50,
+            login_timeout_s: core.login_timeout.as_secs(),
+            inactivity_timeout_s: core.inactivity_timeout.as_secs(),
+            keep_alive_interval_s: core.keep_alive_interval.as_secs(),
+            shutdown_timeout_s: 10,
+            plaintext_login: core.plaintext_login,
+        }
+    }
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// A level, or directives by module.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is not TOML, has an unknown key, or makes no sense.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let fail = |reason: String| ConfigError {
+            file: file.to_owned(),
+            reason,
+        };
+        let text = fs::read_to_string(file).map_err(|error| fail(error.to_string()))?;
+        let mut config = Self::parse(&text).map_err(fail)?;
+        config.resolve(file.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// The configuration that `text` describes; the error names the key.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self =
+            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The limits of the core for connections that come in by `listener`.
+    #[must_use]
+    pub fn core(&self, listener: &Listener) -> CoreConfig {
+        let limits = &self.limits;
+        CoreConfig {
+            message_bytes_max: limits.message_bytes_max,
+            mailboxes_max: limits.mailboxes_max,
+            messages_max: limits.messages_max,
+            login_timeout: Duration::from_secs(limits.login_timeout_s),
+            inactivity_timeout: Duration::from_secs(limits.inactivity_timeout_s),
+            keep_alive_interval: Duration::from_secs(limits.keep_alive_interval_s),
+            plaintext_login: limits.plaintext_login,
+            starttls: listener.tls == TlsMode::StartTls,
+            ..CoreConfig::default()
+        }
+    }
+
+    /// Makes relative paths count from `folder`.
+    fn resolve(&mut self, folder: &Path) {
+        let tls = self
+            .tls
+            .iter_mut()
+            .flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
+        for path in tls
+            .chain(&mut self.storage.folder)
+            .chain([&mut self.accounts.file])
+        {
+            *path = folder.join(&path);
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.imap.is_empty() {
+            return Err("imap: at least one [[imap]] section is needed".to_owned());
+        }
+        for listener in &self.imap {
+            if listener.tls != TlsMode::None && self.tls.is_none() {
+                return Err(format!(
+                    "imap.tls: the listener on {} needs a certificate, but there is no [tls] section",
+                    listener.address
+                ));
+            }
+        }
+        match self.storage.kind {
+            StorageKind::Garage => {
+                return Err(
+                    "storage.kind: this version cannot use \"garage\" yet; use \"embedded\""
+                        .to_owned(),
+                );
+            }
+            StorageKind::Embedded if self.storage.folder.is_none() => {
+                return Err("storage.folder: the embedded storage needs a folder".to_owned());
+            }
+            StorageKind::Embedded => {}
+        }
+        self.argon2.check()?;
+        self.limits.check()
+    }
+}
+
+impl Argon2 {
+    fn check(&self) -> Result<(), String> {
+        self.params()?;
+        if self.checking_bytes_max < self.memory_kib as usize * 1024 {
+            return Err(format!(
+                "argon2.checking_bytes_max: {} octets are too few for one login of {} KiB",
+                self.checking_bytes_max, self.memory_kib
+            ));
+        }
+        Ok(())
+    }
+
+    /// The parameters for new passwords.
+    ///
+    /// # Errors
+    /// When Argon2 cannot work with them.
+    pub fn params(&self) -> Result<argon2::Params, String> {
+        argon2::Params::new(self.memory_kib, self.passes, self.lanes, Some(32))
+            .map_err(|error| format!("argon2: {error}"))
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), String> {
+        let positive = [
+            ("message_bytes_max", self.message_bytes_max),
+            ("mailboxes_max", self.mailboxes_max as u64),
+            ("messages_max", self.messages_max as u64),
+            ("connections_max", self.connections_max as u64),
+            (
+                "connections_per_account_max",
+                self.connections_per_account_max as u64,
+            ),
+            ("login_timeout_s", self.login_timeout_s),
+            ("keep_alive_interval_s", self.keep_alive_interval_s),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return Err(format!("limits.{key}: must not be 0"));
+            }
+        }
+        // RFC 3501 §5.4
+        if self.inactivity_timeout_s < 1_800 {
+            return Err(format!(
+                "limits.inactivity_timeout_s: {} is less than the 1800 seconds of RFC 3501",
+                self.inactivity_timeout_s
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Why a configuration file cannot be used.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// Which file.
+    pub file: PathBuf,
+    /// What is wrong, with the key.
+    pub reason: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file.display(), self.reason)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../docs/restante.toml");
+    const LEAST: &str = "imap = [{ address = '127.0.0.1:143', tls = 'none' }]\n\
+        storage = { kind = 'embedded', folder = 's' }\naccounts = { file = 'a' }\n";
+
+    /// The example with every `#key = value` line in effect.
+    fn uncommented() -> String {
+        let mut defaults = 0;
+        let text: String = EXAMPLE
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => {
+                    defaults += 1;
+                    format!("{rest}\n")
+                }
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        assert_eq!(defaults, 17, "a default of the example is not looked at");
+        text
+    }
+
+    #[test]
+    fn example_shows_the_defaults() {
+        let example = Config::parse(EXAMPLE).unwrap();
+        assert_eq!(example, Config::parse(&uncommented()).unwrap());
+        assert_eq!(example.argon2, Argon2::default());
+        assert_eq!(example.limits, Limits::default());
+        assert_eq!(example.log, Log::default());
+    }
+
+    #[test]
+    fn example_names_every_key() {
+        let shown: toml::Table = uncommented().parse().unwrap();
+        let keys = |section: &str| shown[section].as_table().unwrap().len();
+        assert_eq!(keys("argon2"), 5);
+        assert_eq!(keys("limits"), 10);
+        assert_eq!(keys("log"), 2);
+    }
+
+    #[test]
+    fn least_configuration_is_enough() {
+        let config = Config::parse(LEAST).unwrap();
+        assert_eq!(config.core(&config.imap[0]), CoreConfig::default());
+    }
+
+    #[test]
+    fn paths_count_from_the_folder_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("restante.toml");
+        fs::write(&file, LEAST).unwrap();
+        let config = Config::load(&file).unwrap();
+        assert_eq!(config.accounts.file, folder.path().join("a"));
+        assert_eq!(config.storage.folder, Some(folder.path().join("s")));
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        for (change, key) in [
+            ("[limits]\nmesage_bytes_max = 1", "mesage_bytes_max"),
+            (
+                "[limits]\nmessage_bytes_max = 0",
+                "limits.message_bytes_max",
+            ),
+            (
+                "[limits]\ninactivity_timeout_s = 60",
+                "limits.inactivity_timeout_s",
+            ),
+            ("[argon2]\nmemory_kib = 1", "argon2"),
+            (
+                "[argon2]\nchecking_bytes_max = 1",
+                "argon2.checking_bytes_max",
+            ),
+            ("[log]\nformat = 'xml'", "format"),
+        ] {
+            let error = Config::parse(&format!("{LEAST}{change}")).unwrap_err();
+            assert!(error.contains(key), "{error}");
+        }
+        for (from, to, key) in [
+            ("'none'", "'implicit'", "imap.tls"),
+            ("'embedded'", "'garage'", "storage.kind"),
+            (", folder = 's'", "", "storage.folder"),
+            ("127.0.0.1:143", "localhost", "address"),
+            (
+                "[{ address = '127.0.0.1:143', tls = 'none' }]",
+                "[]",
+                "imap",
+            ),
+        ] {
+            let error = Config::parse(&LEAST.replace(from, to)).unwrap_err();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+}

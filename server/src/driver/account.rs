@@ -1,0 +1,243 @@
+//! The task of one account: it owns the core's `Account`, and takes messages from the
+//! account's connections.
+//!
+//! It begins with the first login and ends some seconds after the last connection has
+//! left, when everything is committed. A login that comes while the machine finishes
+//! waits in the channel, and gets a new machine: there is never more than one machine
+//! of an account in a process.
+
+use super::Server;
+use super::clock::Deadline;
+use super::connection::Answers;
+use super::phase::{Phase, Watch};
+use super::registry::{Inbox, Message};
+use crate::runtime::Runtime;
+use crate::storage::Desk;
+use async_channel::Receiver;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use futures_util::stream::StreamExt;
+use restante_core::account::{Account, AccountInput, AccountOutput, ConnectionId};
+use restante_core::mailbox::AccountId;
+use restante_core::time::{Instant, Now};
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// Rounds that an account may make before the other tasks of its thread have a turn.
+const ROUNDS_MAX: usize = 32;
+/// How long an account stays open without a connection: clients often come back at once.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// An account's machine: the core's, or a scripted one in tests.
+pub(crate) trait Machine: Send + 'static {
+    fn handle_input(&mut self, now: Now, input: AccountInput);
+    fn poll_output(&mut self) -> AccountOutput;
+}
+
+impl Machine for Account {
+    fn handle_input(&mut self, now: Now, input: AccountInput) {
+        Self::handle_input(self, now, input);
+    }
+
+    fn poll_output(&mut self) -> AccountOutput {
+        Self::poll_output(self)
+    }
+}
+
+/// Runs machines, one after another, for as long as connections need the account.
+pub(crate) async fn drive<R: Runtime, M: Machine>(
+    server: Arc<Server<R>>,
+    account: AccountId,
+    messages: Receiver<Message>,
+    new_machine: impl Fn(Now) -> M + Send + 'static,
+) {
+    let mut guard = Guard {
+        server: Arc::clone(&server),
+        account,
+        connections: BTreeMap::new(),
+        armed: true,
+    };
+    tracing::debug!("opened");
+    loop {
+        let machine = new_machine(server.clock.now());
+        let mut driver = Driver::new(&server, account, &messages, &mut guard.connections, machine);
+        core::future::poll_fn(|cx| driver.poll(cx)).await;
+        let ending = server.phases.now() == Phase::Ending;
+        if ending {
+            break;
+        }
+        if server.registry.close_unused(account) {
+            guard.armed = false;
+            break;
+        }
+    }
+    tracing::debug!("closed");
+}
+
+/// Leaves nobody waiting, however the task ends.
+struct Guard<R: Runtime> {
+    server: Arc<Server<R>>,
+    account: AccountId,
+    connections: BTreeMap<ConnectionId, Arc<Inbox>>,
+    armed: bool,
+}
+
+impl<R: Runtime> Drop for Guard<R> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.server.registry.close(self.account);
+        }
+        for inbox in self.connections.values() {
+            inbox.close();
+        }
+    }
+}
+
+struct Driver<'a, R: Runtime, M> {
+    server: &'a Server<R>,
+    account: AccountId,
+    messages: Pin<Box<Receiver<Message>>>,
+    connections: &'a mut BTreeMap<ConnectionId, Arc<Inbox>>,
+    machine: M,
+    desk: Desk,
+    answers: Answers,
+    deadline: Deadline<R>,
+    wait: Option<Instant>,
+    /// When to end, as long as no connection comes.
+    linger: Option<Instant>,
+    linger_deadline: Deadline<R>,
+    watch: Watch,
+    /// The machine was told to finish; messages wait for the next one.
+    stopping: bool,
+}
+
+impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
+    fn new(
+        server: &'a Server<R>,
+        account: AccountId,
+        messages: &Receiver<Message>,
+        connections: &'a mut BTreeMap<ConnectionId, Arc<Inbox>>,
+        machine: M,
+    ) -> Self {
+        Self {
+            server,
+            account,
+            messages: Box::pin(messages.clone()),
+            connections,
+            machine,
+            desk: Desk::new(Arc::clone(&server.storage)),
+            answers: Answers::new(),
+            deadline: Deadline::new(&server.runtime, server.clock),
+            wait: None,
+            linger: None,
+            linger_deadline: Deadline::new(&server.runtime, server.clock),
+            watch: Watch::new(Arc::clone(&server.phases)),
+            stopping: false,
+        }
+    }
+
+    /// Ready when the machine is done.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS_MAX {
+            if self.drain() {
+                return Poll::Ready(());
+            }
+            let mut progress = self.poll_messages(cx);
+            while let Poll::Ready(Some(answer)) = self.answers.poll_next_unpin(cx) {
+                if let Some((id, response)) = answer {
+                    self.input(AccountInput::Storage(id, response));
+                    progress = true;
+                }
+            }
+            if self.deadline.poll(cx, self.wait).is_ready() {
+                self.wait = None;
+                self.input(AccountInput::Timeout);
+                progress = true;
+            }
+            progress |= self.poll_end(cx);
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Does what the machine says, up to where it waits; whether it is done.
+    fn drain(&mut self) -> bool {
+        loop {
+            match self.machine.poll_output() {
+                AccountOutput::Storage(id, request) => {
+                    self.answers.push(self.desk.start(id, request));
+                }
+                AccountOutput::Abandon(id) => self.desk.abandon(id),
+                AccountOutput::Reply(connection, reply) => {
+                    if let Some(inbox) = self.connections.get(&connection) {
+                        inbox.push(reply);
+                    }
+                }
+                AccountOutput::Event(event) => super::log(&event),
+                AccountOutput::Wait { deadline } => {
+                    self.wait = deadline;
+                    return false;
+                }
+                AccountOutput::Done => return true,
+            }
+        }
+    }
+
+    fn poll_messages(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while !self.stopping
+            && let Poll::Ready(Some(message)) = self.messages.poll_next_unpin(cx)
+        {
+            progress = true;
+            match message {
+                Message::Attach(connection, inbox) => {
+                    self.connections.insert(connection, inbox);
+                }
+                Message::Request(connection, request) => {
+                    self.input(AccountInput::Request(connection, request));
+                }
+                Message::Detach(connection) => {
+                    self.connections.remove(&connection);
+                    self.server.registry.detached(self.account);
+                    self.input(AccountInput::Detach(connection));
+                }
+            }
+            // What it has to say goes out before it is told the next thing.
+            if self.drain() {
+                break;
+            }
+        }
+        progress
+    }
+
+    /// Tells the machine to finish when nobody needs it any more, or the server ends.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> bool {
+        let phase = self.watch.poll(cx);
+        if self.stopping {
+            return phase.is_ready();
+        }
+        let draining = self.server.phases.now() >= Phase::Draining;
+        let now = self.server.clock.instant();
+        if !self.connections.is_empty() {
+            self.linger = None;
+        } else if self.linger.is_none() {
+            self.linger = Some(now.after(LINGER));
+        }
+        let unused = self.connections.is_empty()
+            && (draining || self.linger_deadline.poll(cx, self.linger).is_ready());
+        if unused || self.server.phases.now() == Phase::Ending {
+            self.stopping = true;
+            self.input(AccountInput::Shutdown);
+            return true;
+        }
+        phase.is_ready()
+    }
+
+    fn input(&mut self, input: AccountInput) {
+        self.machine.handle_input(self.server.clock.now(), input);
+    }
+}

@@ -1,0 +1,361 @@
+//! The loop of one connection: what the core's `Connection` says is done, and what
+//! happens is told to it.
+//!
+//! One future polls everything that the connection waits for, so a connection that
+//! idles is one small task with no buffer: reading borrows the thread's buffer for as
+//! long as a poll lasts.
+
+use super::Server;
+use super::clock::Deadline;
+use super::phase::{Phase, Watch};
+use super::registry::Attachment;
+use super::socket::Socket;
+use crate::runtime::Runtime;
+use crate::storage::{BoxFuture, Desk};
+use core::task::{Context, Poll};
+use core::time::Duration;
+use futures_rustls::TlsAcceptor;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use restante_core::account::ConnectionId;
+use restante_core::boundary::{Credentials, Event, Input, Login, LoginError, Output, Wait};
+use restante_core::imap::Connection;
+use restante_core::storage::{RequestId, StorageResponse};
+use restante_core::time::{Instant, Now};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Rounds that a connection may make before the other tasks of its thread have a turn.
+const ROUNDS_MAX: usize = 32;
+/// How long a client may take to receive the last octets after `Close`.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to close its side after that. Closing earlier, with
+/// something of it unread, would make TCP take back what was sent last.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A connection's machine: the core's, or a scripted one in tests.
+pub(crate) trait Machine: Send + 'static {
+    fn handle_input(&mut self, now: Now, input: Input<'_>);
+    fn poll_output(&mut self) -> Output;
+    fn transmit(&self) -> &[u8];
+}
+
+impl Machine for Connection {
+    fn handle_input(&mut self, now: Now, input: Input<'_>) {
+        Self::handle_input(self, now, input);
+    }
+
+    fn poll_output(&mut self) -> Output {
+        Self::poll_output(self)
+    }
+
+    fn transmit(&self) -> &[u8] {
+        Self::transmit(self)
+    }
+}
+
+/// Drives one connection to its end.
+pub(crate) async fn drive<R: Runtime, M: Machine>(mut driver: Driver<R, M>) {
+    let end = core::future::poll_fn(|cx| driver.poll(cx)).await;
+    match end {
+        Ok(()) => tracing::debug!("closed"),
+        // The other side of a socket owes us nothing.
+        Err(error) => tracing::debug!(%error, "lost"),
+    }
+}
+
+/// Everything that belongs to one connection.
+pub(crate) struct Driver<R: Runtime, M> {
+    server: Arc<Server<R>>,
+    id: ConnectionId,
+    peer: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    machine: M,
+    socket: Socket<R::Stream>,
+    stage: Stage,
+    /// The client will send no more.
+    ended: bool,
+    /// What was written is not all with the operating system yet.
+    unflushed: bool,
+    desk: Desk,
+    answers: Answers,
+    login: Option<(RequestId, BoxFuture<'static, Result<Login, LoginError>>)>,
+    account: Option<Attachment>,
+    wait: Wait,
+    deadline: Deadline<R>,
+    watch: Watch,
+}
+
+/// Requests to storage that are under way.
+pub(crate) type Answers =
+    FuturesUnordered<BoxFuture<'static, Option<(RequestId, StorageResponse)>>>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// As usual.
+    Open,
+    /// What is to be sent goes out before TLS begins.
+    BeforeTls,
+    /// What is to be sent goes out before the socket is closed.
+    Closing { until: Instant },
+    /// Our side is closed; the client's is awaited.
+    Lingering { until: Instant },
+}
+
+impl<R: Runtime, M: Machine> Driver<R, M> {
+    pub(crate) fn new(
+        server: Arc<Server<R>>,
+        id: ConnectionId,
+        peer: SocketAddr,
+        acceptor: Option<TlsAcceptor>,
+        socket: Socket<R::Stream>,
+        machine: M,
+    ) -> Self {
+        Self {
+            id,
+            peer,
+            acceptor,
+            machine,
+            socket,
+            stage: Stage::Open,
+            ended: false,
+            unflushed: false,
+            desk: Desk::new(Arc::clone(&server.storage)),
+            answers: Answers::new(),
+            login: None,
+            account: None,
+            wait: Wait {
+                receive: 0,
+                deadline: None,
+            },
+            deadline: Deadline::new(&server.runtime, server.clock),
+            watch: Watch::new(Arc::clone(&server.phases)),
+            server,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..ROUNDS_MAX {
+            self.drain();
+            let mut progress = self.poll_transmit(cx)?;
+            match self.stage {
+                Stage::Lingering { until } => return self.poll_linger(cx, until),
+                Stage::Closing { until } => {
+                    if self.deadline.poll(cx, Some(until)).is_ready() {
+                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                    }
+                }
+                Stage::Open | Stage::BeforeTls => {
+                    progress |= self.poll_handshake(cx)?;
+                    progress |= self.poll_receive(cx)?;
+                    progress |= self.poll_inside(cx);
+                }
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Does what the machine says, up to where it waits.
+    fn drain(&mut self) {
+        if !matches!(self.stage, Stage::Open | Stage::BeforeTls) {
+            return;
+        }
+        loop {
+            match self.machine.poll_output() {
+                Output::Storage(id, request) => self.answers.push(self.desk.start(id, request)),
+                Output::Derive(id, credentials) => self.derive(id, credentials),
+                Output::Account(request) => match &self.account {
+                    Some(account) => account.request(request),
+                    None => tracing::error!("a request to an account before any login"),
+                },
+                Output::StartTls => self.stage = Stage::BeforeTls,
+                Output::Abandon(id) => self.abandon(id),
+                Output::Event(event) => self.log(&event),
+                Output::Wait(wait) => return self.wait = wait,
+                Output::Close => {
+                    let until = self.server.clock.instant().after(CLOSE_TIMEOUT);
+                    self.stage = Stage::Closing { until };
+                    self.answers.clear();
+                    (self.login, self.account) = (None, None);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn derive(&mut self, id: RequestId, credentials: Credentials) {
+        let server = Arc::clone(&self.server);
+        let source = self.peer.ip();
+        let login = async move { server.accounts.login(credentials, source).await };
+        self.login = Some((id, Box::pin(login)));
+    }
+
+    fn abandon(&mut self, id: RequestId) {
+        if self.login.as_ref().is_some_and(|(login, _)| *login == id) {
+            self.login = None;
+        } else {
+            self.desk.abandon(id);
+        }
+    }
+
+    /// Sends; and once everything is sent, goes on to what waited for that.
+    fn poll_transmit(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.socket.is_shaking_hands() || matches!(self.stage, Stage::Lingering { .. }) {
+            return Ok(false);
+        }
+        let bytes = self.machine.transmit();
+        if !bytes.is_empty() {
+            self.unflushed = true;
+            let Poll::Ready(len) = self.socket.poll_send(cx, bytes)? else {
+                return Ok(false);
+            };
+            self.input(Input::Transmitted(len));
+            return Ok(true);
+        }
+        if self.unflushed {
+            if self.socket.poll_flush(cx)?.is_pending() {
+                return Ok(false);
+            }
+            self.unflushed = false;
+        }
+        match self.stage {
+            Stage::BeforeTls => {
+                let acceptor = self.acceptor.as_ref().ok_or_else(|| {
+                    io::Error::other("STARTTLS where the listener has no certificate")
+                })?;
+                self.socket.start_tls(acceptor);
+                Ok(true)
+            }
+            Stage::Closing { .. } => {
+                if self.socket.poll_close(cx)?.is_pending() {
+                    return Ok(false);
+                }
+                let until = self.server.clock.instant().after(LINGER_TIMEOUT);
+                self.stage = Stage::Lingering { until };
+                Ok(true)
+            }
+            Stage::Open | Stage::Lingering { .. } => Ok(false),
+        }
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if !self.socket.is_shaking_hands() || self.socket.poll_handshake(cx)?.is_pending() {
+            return Ok(false);
+        }
+        self.stage = Stage::Open;
+        self.input(Input::TlsEstablished);
+        Ok(true)
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let max = self.wait.receive;
+        if max == 0 || self.ended || self.stage != Stage::Open {
+            return Ok(false);
+        }
+        let (machine, ended) = (&mut self.machine, &mut self.ended);
+        let now = self.server.clock.now();
+        let received = self.socket.poll_receive(cx, max, |bytes| {
+            if bytes.is_empty() {
+                machine.handle_input(now, Input::Eof);
+                // The machine may still have answers to send, but the socket would say
+                // again and again that it is at its end.
+                *ended = true;
+            } else {
+                machine.handle_input(now, Input::Received(bytes));
+            }
+        })?;
+        Ok(received.is_ready())
+    }
+
+    /// What comes from inside the server: answers, replies, time, the end.
+    fn poll_inside(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Poll::Ready(Some(answer)) = self.answers.poll_next_unpin(cx) {
+            if let Some((id, response)) = answer {
+                self.input(Input::Storage(id, response));
+                progress = true;
+            }
+        }
+        if let Some((id, login)) = &mut self.login
+            && let Poll::Ready(result) = login.as_mut().poll(cx)
+        {
+            let id = *id;
+            self.login = None;
+            let result = result.and_then(|login| self.attach(login));
+            self.input(Input::Derived(id, result));
+            progress = true;
+        }
+        while let Some(account) = &self.account
+            && let Poll::Ready(reply) = account.poll_reply(cx)
+        {
+            progress = true;
+            match reply {
+                Some(reply) => self.input(Input::Account(reply)),
+                None => {
+                    // Its task is gone: there is nothing that this connection can do.
+                    self.account = None;
+                    self.input(Input::Shutdown);
+                }
+            }
+        }
+        let deadline = self.wait.deadline.map(|(at, _)| at);
+        if self.deadline.poll(cx, deadline).is_ready() {
+            // Until the machine has said what comes next.
+            self.wait.deadline = None;
+            self.input(Input::Timeout);
+            progress = true;
+        }
+        if let Poll::Ready(phase) = self.watch.poll(cx)
+            && phase >= Phase::Draining
+        {
+            self.input(Input::Shutdown);
+            progress = true;
+        }
+        progress
+    }
+
+    fn attach(&mut self, login: Login) -> Result<Login, LoginError> {
+        let attachment = Server::attach(&self.server, self.id, &login)?;
+        tracing::info!(account = %login.keys.account(), "logged in");
+        self.account = Some(attachment);
+        Ok(login)
+    }
+
+    /// Reads what the client still sends, until it has closed its side.
+    fn poll_linger(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<io::Result<()>> {
+        for _ in 0..ROUNDS_MAX {
+            if self.deadline.poll(cx, Some(until)).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut end = false;
+            let read = self
+                .socket
+                .poll_receive(cx, usize::MAX, |bytes| end = bytes.is_empty());
+            match read {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !end => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.machine.handle_input(self.server.clock.now(), input);
+    }
+
+    fn log(&self, event: &Event) {
+        match event {
+            // `attach` has said so already, with the account.
+            Event::Authenticated => {}
+            // Not the name that was given: it may be a password in the wrong field.
+            Event::Rejected => tracing::info!("wrong name or password"),
+            other => super::log(other),
+        }
+    }
+}

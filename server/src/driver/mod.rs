@@ -1,0 +1,276 @@
+//! The loops around the core, written once for both runtimes.
+//!
+//! A [`Server`] listens; each connection is one task that drives the core's `Connection`
+//! ([`connection`]), each account that somebody is logged in to is one task that drives
+//! the core's `Account` ([`account`]). Between them is the [`registry`].
+//!
+//! It stops in two steps: connections first finish their command and say BYE, while
+//! their accounts still answer; an account without connections commits what it has and
+//! ends. Whoever is not done in time is left behind: what was answered is durable.
+
+mod account;
+mod clock;
+mod connection;
+mod phase;
+mod registry;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use crate::accounts::Accounts;
+use crate::config::{Limits, Listener, TlsMode};
+use crate::runtime::{self, Runtime};
+use crate::seed::seed;
+use crate::storage::Storage;
+use crate::tls::Certificate;
+use clock::Clock;
+use connection::Driver;
+use core::panic::AssertUnwindSafe;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::time::Duration;
+use futures_util::future::{self, Either, FutureExt};
+use futures_util::io::AsyncWriteExt;
+use phase::{Phase, Phases, Watch};
+use registry::{Attachment, Registry};
+use restante_core::account::{Account, ConnectionId};
+use restante_core::boundary::{Event, Login, LoginError};
+use restante_core::config::Config as CoreConfig;
+use restante_core::imap::{Connection, Peer};
+use socket::Socket;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::sync::Arc;
+use tracing::Instrument;
+
+/// How long to wait when no connection can be accepted (no more file descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a stopping server looks whether everybody is done.
+const STOP_POLL: Duration = Duration::from_millis(10);
+/// The reply to a client that comes when there are too many.
+const TOO_MANY: &[u8] = b"* BYE [UNAVAILABLE] Too many connections\r\n";
+
+/// What the tasks of one server share.
+pub struct Server<R: Runtime> {
+    runtime: R,
+    clock: Clock,
+    storage: Arc<dyn Storage>,
+    accounts: Accounts<R>,
+    /// The limits of the core for accounts.
+    core: Arc<CoreConfig>,
+    certificate: Option<Certificate>,
+    connections_max: usize,
+    shutdown_timeout: Duration,
+    registry: Arc<Registry>,
+    phases: Arc<Phases>,
+    connections: AtomicUsize,
+    next_connection: AtomicU64,
+}
+
+impl<R: Runtime> Server<R> {
+    /// A server that does not listen yet.
+    pub fn new(
+        runtime: R,
+        storage: Arc<dyn Storage>,
+        accounts: Accounts<R>,
+        certificate: Option<Certificate>,
+        core: CoreConfig,
+        limits: &Limits,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            runtime,
+            clock: Clock::new(),
+            storage,
+            accounts,
+            core: Arc::new(core),
+            certificate,
+            connections_max: limits.connections_max,
+            shutdown_timeout: Duration::from_secs(limits.shutdown_timeout_s),
+            registry: Arc::new(Registry::new(limits.connections_per_account_max)),
+            phases: Arc::default(),
+            connections: AtomicUsize::new(0),
+            next_connection: AtomicU64::new(1),
+        })
+    }
+
+    /// Serves IMAP on a bound socket, until the server stops.
+    ///
+    /// # Errors
+    /// When the runtime cannot take the socket over.
+    pub fn listen(
+        self: &Arc<Self>,
+        socket: TcpListener,
+        listener: &Listener,
+        core: CoreConfig,
+    ) -> std::io::Result<()> {
+        let address = socket.local_addr()?;
+        let socket = self.runtime.listen(socket)?;
+        tracing::info!(%address, tls = ?listener.tls, "listening for IMAP");
+        let accept = Arc::clone(self).accept(socket, listener.tls, Arc::new(core));
+        self.runtime.spawn(accept);
+        Ok(())
+    }
+
+    /// Uses the certificate that is in the files now, for connections to come.
+    pub fn reload(&self) {
+        match self.certificate.as_ref().map(Certificate::reload) {
+            Some(Ok(())) => tracing::info!("the certificate was read again"),
+            Some(Err(error)) => tracing::error!(%error, "the old certificate stays in use"),
+            None => {}
+        }
+    }
+
+    /// Stops: accepts nobody, says BYE, lets commits finish. Returns when everybody is
+    /// done or the time for that is over.
+    pub async fn stop(&self) {
+        let end = self.clock.instant().after(self.shutdown_timeout);
+        let drain_end = self.clock.instant().after(self.shutdown_timeout * 2 / 3);
+        self.phases.enter(Phase::Draining);
+        let busy = || self.connections.load(Ordering::SeqCst) > 0 || self.registry.len() > 0;
+        while busy() && self.clock.instant() < drain_end {
+            runtime::sleep(&self.runtime, STOP_POLL).await;
+        }
+        self.phases.enter(Phase::Ending);
+        while self.registry.len() > 0 && self.clock.instant() < end {
+            runtime::sleep(&self.runtime, STOP_POLL).await;
+        }
+        if self.registry.len() > 0 {
+            tracing::warn!(
+                accounts = self.registry.len(),
+                "some commits did not finish in time"
+            );
+        }
+    }
+
+    async fn accept(self: Arc<Self>, socket: R::Listener, tls: TlsMode, core: Arc<CoreConfig>) {
+        let mut watch = Watch::new(Arc::clone(&self.phases));
+        loop {
+            let accepted = {
+                let next = pin!(self.runtime.accept(&socket));
+                match future::select(next, pin!(watch.next())).await {
+                    Either::Left((accepted, _)) => accepted,
+                    Either::Right(_) => return,
+                }
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    // IPv4 clients of an IPv6 socket under the name that they know.
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                    self.welcome(stream, peer, tls, &core);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    runtime::sleep(&self.runtime, ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn welcome(
+        self: &Arc<Self>,
+        mut stream: R::Stream,
+        peer: SocketAddr,
+        tls: TlsMode,
+        core: &Arc<CoreConfig>,
+    ) {
+        let place = Place::take(self);
+        if self.connections.load(Ordering::SeqCst) > self.connections_max {
+            tracing::warn!(%peer, "too many connections");
+            if tls != TlsMode::Implicit {
+                // As far as the empty send buffer takes it; nobody waits for more.
+                drop(stream.write(TOO_MANY).now_or_never());
+            }
+            return;
+        }
+        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        let span = tracing::info_span!("connection", id = id.0, %peer);
+        let serve = Arc::clone(self).serve(stream, peer, id, tls, Arc::clone(core));
+        let task = async move {
+            // The panic hook has logged it; the other connections go on.
+            drop(AssertUnwindSafe(serve).catch_unwind().await);
+            drop(place);
+        };
+        self.runtime.spawn(task.instrument(span));
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        stream: R::Stream,
+        peer: SocketAddr,
+        id: ConnectionId,
+        tls: TlsMode,
+        core: Arc<CoreConfig>,
+    ) {
+        tracing::debug!("connected");
+        let acceptor = match tls {
+            TlsMode::None => None,
+            _ => self.certificate.as_ref().map(Certificate::acceptor),
+        };
+        let mut socket = Socket::Plain(stream);
+        if tls == TlsMode::Implicit {
+            let Some(acceptor) = &acceptor else { return };
+            socket.start_tls(acceptor);
+            let handshake = core::future::poll_fn(|cx| socket.poll_handshake(cx));
+            match runtime::timeout(&self.runtime, core.login_timeout, handshake).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return tracing::debug!(%error, "no TLS"),
+                None => return tracing::debug!("the TLS handshake took too long"),
+            }
+        }
+        let seen = Peer {
+            loopback: peer.ip().is_loopback(),
+            tls: tls == TlsMode::Implicit,
+        };
+        let machine = Connection::new(core, seed(), self.clock.now(), seen);
+        let driver = Driver::new(self, id, peer, acceptor, socket, machine);
+        connection::drive(driver).await;
+    }
+
+    /// Attaches a connection to the account that it logged in to.
+    fn attach(
+        server: &Arc<Self>,
+        id: ConnectionId,
+        login: &Login,
+    ) -> Result<Attachment, LoginError> {
+        let account = login.keys.account();
+        server.registry.attach(account, id, |messages| {
+            let (config, keys) = (Arc::clone(&server.core), Arc::clone(&login.keys));
+            let new_machine =
+                move |now| Account::new(Arc::clone(&config), Arc::clone(&keys), seed(), now);
+            let task = account::drive(Arc::clone(server), account, messages, new_machine);
+            let task = AssertUnwindSafe(task).catch_unwind().map(drop);
+            let span = tracing::info_span!(parent: None, "account", id = %account);
+            server.runtime.spawn(task.instrument(span));
+        })
+    }
+}
+
+/// A connection's place among `connections_max`.
+struct Place<R: Runtime>(Arc<Server<R>>);
+
+impl<R: Runtime> Place<R> {
+    fn take(server: &Arc<Server<R>>) -> Self {
+        server.connections.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(server))
+    }
+}
+
+impl<R: Runtime> Drop for Place<R> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What clients do wrong is of interest only when one looks for it.
+fn log(event: &Event) {
+    match event {
+        Event::Authenticated => tracing::info!("authenticated"),
+        Event::Rejected => tracing::info!("wrong password"),
+        Event::Aborted(reason) => tracing::debug!(reason, "aborted"),
+        Event::BadCommand(reason) => tracing::debug!(reason, "bad command"),
+        Event::Damaged { place, reason } => {
+            tracing::error!(place, reason, "a stored value cannot be opened");
+        }
+        Event::StorageFailed { step, reason } => tracing::warn!(step, reason, "storage failed"),
+        Event::Completed { command } => tracing::debug!(command, "completed"),
+    }
+}

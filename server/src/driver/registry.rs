@@ -1,0 +1,213 @@
+//! Which accounts are open in this process, and the way between their connections and
+//! their tasks.
+//!
+//! Nothing here waits, so that nothing can deadlock. Towards an account goes a channel
+//! that has room for all that its connections can have under way, because a connection
+//! has one request open and is counted until the account has seen it leave. Towards a
+//! connection goes an [`Inbox`], in which a newer state replaces an older one.
+
+use async_channel::{Receiver, Sender};
+use core::task::{Context, Poll};
+use futures_util::task::AtomicWaker;
+use restante_core::account::{AccountReply, AccountRequest, ConnectionId, Snapshot};
+use restante_core::boundary::LoginError;
+use restante_core::mailbox::AccountId;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Messages of one connection that may be on their way to its account at once: that it
+/// comes, one request, that it goes.
+const MESSAGES_PER_CONNECTION: usize = 3;
+
+/// From a connection to the task of its account.
+pub(crate) enum Message {
+    /// A connection has logged in.
+    Attach(ConnectionId, Arc<Inbox>),
+    /// It wants something.
+    Request(ConnectionId, AccountRequest),
+    /// It is gone.
+    Detach(ConnectionId),
+}
+
+/// The open accounts.
+pub(crate) struct Registry {
+    connections_per_account_max: usize,
+    accounts: Mutex<HashMap<AccountId, Open>>,
+}
+
+struct Open {
+    sender: Sender<Message>,
+    connections: usize,
+}
+
+impl Registry {
+    pub(crate) fn new(connections_per_account_max: usize) -> Self {
+        Self {
+            connections_per_account_max,
+            accounts: Mutex::default(),
+        }
+    }
+
+    /// Attaches a connection to an account, whose task `start` begins if it is not open.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        account: AccountId,
+        connection: ConnectionId,
+        start: impl FnOnce(Receiver<Message>),
+    ) -> Result<Attachment, LoginError> {
+        let mut accounts = self.lock();
+        let open = accounts.entry(account).or_insert_with(|| {
+            let room = self.connections_per_account_max * MESSAGES_PER_CONNECTION;
+            let (sender, receiver) = async_channel::bounded(room);
+            start(receiver);
+            Open {
+                sender,
+                connections: 0,
+            }
+        });
+        if open.connections >= self.connections_per_account_max {
+            return Err(LoginError::TooManyConnections);
+        }
+        open.connections += 1;
+        let inbox = Arc::new(Inbox::default());
+        let attachment = Attachment {
+            connection,
+            sender: open.sender.clone(),
+            inbox: Arc::clone(&inbox),
+        };
+        attachment.send(Message::Attach(connection, inbox));
+        Ok(attachment)
+    }
+
+    /// The task of `account` has seen a connection leave.
+    pub(crate) fn detached(&self, account: AccountId) {
+        if let Some(open) = self.lock().get_mut(&account) {
+            open.connections = open.connections.saturating_sub(1);
+        }
+    }
+
+    /// The task of `account` wants to end: whether no connection needs it. From then on
+    /// a login opens the account anew.
+    pub(crate) fn close_unused(&self, account: AccountId) -> bool {
+        let mut accounts = self.lock();
+        let unused = accounts
+            .get(&account)
+            .is_none_or(|open| open.connections == 0);
+        if unused {
+            accounts.remove(&account);
+        }
+        unused
+    }
+
+    /// The task of `account` is gone, whoever may need it.
+    pub(crate) fn close(&self, account: AccountId) {
+        self.lock().remove(&account);
+    }
+
+    /// How many accounts are open.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Open>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's hold on its account; dropping it tells the account.
+pub(crate) struct Attachment {
+    connection: ConnectionId,
+    sender: Sender<Message>,
+    inbox: Arc<Inbox>,
+}
+
+impl Attachment {
+    /// Asks for something. The core has one request open at most.
+    pub(crate) fn request(&self, request: AccountRequest) {
+        self.send(Message::Request(self.connection, request));
+    }
+
+    /// The next reply; `None` if the account's task is gone.
+    pub(crate) fn poll_reply(&self, cx: &mut Context<'_>) -> Poll<Option<AccountReply>> {
+        self.inbox.poll(cx)
+    }
+
+    fn send(&self, message: Message) {
+        // Closed: the task panicked, and the inbox says so. Full: not by what the core
+        // promises; the request then stays without reply until the client gives up.
+        if let Err(async_channel::TrySendError::Full(_)) = self.sender.try_send(message) {
+            tracing::error!("the channel to an account is full");
+        }
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.send(Message::Detach(self.connection));
+    }
+}
+
+/// Replies on their way to a connection.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    queue: Mutex<Queue>,
+    waker: AtomicWaker,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// At most: a state, the reply to the one open request, a state or `Vanished`.
+    replies: VecDeque<AccountReply>,
+    closed: bool,
+}
+
+impl Inbox {
+    /// Puts in a reply. Of states that follow each other only the last one stays.
+    pub(crate) fn push(&self, reply: AccountReply) {
+        {
+            let mut queue = self.lock();
+            match (queue.replies.back_mut(), reply) {
+                (Some(AccountReply::Changed(older)), AccountReply::Changed(newer)) => {
+                    *older = merge(older, newer);
+                }
+                (_, reply) => queue.replies.push_back(reply),
+            }
+        }
+        self.waker.wake();
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.waker.wake();
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<AccountReply>> {
+        self.waker.register(cx.waker());
+        let mut queue = self.lock();
+        match queue.replies.pop_front() {
+            Some(reply) => {
+                if queue.replies.is_empty() {
+                    queue.replies = VecDeque::new();
+                }
+                Poll::Ready(Some(reply))
+            }
+            None if queue.closed => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The newer state; what the older one made `\Recent` for this connection stays so,
+/// because no other connection will be told of it.
+fn merge(older: &Snapshot, newer: Snapshot) -> Snapshot {
+    let recent = [older.recent_from, newer.recent_from];
+    Snapshot {
+        recent_from: recent.into_iter().flatten().min(),
+        ..newer
+    }
+}

@@ -1,0 +1,139 @@
+//! The account's task and the way to it.
+
+use super::server;
+use crate::config::Limits;
+use crate::driver::account::{Machine, drive};
+use crate::driver::registry::Attachment;
+use crate::driver::{Phase, Server};
+use crate::runtime::Runtime;
+use crate::runtime::threads::Threads;
+use core::time::Duration;
+use futures_util::FutureExt;
+use restante_core::account::{
+    AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
+};
+use restante_core::mailbox::AccountId;
+use restante_core::time::Now;
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::Instant;
+
+const ACCOUNT: AccountId = AccountId([7; 16]);
+
+/// Answers every request with `Done`; panics when asked to unselect.
+struct Obliging {
+    outputs: VecDeque<AccountOutput>,
+    /// Whether it finishes by itself when it is told to.
+    finishes: bool,
+}
+
+impl Machine for Obliging {
+    fn handle_input(&mut self, _: Now, input: AccountInput) {
+        match input {
+            AccountInput::Request(_, AccountRequest::Unselect) => panic!("as the test wants it"),
+            AccountInput::Request(connection, _) => self
+                .outputs
+                .push_back(AccountOutput::Reply(connection, AccountReply::Done)),
+            AccountInput::Shutdown if self.finishes => self.outputs.push_back(AccountOutput::Done),
+            _ => {}
+        }
+    }
+
+    fn poll_output(&mut self) -> AccountOutput {
+        self.outputs
+            .pop_front()
+            .unwrap_or(AccountOutput::Wait { deadline: None })
+    }
+}
+
+fn attach(
+    server: &Arc<Server<Threads>>,
+    connection: u64,
+    machines: &Arc<AtomicUsize>,
+    finishes: bool,
+) -> Attachment {
+    let attached = server
+        .registry
+        .attach(ACCOUNT, ConnectionId(connection), |messages| {
+            let machines = Arc::clone(machines);
+            let new_machine = move |_| {
+                machines.fetch_add(1, Ordering::SeqCst);
+                Obliging {
+                    outputs: VecDeque::new(),
+                    finishes,
+                }
+            };
+            let task = drive(Arc::clone(server), ACCOUNT, messages, new_machine);
+            Threads.spawn(AssertUnwindSafe(task).catch_unwind().map(drop));
+        });
+    attached.expect("there is room")
+}
+
+fn reply(attachment: &Attachment) -> Option<AccountReply> {
+    async_io::block_on(core::future::poll_fn(|cx| attachment.poll_reply(cx)))
+}
+
+fn wait_until(what: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !what() {
+        assert!(start.elapsed() < Duration::from_secs(10), "never");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn connections_share_one_machine_and_each_gets_its_replies() {
+    let (server, _folder) = server(&Limits::default());
+    let machines = Arc::default();
+    let attachments = [1, 2, 3].map(|number| attach(&server, number, &machines, true));
+    for attachment in &attachments {
+        attachment.request(AccountRequest::List);
+    }
+    for attachment in &attachments {
+        assert!(matches!(reply(attachment), Some(AccountReply::Done)));
+    }
+    assert_eq!(machines.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn panic_of_an_account_ends_its_connections_and_nothing_else() {
+    let (server, _folder) = server(&Limits::default());
+    let machines = Arc::default();
+    let attachment = attach(&server, 1, &machines, true);
+    attachment.request(AccountRequest::Unselect);
+    assert!(reply(&attachment).is_none());
+    wait_until(|| server.registry.len() == 0);
+    drop(attachment);
+    let again = attach(&server, 2, &machines, true);
+    again.request(AccountRequest::List);
+    assert!(matches!(reply(&again), Some(AccountReply::Done)));
+}
+
+#[test]
+fn stopping_waits_for_connections_and_then_for_accounts() {
+    let (server, _folder) = server(&Limits::default());
+    let attachment = attach(&server, 1, &Arc::default(), true);
+    server.phases.enter(Phase::Draining);
+    // The connection may still finish its command.
+    attachment.request(AccountRequest::List);
+    assert!(matches!(reply(&attachment), Some(AccountReply::Done)));
+    assert_eq!(server.registry.len(), 1);
+    drop(attachment);
+    wait_until(|| server.registry.len() == 0);
+}
+
+#[test]
+fn stopping_takes_no_longer_than_it_may() {
+    let limits = Limits {
+        shutdown_timeout_s: 1,
+        ..Limits::default()
+    };
+    let (server, _folder) = server(&limits);
+    let _attachment = attach(&server, 1, &Arc::default(), false);
+    let start = Instant::now();
+    async_io::block_on(server.stop());
+    assert!(start.elapsed() < Duration::from_secs(5));
+}

@@ -1,0 +1,65 @@
+//! The loops with scripted machines: what the core would never show on purpose.
+
+mod accounts;
+mod connections;
+mod tls;
+
+use super::{Clock, Server};
+use crate::accounts::file::AccountsFile;
+use crate::accounts::stretch::Stretcher;
+use crate::accounts::{Accounts, edit};
+use crate::config::Limits;
+use crate::runtime::threads::Threads;
+use crate::storage::Memory;
+use argon2::Params;
+use restante_core::config::Config as CoreConfig;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A server with the accounts alice and bob; the folder lives as long as the test.
+fn server(limits: &Limits) -> (Arc<Server<Threads>>, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let params = Params::new(64, 1, 1, Some(32)).unwrap();
+    let path = folder.path().join("accounts.toml");
+    for name in ["alice", "bob"] {
+        edit::add(&AccountsFile::new(path.clone()), name, "secret", &params).unwrap();
+    }
+    let stretcher = Stretcher::new(Threads, 1024 * 1024, 100);
+    let accounts = Accounts::new(Threads, AccountsFile::new(path), params, stretcher);
+    let sleeper = Arc::new(|duration| {
+        let sleep = async move {
+            async_io::Timer::after(duration).await;
+        };
+        Box::pin(sleep) as crate::storage::BoxFuture<'static, ()>
+    });
+    let storage = Arc::new(Memory::new(sleeper));
+    let core = CoreConfig::default();
+    let server = Server::new(Threads, storage, accounts, None, core, limits);
+    (server, folder)
+}
+
+#[test]
+fn deadline_goes_off_in_time_however_it_moves() {
+    use super::clock::Deadline;
+    use core::task::Poll;
+    use core::time::Duration;
+
+    let clock = Clock::new();
+    let mut deadline = Deadline::new(&Threads, clock);
+    let start = clock.instant();
+    let ms = |ms| Some(start.after(Duration::from_millis(ms)));
+    async_io::block_on(core::future::poll_fn(|cx| {
+        // Far away, then nearer, then a little later than that.
+        assert!(deadline.poll(cx, ms(60_000)).is_pending());
+        assert!(deadline.poll(cx, ms(20)).is_pending());
+        Poll::Ready(())
+    }));
+    async_io::block_on(core::future::poll_fn(|cx| deadline.poll(cx, ms(60))));
+    let elapsed = clock.instant().since(start);
+    assert!(elapsed >= Duration::from_millis(60), "{elapsed:?}");
+    assert!(elapsed < Duration::from_millis(5_000), "{elapsed:?}");
+    async_io::block_on(core::future::poll_fn(|cx| {
+        assert!(deadline.poll(cx, None).is_pending());
+        Poll::Ready(())
+    }));
+}

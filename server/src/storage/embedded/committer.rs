@@ -1,0 +1,373 @@
+//! The one thread that writes rows.
+//!
+//! It takes everything that waits in its queue, up to a limit, and writes it with one
+//! commit: sixteen writers at once cost one fsync. Being alone it may read an item,
+//! change it and write it back without a lock. Each request is applied whole or not at
+//! all, and is answered after the fsync.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_channel::{Receiver, Sender};
+use bytes::Bytes;
+use futures_channel::oneshot;
+use restante_core::storage::{ItemKey, ObjectKey, PartitionKey, StorageError};
+
+use super::body::{Bodies, Staged};
+use super::engine::{Changes, Engine, Rows, out_of_room, value};
+use super::pool::closed;
+use super::row::{
+    CLOCK, DOOMED, FILES, ObjectRow, decode_clock, encode_clock, file_key, item_key, item_name,
+};
+use super::space::Space;
+use crate::storage::causality::Siblings;
+use crate::storage::doorbell::Doorbells;
+
+/// Requests that wait for the thread.
+const QUEUE_MAX: usize = 256;
+/// Requests in one commit.
+const GROUP_REQUESTS_MAX: usize = 256;
+/// Bytes of values in one commit; the request that passes it is the last.
+const GROUP_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// How often a commit is tried while the engine had failed before it.
+const TRIES_MAX: u32 = 3;
+
+/// One write of an item: its key, the time it has seen, the value or a tombstone.
+pub(super) type ItemWrite = (ItemKey, Option<u64>, Option<Bytes>);
+
+/// What is to be written.
+pub(super) enum Work {
+    /// Values and tombstones.
+    Items(Vec<ItemWrite>),
+    /// A short object.
+    Inline(ObjectKey, Bytes),
+    /// A long object, whose file is durable already, and its length in bytes.
+    File(ObjectKey, Staged, u64),
+    /// Objects that shall be gone.
+    Delete(Vec<ObjectKey>),
+}
+
+impl Work {
+    /// Bytes that will be added.
+    fn bytes(&self) -> u64 {
+        let value = |write: &ItemWrite| write.2.as_ref().map_or(0, Bytes::len);
+        match self {
+            Self::Items(writes) => writes.iter().map(value).sum::<usize>() as u64,
+            Self::Inline(_, body) => body.len() as u64,
+            Self::File(..) | Self::Delete(_) => 0,
+        }
+    }
+
+    /// Whether it is allowed although the disk is nearly full.
+    fn makes_room(&self) -> bool {
+        match self {
+            Self::Items(writes) => writes.iter().all(|(_, _, value)| value.is_none()),
+            Self::Delete(_) => true,
+            Self::Inline(..) | Self::File(..) => false,
+        }
+    }
+}
+
+type Answer = oneshot::Sender<Result<(), StorageError>>;
+
+/// Where requests for the thread go. Clones share it.
+#[derive(Clone)]
+pub(super) struct CommitQueue(Sender<(Work, Answer)>);
+
+impl CommitQueue {
+    /// A queue, and its end for the thread.
+    pub(super) fn new() -> (Self, Receiver<(Work, Answer)>) {
+        let (sender, receiver) = async_channel::bounded(QUEUE_MAX);
+        (Self(sender), receiver)
+    }
+
+    /// Writes, and returns once it is durable. What waits in the queue is written even
+    /// if this future is dropped.
+    pub(super) async fn commit(&self, work: Work) -> Result<(), StorageError> {
+        let (answer, done) = oneshot::channel();
+        self.0.send((work, answer)).await.map_err(|_| closed())?;
+        done.await.map_err(|_| closed())?
+    }
+
+    /// Takes no more. The thread ends after what waits.
+    pub(super) fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// What the thread owns.
+pub(super) struct Committer {
+    pub(super) engine: Arc<Engine>,
+    pub(super) bodies: Bodies,
+    pub(super) bells: Doorbells,
+    pub(super) space: Space,
+    /// Time of the store: the last one that was given to a value or a file.
+    pub(super) clock: Arc<AtomicU64>,
+    /// Files that are deleted, but whose row `doomed/` is still there.
+    pub(super) removed: Vec<u64>,
+}
+
+/// Requests that are written together.
+#[derive(Default)]
+struct Group {
+    /// Items as they will be.
+    items: BTreeMap<Vec<u8>, Siblings>,
+    /// Objects as they will be.
+    objects: BTreeMap<Vec<u8>, Option<ObjectRow>>,
+    /// Files that get a row.
+    named: Vec<(u64, Vec<u8>)>,
+    /// Files that lose their row.
+    doomed: Vec<u64>,
+    staged: Vec<Staged>,
+    rung: Vec<PartitionKey>,
+    answers: Vec<Answer>,
+    bytes: u64,
+}
+
+/// How a commit ended.
+enum Ending {
+    Landed,
+    /// Nothing of it is stored.
+    Missed(StorageError),
+    /// Nobody can say.
+    Unknown(StorageError),
+}
+
+impl Committer {
+    /// Works until the queue is closed.
+    pub(super) fn run(mut self, queue: &Receiver<(Work, Answer)>) {
+        while let Ok(first) = queue.recv_blocking() {
+            // After a panic the answers are dropped, which says Unavailable; nothing of
+            // the group survives in memory that a later group would build on.
+            let _panicked = catch_unwind(AssertUnwindSafe(|| self.serve(first, queue)));
+        }
+    }
+
+    fn serve(&mut self, first: (Work, Answer), queue: &Receiver<(Work, Answer)>) {
+        let mut group = Group::default();
+        let mut next = Some(first);
+        let mut requests = 0;
+        while let Some((work, answer)) = next {
+            match self.apply(&mut group, work) {
+                Ok(()) => group.answers.push(answer),
+                // Nobody waits any more: nothing to tell.
+                Err(error) => drop(answer.send(Err(error))),
+            }
+            requests += 1;
+            let more = requests < GROUP_REQUESTS_MAX && group.bytes < GROUP_BYTES_MAX;
+            next = if more { queue.try_recv().ok() } else { None };
+        }
+        if let Ok(rows) = self.engine.rows() {
+            rows.wait_for_flush();
+        }
+        if group.answers.is_empty() {
+            return;
+        }
+        let now = self.clock.fetch_add(1, Ordering::SeqCst) + 1;
+        let ending = self.write(&group, now);
+        self.finish(group, now, ending);
+    }
+
+    /// Adds a request to the group, or leaves the group as it was.
+    fn apply(&self, group: &mut Group, work: Work) -> Result<(), StorageError> {
+        let bytes = group.bytes + work.bytes();
+        if !work.makes_room() {
+            self.space.room_for(bytes)?;
+        }
+        let rows = self.rows()?;
+        match work {
+            Work::Items(writes) => self.apply_items(&rows, group, writes)?,
+            Work::Inline(key, body) => {
+                self.replace(&rows, group, key, Some(ObjectRow::Inline(body)))?;
+            }
+            Work::File(key, staged, len) => {
+                let number = staged.number();
+                let name = key.0.clone().into_bytes();
+                self.replace(&rows, group, key, Some(ObjectRow::File { number, len }))?;
+                group.named.push((number, name));
+                group.staged.push(staged);
+            }
+            Work::Delete(keys) => {
+                for key in keys {
+                    self.replace(&rows, group, key, None)?;
+                }
+            }
+        }
+        group.bytes = bytes;
+        Ok(())
+    }
+
+    /// The rows, opened again where that failed before.
+    fn rows(&self) -> Result<Arc<Rows>, StorageError> {
+        self.engine.rows().or_else(|_| self.engine.reopen())
+    }
+
+    fn apply_items(
+        &self,
+        rows: &Rows,
+        group: &mut Group,
+        writes: Vec<ItemWrite>,
+    ) -> Result<(), StorageError> {
+        // First everything that may fail, then the changes.
+        let mut read = BTreeMap::new();
+        for (key, _, _) in &writes {
+            let stored = item_key(&key.partition, &key.sort.0);
+            if group.items.contains_key(&stored) || read.contains_key(&stored) {
+                continue;
+            }
+            let found = value(&rows.items, &stored)
+                .map_err(|error| self.engine.failed(&item_name(key), &error))?;
+            let siblings = match found {
+                Some(row) => {
+                    Siblings::decode(row).ok_or_else(|| self.engine.damaged(&item_name(key)))?
+                }
+                None => Siblings::default(),
+            };
+            read.insert(stored, siblings);
+        }
+        group.items.append(&mut read);
+        for (key, seen, value) in writes {
+            let now = self.clock.fetch_add(1, Ordering::SeqCst) + 1;
+            let item = group
+                .items
+                .entry(item_key(&key.partition, &key.sort.0))
+                .or_default();
+            item.put(seen, value, now);
+            item.drop_tombstones();
+            if group.rung.last() != Some(&key.partition) {
+                group.rung.push(key.partition);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an object in the place of what is there.
+    fn replace(
+        &self,
+        rows: &Rows,
+        group: &mut Group,
+        key: ObjectKey,
+        row: Option<ObjectRow>,
+    ) -> Result<(), StorageError> {
+        let stored = key.0.as_bytes();
+        let old = match group.objects.get(stored) {
+            Some(old) => old.clone(),
+            None => value(&rows.objects, stored)
+                .map_err(|error| self.engine.failed(&format!("the object {key}"), &error))?
+                // A damaged row may be replaced and deleted; if it was of a file, the
+                // file stays.
+                .and_then(ObjectRow::decode),
+        };
+        if let Some(ObjectRow::File { number, .. }) = old {
+            group.doomed.push(number);
+        }
+        group.objects.insert(key.0.into_bytes(), row);
+        Ok(())
+    }
+
+    fn write(&self, group: &Group, now: u64) -> Ending {
+        let changes = group.changes(&self.removed, now);
+        let mut rows = match self.rows() {
+            Ok(rows) => rows,
+            Err(error) => return Ending::Missed(error),
+        };
+        for _ in 0..TRIES_MAX {
+            let error = match rows.commit(&changes) {
+                Ok(()) => return Ending::Landed,
+                Err(error) => error,
+            };
+            drop(rows);
+            // The engine takes no more writes now. Opening it again reads the journal,
+            // and the clock in it says whether this commit is there.
+            rows = match self.engine.reopen() {
+                Ok(rows) => rows,
+                Err(why) => return Ending::Unknown(why),
+            };
+            match stored_clock(&rows) {
+                Ok(stored) if stored >= now => return Ending::Landed,
+                Ok(_) => {}
+                Err(error) => return Ending::Unknown(self.engine.failed("the clock", &error)),
+            }
+            if out_of_room(&error) {
+                return Ending::Missed(StorageError::Full);
+            }
+            if !matches!(error, fjall::Error::Poisoned) {
+                return Ending::Missed(self.engine.failed("a commit", &error));
+            }
+            // It had failed before, in its own threads: this commit was not tried yet.
+        }
+        Ending::Missed(StorageError::Full)
+    }
+
+    fn finish(&mut self, group: Group, now: u64, ending: Ending) {
+        let result = match ending {
+            Ending::Landed => {
+                for partition in &group.rung {
+                    self.bells.ring(partition, now);
+                }
+                Ok(())
+            }
+            Ending::Missed(ref error) | Ending::Unknown(ref error) => Err(error.clone()),
+        };
+        for answer in group.answers {
+            // Nobody waits any more: the write stays, as the contract allows.
+            let _gone = answer.send(result.clone());
+        }
+        match ending {
+            Ending::Landed => {
+                group.staged.into_iter().for_each(Staged::keep);
+                for number in &group.doomed {
+                    self.bodies.remove(*number);
+                }
+                // Their rows go with the next commit: after a crash before that, the
+                // next start deletes the files once more.
+                self.removed = group.doomed;
+            }
+            Ending::Missed(_) => drop(group.staged),
+            Ending::Unknown(_) => group.staged.into_iter().for_each(Staged::leave),
+        }
+    }
+}
+
+impl Group {
+    /// The rows that make it so.
+    fn changes(&self, removed: &[u64], now: u64) -> Changes {
+        let mut changes = Changes::default();
+        for (key, item) in &self.items {
+            let row = (!item.is_empty()).then(|| item.encode());
+            changes.items.push((key.clone(), row));
+        }
+        for (key, row) in &self.objects {
+            let row = row.as_ref().map(ObjectRow::encode);
+            changes.objects.push((key.clone(), row));
+        }
+        for number in removed {
+            changes.state.push((file_key(DOOMED, *number), None));
+        }
+        for (number, name) in &self.named {
+            // One that was replaced within the group has no row.
+            let row = (!self.doomed.contains(number)).then(|| name.clone());
+            changes.state.push((file_key(FILES, *number), row));
+        }
+        for number in &self.doomed {
+            changes
+                .state
+                .push((file_key(DOOMED, *number), Some(Vec::new())));
+            if !self.named.iter().any(|(named, _)| named == number) {
+                changes.state.push((file_key(FILES, *number), None));
+            }
+        }
+        changes
+            .state
+            .push((CLOCK.to_vec(), Some(encode_clock(now))));
+        changes
+    }
+}
+
+/// The time in the rows; 0 in a new store.
+pub(super) fn stored_clock(rows: &Rows) -> Result<u64, fjall::Error> {
+    let stored = value(&rows.state, CLOCK)?;
+    Ok(stored.and_then(|stored| decode_clock(&stored)).unwrap_or(0))
+}

@@ -1,0 +1,195 @@
+//! The rows of a store, in fjall: a log-structured tree with a journal.
+//!
+//! Everything that names fjall is here. After a failed write fjall takes no more
+//! (what a failed fsync left on the disk is not known); [`Engine::reopen`] then reads
+//! the journal again, which says what landed.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use restante_core::storage::StorageError;
+
+use super::EmbeddedConfig;
+use super::space::is_full;
+
+/// Threads of fjall that write tables and merge them.
+const WORKERS: usize = 2;
+/// Bytes of the journal before tables are written; fjall takes no less.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+/// Files that fjall keeps open.
+const OPEN_FILES: usize = 128;
+/// Values from this size on are kept apart from their keys, so that merging the keys
+/// does not copy them again and again.
+const APART_BYTES: u32 = 1024;
+/// Bytes of a file of values.
+const APART_FILE_BYTES: u64 = 32 * 1024 * 1024;
+/// Full write buffers of one keyspace that wait to be written as a table, before
+/// commits wait for them.
+const FULL_BUFFERS_MAX: usize = 2;
+/// How long one commit waits for that.
+const FLUSH_WAIT: Duration = Duration::from_millis(500);
+/// How long a reopening waits for reads under way.
+const READS_WAIT: Duration = Duration::from_secs(10);
+
+/// The rows, as long as they are open. Clones of the `Arc` are short-lived: one read
+/// or one commit.
+pub(super) struct Rows {
+    /// Items by partition and sort key.
+    pub(super) items: Keyspace,
+    /// Objects by key.
+    pub(super) objects: Keyspace,
+    /// The clock, and what is known of files.
+    pub(super) state: Keyspace,
+    database: Database,
+}
+
+/// Rows to be written and removed together.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Rows of `items`: key and value, `None` to remove.
+    pub(super) items: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Rows of `objects`.
+    pub(super) objects: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Rows of `state`.
+    pub(super) state: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Rows {
+    fn open(folder: &Path, config: &EmbeddedConfig) -> fjall::Result<Self> {
+        let database = Database::builder(folder)
+            .cache_size(config.cache_bytes)
+            .max_journaling_size(JOURNAL_BYTES)
+            .max_cached_files(Some(OPEN_FILES))
+            .worker_threads(WORKERS)
+            .open()?;
+        let options =
+            || KeyspaceCreateOptions::default().max_memtable_size(config.write_buffer_bytes);
+        let apart = KvSeparationOptions::default()
+            .separation_threshold(APART_BYTES)
+            .file_target_size(APART_FILE_BYTES);
+        Ok(Self {
+            items: database.keyspace("items", options)?,
+            objects: database.keyspace("objects", || options().with_kv_separation(Some(apart)))?,
+            state: database.keyspace("state", options)?,
+            database,
+        })
+    }
+
+    /// Waits while the engine has more rows in memory than it may: a writer that is
+    /// faster than the disk is slowed down here.
+    pub(super) fn wait_for_flush(&self) {
+        let until = Instant::now() + FLUSH_WAIT;
+        for table in [&self.items, &self.objects, &self.state] {
+            while table.sealed_memtable_count() > FULL_BUFFERS_MAX && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Writes all of the changes or nothing, and returns once they are on the disk.
+    pub(super) fn commit(&self, changes: &Changes) -> fjall::Result<()> {
+        let mut batch = self
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
+        let tables = [
+            (&self.items, &changes.items),
+            (&self.objects, &changes.objects),
+            (&self.state, &changes.state),
+        ];
+        for (table, rows) in tables {
+            for (key, value) in rows {
+                match value {
+                    Some(value) => batch.insert(table, &key[..], &value[..]),
+                    None => batch.remove(table, &key[..]),
+                }
+            }
+        }
+        batch.commit()
+    }
+}
+
+/// One row's value.
+pub(super) fn value(table: &Keyspace, key: &[u8]) -> fjall::Result<Option<Bytes>> {
+    Ok(table.get(key)?.map(Bytes::from))
+}
+
+/// Opens the rows, and opens them again after a failure.
+pub(super) struct Engine {
+    folder: PathBuf,
+    config: EmbeddedConfig,
+    rows: RwLock<Option<Arc<Rows>>>,
+}
+
+impl Engine {
+    /// Opens the rows in `folder`. Blocks the thread.
+    pub(super) fn open(folder: PathBuf, config: EmbeddedConfig) -> fjall::Result<Self> {
+        let rows = Rows::open(&folder, &config)?;
+        Ok(Self {
+            folder,
+            config,
+            rows: RwLock::new(Some(Arc::new(rows))),
+        })
+    }
+
+    /// The rows for one read or one commit.
+    pub(super) fn rows(&self) -> Result<Arc<Rows>, StorageError> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.clone().ok_or_else(|| {
+            let folder = self.folder.display();
+            StorageError::Unavailable(format!("{folder} could not be opened again"))
+        })
+    }
+
+    /// Closes the rows; what is asked for later is `Unavailable`.
+    pub(super) fn close(&self) {
+        let mut place = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        *place = None;
+    }
+
+    /// Closes the rows and opens them as they are on the disk. Blocks the thread.
+    pub(super) fn reopen(&self) -> Result<Arc<Rows>, StorageError> {
+        let mut place = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut old) = place.take() {
+            let until = Instant::now() + READS_WAIT;
+            loop {
+                match Arc::try_unwrap(old) {
+                    Ok(rows) => break drop(rows),
+                    Err(shared) if Instant::now() < until => old = shared,
+                    Err(shared) => {
+                        let why = "reads did not end in time".to_owned();
+                        *place = Some(shared);
+                        return Err(StorageError::Unavailable(why));
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        let rows = Rows::open(&self.folder, &self.config);
+        let rows = Arc::new(rows.map_err(|error| self.failed("the rows", &error))?);
+        *place = Some(Arc::clone(&rows));
+        Ok(rows)
+    }
+
+    /// An error of the engine, with the place where it was found.
+    pub(super) fn failed(&self, what: &str, error: &fjall::Error) -> StorageError {
+        StorageError::Unavailable(format!("{what} in {}: {error}", self.folder.display()))
+    }
+
+    /// A row that is not as it was written.
+    pub(super) fn damaged(&self, what: &str) -> StorageError {
+        StorageError::Unavailable(format!("{what} in {} is damaged", self.folder.display()))
+    }
+}
+
+/// Whether an error of the engine means that there is no room.
+pub(super) fn out_of_room(error: &fjall::Error) -> bool {
+    match error {
+        fjall::Error::Io(error) => is_full(error),
+        fjall::Error::Storage(fjall::LsmError::Io(error)) => is_full(error),
+        _ => false,
+    }
+}

@@ -1,0 +1,185 @@
+//! Kills a process that writes, again and again, and looks at what is there.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use restante_core::storage::{StorageError, StorageRequest, StorageResponse};
+
+use crate::fixture::{TestFolder, ask, body, embedded, get, insert, key, list, put, values};
+
+/// Tells the child which folder to write to.
+const FOLDER: &str = "RESTANTE_TEST_CRASH_FOLDER";
+/// Tells the child with which number to begin.
+const FIRST: &str = "RESTANTE_TEST_CRASH_FIRST";
+/// How long the parent kills and looks.
+const TIME: Duration = Duration::from_secs(10);
+
+/// Sizes of objects: rows and files.
+fn object_bytes(number: u64) -> usize {
+    [900, 5_000, 60_000, 150_000, 1_500_000][number as usize % 5]
+}
+
+/// The child. Alone it does nothing.
+#[test]
+fn child_writes_until_it_is_killed() {
+    let (Ok(folder), Ok(first)) = (std::env::var(FOLDER), std::env::var(FIRST)) else {
+        return;
+    };
+    let storage = embedded(Path::new(&folder));
+    let say = |text: String| {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{text}").unwrap();
+        out.flush().unwrap();
+    };
+    std::thread::scope(|scope| {
+        for writer in 0..3 {
+            let (storage, say) = (&storage, &say);
+            let first: u64 = first.parse().unwrap();
+            scope.spawn(move || {
+                for number in (first + writer..).step_by(3) {
+                    say(format!("begin {number}"));
+                    put(
+                        storage,
+                        &format!("o{number}"),
+                        &body(number, object_bytes(number)),
+                    )
+                    .unwrap();
+                    let at = key("log", &format!("{number:08}"));
+                    assert_eq!(
+                        insert(storage, &at, None, body(number, 200)),
+                        StorageResponse::Done
+                    );
+                    // One object that all replace, and one that goes away again.
+                    put(storage, "shared", &body(number, 250_000)).unwrap();
+                    if number % 4 == 0 {
+                        let keys = vec![restante_core::storage::ObjectKey(format!("o{number}"))];
+                        say(format!("deleting {number}"));
+                        assert_eq!(
+                            ask(storage, StorageRequest::DeleteObjects(keys)),
+                            StorageResponse::Done
+                        );
+                        say(format!("deleted {number}"));
+                    }
+                    say(format!("done {number}"));
+                }
+            });
+        }
+    });
+}
+
+#[derive(Default)]
+struct Said {
+    begun: Vec<u64>,
+    done: Vec<u64>,
+    deleting: Vec<u64>,
+    deleted: Vec<u64>,
+}
+
+/// Runs the child for a while; returns what it said before it was killed.
+fn run_child(folder: &Path, first: u64, time: Duration) -> Said {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "crash::child_writes_until_it_is_killed",
+            "--exact",
+            "--nocapture",
+        ])
+        .env(FOLDER, folder)
+        .env(FIRST, first.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let out = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut said = Said::default();
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            let Some((what, number)) = line.split_once(' ') else {
+                continue;
+            };
+            let Ok(number) = number.parse() else { continue };
+            match what {
+                "begin" => said.begun.push(number),
+                "done" => said.done.push(number),
+                "deleting" => said.deleting.push(number),
+                "deleted" => said.deleted.push(number),
+                _ => {}
+            }
+        }
+        said
+    });
+    std::thread::sleep(time);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap()
+}
+
+#[test]
+fn what_was_answered_survives_a_kill_and_nothing_is_half() {
+    let folder = TestFolder::new();
+    let until = Instant::now() + TIME;
+    let (mut first, mut kills, mut done) = (0, 0, 0);
+    while Instant::now() < until {
+        let time = Duration::from_millis(40 + (kills * 97) % 400);
+        let said = run_child(&folder.0, first, time);
+        check(&folder.0, &said);
+        first = said.begun.iter().max().map_or(first, |last| last + 1);
+        kills += 1;
+        done += said.done.len();
+    }
+    assert!(
+        kills > 5 && done > 20,
+        "{kills} kills, {done} numbers written"
+    );
+}
+
+fn check(folder: &Path, said: &Said) {
+    let storage = embedded(folder);
+    for number in &said.begun {
+        let name = format!("o{number}");
+        let stored = body(*number, object_bytes(*number));
+        let item = values(&storage, &key("log", &format!("{number:08}")));
+        let found = get(&storage, &name);
+        match &found {
+            Ok(bytes) => assert!(*bytes == stored, "{name} is not what was written"),
+            Err(error) => assert_eq!(*error, StorageError::NotFound, "{name}"),
+        }
+        assert!(item.is_empty() || item == [body(*number, 200)]);
+        if said.done.contains(number) {
+            assert_eq!(item.len(), 1, "item {number} was answered");
+        }
+        if said.deleted.contains(number) {
+            assert!(found.is_err(), "{name} was deleted");
+        } else if said.done.contains(number) && !said.deleting.contains(number) {
+            assert!(found.is_ok(), "{name} was answered");
+        }
+    }
+    if let Ok(shared) = get(&storage, "shared") {
+        let whole = |number: &u64| shared == body(*number, 250_000);
+        let before = said.begun.first().copied().unwrap_or_default();
+        assert!(
+            (0..before)
+                .chain(said.begun.iter().copied())
+                .any(|n| whole(&n))
+        );
+    }
+    let staged = std::fs::read_dir(folder.join("staging")).unwrap().count();
+    assert_eq!(staged, 0, "what was not finished is cleared away");
+    let (mut files, mut long) = (0, 0);
+    for shard in std::fs::read_dir(folder.join("objects")).unwrap() {
+        files += std::fs::read_dir(shard.unwrap().path()).unwrap().count();
+    }
+    let mut after = None;
+    loop {
+        let (keys, more) = list(&storage, "", after.as_deref(), 1_000);
+        let bytes = |key: &String| get(&storage, key).map_or(0, |body: Bytes| body.len());
+        long += keys.iter().filter(|key| bytes(key) > 96 * 1024).count();
+        after = keys.last().cloned();
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(files, long, "every file belongs to an object");
+}

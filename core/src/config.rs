@@ -80,6 +80,9 @@ pub struct Config {
     pub idle_mailboxes_max: usize,
     /// How long the state of a mailbox is kept that no connection has selected.
     pub mailbox_idle_timeout: Duration,
+    /// How long it may take until it is written down that messages are not `\Recent` any
+    /// more.
+    pub recent_delay: Duration,
     /// How old the list of mailboxes may be when it is asked for.
     pub directory_age_max: Duration,
     /// Items that one read of a log asks for.
@@ -147,6 +150,7 @@ impl Default for Config {
             commit_operations_max: 4_096,
             idle_mailboxes_max: 16,
             mailbox_idle_timeout: Duration::from_secs(10),
+            recent_delay: Duration::from_secs(2),
             directory_age_max: Duration::from_secs(5),
             log_page_items: 1_000,
             storage_retries_max: 4,

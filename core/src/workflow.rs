@@ -52,8 +52,6 @@ struct Desk {
     /// Octets that the machine can still take, counting what is in `output`.
     room: usize,
     incoming: VecDeque<bytes::Bytes>,
-    /// No more octets will come in.
-    ended: bool,
     /// Whether the body looked at the desk and found nothing: it waits for us.
     parked: bool,
     /// Whether it waits for octets from the client.
@@ -165,11 +163,6 @@ impl<T> Workflow<T> {
     /// Whether the body waits for the client to read.
     pub(crate) fn wants_room(&self) -> bool {
         lock(&self.desk).wants_room
-    }
-
-    /// Ends the input of the body: what it waits for will not come.
-    pub(crate) fn end_input(&mut self) {
-        lock(&self.desk).ended = true;
     }
 
     /// What the body is doing, for the log.
@@ -300,16 +293,10 @@ impl Io {
         lock(&self.desk).wants_room = false;
     }
 
-    /// Waits for octets from the client; `None` when no more will come.
-    pub(crate) async fn receive(&self) -> Option<bytes::Bytes> {
+    /// Waits for octets from the client. When no more come, the body is dropped.
+    pub(crate) async fn receive(&self) -> bytes::Bytes {
         lock(&self.desk).wants_input = true;
-        let octets = self
-            .until(|desk| match desk.incoming.pop_front() {
-                Some(octets) => Some(Some(octets)),
-                None if desk.ended => Some(None),
-                None => None,
-            })
-            .await;
+        let octets = self.until(|desk| desk.incoming.pop_front()).await;
         lock(&self.desk).wants_input = false;
         octets
     }

@@ -27,7 +27,10 @@ fn a_message_comes_back_as_it_went_in() {
     let answer = world.say(alice, b"s SELECT INBOX\r\n");
     assert!(answer.contains("* 1 EXISTS\r\n* 1 RECENT\r\n"), "{answer}");
     assert!(answer.contains("* OK [UNSEEN 1]"), "{answer}");
-    assert!(answer.ends_with("s OK [READ-WRITE] Selected\r\n"), "{answer}");
+    assert!(
+        answer.ends_with("s OK [READ-WRITE] Selected\r\n"),
+        "{answer}"
+    );
     let answer = world.say(alice, b"f FETCH 1 (UID RFC822.SIZE BODY[])\r\n");
     let expected = format!(
         "* 1 FETCH (UID 1 RFC822.SIZE {0} BODY[] {{{0}}}\r\n{MAIL} FLAGS (\\Seen \\Recent))\r\nf OK Fetched\r\n",
@@ -47,9 +50,18 @@ fn envelope_structure_and_headers_never_read_a_body() {
         alice,
         b"f FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (SUBJECT)] RFC822.HEADER)\r\n",
     );
-    assert!(answer.contains("ENVELOPE (\"Mon, 7 Feb 1994 21:52:25 -0800\""), "{answer}");
-    assert!(answer.contains("(\"Ada\" NIL \"ada\" \"example.org\")"), "{answer}");
-    assert!(answer.contains("(\"text\" \"plain\" (\"charset\" \"utf-8\")"), "{answer}");
+    assert!(
+        answer.contains("ENVELOPE (\"Mon, 7 Feb 1994 21:52:25 -0800\""),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("(\"Ada\" NIL \"ada\" \"example.org\")"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("(\"text\" \"plain\" (\"charset\" \"utf-8\")"),
+        "{answer}"
+    );
     assert!(answer.contains("f OK"), "{answer}");
     assert_eq!(world.store.count("OpenObject"), before);
 }
@@ -62,7 +74,14 @@ fn partials_are_cut_exactly() {
     let mail = format!("Subject: long\r\n\r\n{body}");
     append(&mut world, alice, &mail);
     world.say(alice, b"s EXAMINE INBOX\r\n");
-    for (offset, len) in [(0, 10), (15, 8), (65_535, 2), (65_536, 65_536), (200_001, 131_072), (400_000, 9)] {
+    for (offset, len) in [
+        (0, 10),
+        (15, 8),
+        (65_535, 2),
+        (65_536, 65_536),
+        (200_001, 131_072),
+        (400_000, 9),
+    ] {
         let command = format!("f FETCH 1 BODY[]<{offset}.{len}>\r\n");
         let answer = world.say(alice, command.as_bytes());
         let end = (offset + len).min(mail.len());
@@ -71,7 +90,11 @@ fn partials_are_cut_exactly() {
             "* 1 FETCH (BODY[]<{offset}> {{{}}}\r\n{piece})\r\nf OK Fetched\r\n",
             piece.len()
         );
-        assert!(answer == expected, "at {offset}: {:.80} instead of {expected:.80}", answer);
+        assert!(
+            answer == expected,
+            "at {offset}: {:.80} instead of {expected:.80}",
+            answer
+        );
     }
     let answer = world.say(alice, b"f FETCH 1 BODY[TEXT]<8.6>\r\n");
     assert!(answer.contains("BODY[TEXT]<8> {6}\r\n000001)"), "{answer}");
@@ -88,7 +111,11 @@ fn a_client_that_does_not_read_is_given_no_more_than_the_limit() {
     world.say(alice, b"f FETCH 1 BODY.PEEK[]\r\n");
     let limit = world.config.transmit_bytes_max;
     assert!(world.held_for(alice) > 0);
-    assert!(world.held_for(alice) <= limit, "{} octets are held", world.held_for(alice));
+    assert!(
+        world.held_for(alice) <= limit,
+        "{} octets are held",
+        world.held_for(alice)
+    );
     world.set_window(alice, usize::MAX);
     let answer = world.read(alice);
     assert!(answer.ends_with(")\r\nf OK Fetched\r\n"));
@@ -105,7 +132,9 @@ fn five_hundred_pipelined_commands_are_answered_in_order() {
     let alice = world.log_in();
     append(&mut world, alice, MAIL);
     world.say(alice, b"s SELECT INBOX\r\n");
-    let commands: String = (0..500).map(|n| format!("t{n} FETCH 1 (UID FLAGS)\r\n")).collect();
+    let commands: String = (0..500)
+        .map(|n| format!("t{n} FETCH 1 (UID FLAGS)\r\n"))
+        .collect();
     let answer = world.say(alice, commands.as_bytes());
     let tagged: Vec<&str> = lines_with(&answer, " OK ");
     assert_eq!(tagged.len(), 500);
@@ -126,7 +155,10 @@ fn a_full_pipeline_stops_reading() {
     let noops: Vec<u8> = b"n NOOP\r\n".repeat(100_000);
     world.say_octets(alice, &noops);
     let waiting = noops.len() - world.not_taken_from(alice);
-    assert!(waiting <= world.config.receive_bytes_max, "{waiting} octets were taken");
+    assert!(
+        waiting <= world.config.receive_bytes_max,
+        "{waiting} octets were taken"
+    );
     world.set_window(alice, usize::MAX);
     let answer = world.read(alice);
     assert_eq!(lines_with(&answer, "n OK").len(), 100_000);
@@ -152,7 +184,11 @@ fn malformed_commands_are_answered_and_the_connection_goes_on() {
         b"a APPEND INBOX\r\n",
     ] {
         let answer = world.say(alice, bad);
-        assert!(answer.contains("BAD "), "{:?}: {answer}", String::from_utf8_lossy(bad));
+        assert!(
+            answer.contains("BAD "),
+            "{:?}: {answer}",
+            String::from_utf8_lossy(bad)
+        );
         let answer = world.say(alice, b"n NOOP\r\n");
         assert!(answer.ends_with("n OK Nothing was done\r\n"), "{answer}");
     }
@@ -168,20 +204,29 @@ fn long_lines_and_literals_are_refused_without_losing_the_line() {
     assert!(answer.ends_with("b OK Nothing was done\r\n"), "{answer}");
     // The client waits for `+` before it sends this literal, so it is simply refused.
     let answer = world.say(alice, b"a SELECT {1000000}\r\nb NOOP\r\n");
-    assert!(answer.starts_with("a BAD") && answer.ends_with("b OK Nothing was done\r\n"), "{answer}");
+    assert!(
+        answer.starts_with("a BAD") && answer.ends_with("b OK Nothing was done\r\n"),
+        "{answer}"
+    );
     // These octets come whether wanted or not; the command after them is no literal.
     let mut octets = b"a SELECT {1000000+}\r\n".to_vec();
     octets.extend(b"c NOOP\r\n".repeat(125_000));
     octets.extend(b"\r\nb NOOP\r\n");
     let answer = world.say_octets(alice, &octets);
     let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.starts_with("a BAD") && answer.ends_with("b OK Nothing was done\r\n"), "{answer}");
+    assert!(
+        answer.starts_with("a BAD") && answer.ends_with("b OK Nothing was done\r\n"),
+        "{answer}"
+    );
     assert_eq!(answer.lines().count(), 2, "{answer}");
 }
 
 #[test]
 fn a_message_too_big_is_refused_either_way() {
-    let config = Config { message_bytes_max: 1_000, ..Config::default() };
+    let config = Config {
+        message_bytes_max: 1_000,
+        ..Config::default()
+    };
     let mut world = World::with_config(9, config);
     let alice = world.log_in();
     let answer = world.say(alice, b"a APPEND INBOX {1001}\r\n");
@@ -202,15 +247,27 @@ fn several_messages_come_at_once_or_not_at_all() {
         alice,
         b"a APPEND INBOX (\\Seen) {5+}\r\nA: b\n (\\Flagged $Work) \" 7-Feb-1994 21:52:25 -0800\" {6+}\r\nA: bb\n\r\n",
     );
-    assert!(answer.starts_with("a OK [APPENDUID ") && answer.contains(" 1:2] "), "{answer}");
+    assert!(
+        answer.starts_with("a OK [APPENDUID ") && answer.contains(" 1:2] "),
+        "{answer}"
+    );
     world.say(alice, b"s SELECT INBOX\r\n");
     let answer = world.say(alice, b"f FETCH 1:2 (FLAGS INTERNALDATE)\r\n");
-    assert!(answer.contains("* 1 FETCH (FLAGS (\\Seen \\Recent)"), "{answer}");
+    assert!(
+        answer.contains("* 1 FETCH (FLAGS (\\Seen \\Recent)"),
+        "{answer}"
+    );
     assert!(answer.contains("* 2 FETCH (FLAGS (\\Flagged $Work \\Recent) INTERNALDATE \" 7-Feb-1994 21:52:25 -0800\")"), "{answer}");
     // The second is refused, so the first does not stay either.
-    let answer = world.say(alice, b"a APPEND INBOX {5+}\r\nA: b\n (\\Wrong) {6+}\r\nA: bb\n\r\nn NOOP\r\n");
+    let answer = world.say(
+        alice,
+        b"a APPEND INBOX {5+}\r\nA: b\n (\\Wrong) {6+}\r\nA: bb\n\r\nn NOOP\r\n",
+    );
     assert!(answer.starts_with("a BAD"), "{answer}");
-    assert!(answer.ends_with("n OK Nothing else was done\r\n") && !answer.contains("EXISTS"), "{answer}");
+    assert!(
+        answer.ends_with("n OK Nothing else was done\r\n") && !answer.contains("EXISTS"),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -233,15 +290,24 @@ fn expunged_messages_keep_their_numbers_until_they_may_go() {
     }
     world.say(alice, b"s SELECT INBOX\r\n");
     world.say(phone, b"s SELECT INBOX\r\n");
-    let answer = world.say(alice, b"x STORE 2 +FLAGS.SILENT (\\Deleted)\r\ny EXPUNGE\r\n");
-    assert_eq!(answer, "x OK Stored\r\n* 2 EXPUNGE\r\n* 2 RECENT\r\ny OK Expunged\r\n");
+    let answer = world.say(
+        alice,
+        b"x STORE 2 +FLAGS.SILENT (\\Deleted)\r\ny EXPUNGE\r\n",
+    );
+    assert_eq!(
+        answer,
+        "x OK Stored\r\n* 2 EXPUNGE\r\n* 2 RECENT\r\ny OK Expunged\r\n"
+    );
     // The phone still counts three: FETCH may not renumber, and the message can be read.
     let answer = world.say(phone, b"f FETCH 3 (UID)\r\n");
     assert_eq!(answer, "* 3 FETCH (UID 3)\r\nf OK Fetched\r\n");
     let answer = world.say(phone, b"f FETCH 2 BODY.PEEK[HEADER.FIELDS (TO)]\r\n");
     assert!(answer.contains("To: alice@example.org"), "{answer}");
     let answer = world.say(phone, b"n NOOP\r\nf FETCH 2 UID\r\n");
-    assert_eq!(answer, "* 2 EXPUNGE\r\nn OK Nothing else was done\r\n* 2 FETCH (UID 3)\r\nf OK Fetched\r\n");
+    assert_eq!(
+        answer,
+        "* 2 EXPUNGE\r\nn OK Nothing else was done\r\n* 2 FETCH (UID 3)\r\nf OK Fetched\r\n"
+    );
 }
 
 #[test]
@@ -273,7 +339,10 @@ fn idle_tells_at_once_and_goes_on_after_done() {
     world.wait_s(121);
     assert_eq!(world.read(phone), "* OK Still here\r\n");
     let answer = world.say(phone, b"DONE\r\nf FETCH 1 UID\r\n");
-    assert_eq!(answer, "i OK IDLE is over\r\n* 1 FETCH (UID 1)\r\nf OK Fetched\r\n");
+    assert_eq!(
+        answer,
+        "i OK IDLE is over\r\n* 1 FETCH (UID 1)\r\nf OK Fetched\r\n"
+    );
 }
 
 #[test]
@@ -295,7 +364,10 @@ fn wrong_passwords_and_unknown_users_look_alike_and_take_longer_each_time() {
             }
             answers.push((seconds, answer));
         }
-        assert!(answers[0].1.starts_with("a NO [AUTHENTICATIONFAILED]"), "{answers:?}");
+        assert!(
+            answers[0].1.starts_with("a NO [AUTHENTICATIONFAILED]"),
+            "{answers:?}"
+        );
         assert!(answers[2].0 > answers[0].0, "{answers:?}");
         waits.push(answers);
     }
@@ -327,14 +399,20 @@ fn plain_is_taken_inline_and_after_the_continuation() {
 
 #[test]
 fn what_comes_in_the_clear_after_starttls_is_thrown_away() {
-    let config = Config { starttls: true, ..Config::default() };
+    let config = Config {
+        starttls: true,
+        ..Config::default()
+    };
     let mut world = World::with_config(17, config);
     let id = world.connect();
     let answer = world.say(id, b"a STARTTLS\r\nb LOGIN alice hunter2\r\n");
     assert!(answer.starts_with("a OK"), "{answer}");
     assert!(world.asked_for_tls(id));
     world.finish_tls(id);
-    assert_eq!(world.say(id, b"s SELECT INBOX\r\n"), "s BAD Log in first\r\n");
+    assert_eq!(
+        world.say(id, b"s SELECT INBOX\r\n"),
+        "s BAD Log in first\r\n"
+    );
 }
 
 #[test]
@@ -342,25 +420,44 @@ fn a_damaged_message_is_left_out_and_the_rest_comes() {
     let mut world = World::new(18);
     let alice = world.log_in();
     for number in 1..=3 {
-        append(&mut world, alice, &MAIL.replace("lighthouse", &format!("lighthouse{number}")));
+        append(
+            &mut world,
+            alice,
+            &MAIL.replace("lighthouse", &format!("lighthouse{number}")),
+        );
     }
-    let contents: Vec<_> =
-        world.store.objects.keys().filter(|key| key.0.contains("/c/")).cloned().collect();
+    let contents: Vec<_> = world
+        .store
+        .objects
+        .keys()
+        .filter(|key| key.0.contains("/c/"))
+        .cloned()
+        .collect();
     assert_eq!(contents.len(), 3);
     let mut damaged = world.store.objects[&contents[1]].to_vec();
     damaged[200] ^= 1;
-    world.store.objects.insert(contents[1].clone(), damaged.into());
+    world
+        .store
+        .objects
+        .insert(contents[1].clone(), damaged.into());
     world.say(alice, b"s SELECT INBOX\r\n");
     let answer = world.say(alice, b"f FETCH 1:3 BODY.PEEK[]\r\n");
-    assert!(answer.contains("lighthouse1") && answer.contains("lighthouse3"), "{answer}");
+    assert!(
+        answer.contains("lighthouse1") && answer.contains("lighthouse3"),
+        "{answer}"
+    );
     assert!(!answer.contains("* 2 FETCH"), "{answer}");
     assert!(answer.contains("f NO [CORRUPTION]"), "{answer}");
-    let damage = world.events.iter().any(|event| {
-        matches!(event, Event::Damaged { place, .. } if *place == contents[1].0)
-    });
+    let damage = world
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Damaged { place, .. } if *place == contents[1].0));
     assert!(damage, "{:?}", world.events);
     // Two objects exchanged: both are authentic, neither is what it is said to be.
-    let (one, three) = (world.store.objects[&contents[0]].clone(), world.store.objects[&contents[2]].clone());
+    let (one, three) = (
+        world.store.objects[&contents[0]].clone(),
+        world.store.objects[&contents[2]].clone(),
+    );
     world.store.objects.insert(contents[0].clone(), three);
     world.store.objects.insert(contents[2].clone(), one);
     let answer = world.say(alice, b"f FETCH 1:3 BODY.PEEK[]\r\n");
@@ -390,9 +487,20 @@ fn search_finds_by_index_header_and_decoded_text() {
     let mut world = World::new(20);
     let alice = world.log_in();
     append(&mut world, alice, MAIL);
-    append(&mut world, alice, "From: bob@example.org\r\nSubject: two\r\nContent-Transfer-Encoding: base64\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\nS+RzZQ==\r\n");
-    append(&mut world, alice, "From: eve@example.org\r\nSubject: three\r\nContent-Type: application/octet-stream\r\n\r\nlighthouse\r\n");
-    world.say(alice, b"s SELECT INBOX\r\nx STORE 2 +FLAGS (\\Flagged $Todo)\r\n");
+    append(
+        &mut world,
+        alice,
+        "From: bob@example.org\r\nSubject: two\r\nContent-Transfer-Encoding: base64\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\nS+RzZQ==\r\n",
+    );
+    append(
+        &mut world,
+        alice,
+        "From: eve@example.org\r\nSubject: three\r\nContent-Type: application/octet-stream\r\n\r\nlighthouse\r\n",
+    );
+    world.say(
+        alice,
+        b"s SELECT INBOX\r\nx STORE 2 +FLAGS (\\Flagged $Todo)\r\n",
+    );
     for (key, found) in [
         ("ALL", "1 2 3"),
         ("FLAGGED", "2"),
@@ -413,12 +521,22 @@ fn search_finds_by_index_header_and_decoded_text() {
         ("NOT (OR SEEN FLAGGED)", "1 3"),
         ("SINCE 14-Nov-2023 BEFORE 15-Nov-2023", "1 2 3"),
     ] {
-        let answer = world.say(alice, format!("q SEARCH CHARSET UTF-8 {key}\r\n").as_bytes());
-        let expected = if found.is_empty() { "* SEARCH".to_owned() } else { format!("* SEARCH {found}") };
+        let answer = world.say(
+            alice,
+            format!("q SEARCH CHARSET UTF-8 {key}\r\n").as_bytes(),
+        );
+        let expected = if found.is_empty() {
+            "* SEARCH".to_owned()
+        } else {
+            format!("* SEARCH {found}")
+        };
         assert_eq!(answer, format!("{expected}\r\nq OK Searched\r\n"), "{key}");
     }
     let answer = world.say(alice, b"q SEARCH CHARSET KOI8-R ALL\r\n");
-    assert!(answer.starts_with("q NO [BADCHARSET (US-ASCII UTF-8)]"), "{answer}");
+    assert!(
+        answer.starts_with("q NO [BADCHARSET (US-ASCII UTF-8)]"),
+        "{answer}"
+    );
     let bomb = format!("q SEARCH {}ALL{}\r\n", "(".repeat(5_000), ")".repeat(5_000));
     assert!(world.say(alice, bomb.as_bytes()).starts_with("q BAD"));
     let bomb = format!("q SEARCH {}ALL\r\n", "NOT ".repeat(2_000));
@@ -434,15 +552,24 @@ fn copies_and_moves_name_their_uids() {
     }
     world.say(alice, b"c CREATE Work\r\ns SELECT INBOX\r\n");
     let answer = world.say(alice, b"c COPY 1,3 Work\r\n");
-    assert!(answer.contains("c OK [COPYUID ") && answer.contains(" 1,3 1:2] "), "{answer}");
+    assert!(
+        answer.contains("c OK [COPYUID ") && answer.contains(" 1,3 1:2] "),
+        "{answer}"
+    );
     let answer = world.say(alice, b"m UID MOVE 2:3 Work\r\n");
     let lines: Vec<&str> = answer.lines().collect();
-    assert!(lines[0].starts_with("* OK [COPYUID ") && lines[0].contains(" 2:3 3:4]"), "{answer}");
+    assert!(
+        lines[0].starts_with("* OK [COPYUID ") && lines[0].contains(" 2:3 3:4]"),
+        "{answer}"
+    );
     assert_eq!(lines_with(&answer, "EXPUNGE").len(), 2, "{answer}");
     let answer = world.say(alice, b"c COPY 1 Nowhere\r\n");
     assert!(answer.starts_with("c NO [TRYCREATE]"), "{answer}");
     let answer = world.say(alice, b"t STATUS Work (MESSAGES UNSEEN UIDNEXT)\r\n");
-    assert!(answer.contains("(MESSAGES 4 UNSEEN 4 UIDNEXT 5)"), "{answer}");
+    assert!(
+        answer.contains("(MESSAGES 4 UNSEEN 4 UIDNEXT 5)"),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -459,7 +586,10 @@ fn a_slow_or_silent_client_is_let_go() {
     assert!(world.is_closed(slow));
     let idle = world.log_in();
     world.wait_s(30 * 60);
-    assert!(!world.is_closed(idle), "thirty minutes of silence are allowed");
+    assert!(
+        !world.is_closed(idle),
+        "thirty minutes of silence are allowed"
+    );
     world.wait_s(2 * 60);
     assert!(world.is_closed(idle));
 }
@@ -469,14 +599,27 @@ fn everything_acknowledged_is_there_after_a_restart() {
     let mut world = World::new(23);
     let alice = world.log_in();
     for number in 0..600 {
-        append(&mut world, alice, &format!("Subject: {number}\r\n\r\n{number}\r\n"));
+        append(
+            &mut world,
+            alice,
+            &format!("Subject: {number}\r\n\r\n{number}\r\n"),
+        );
     }
     world.say(alice, b"s SELECT INBOX\r\nx STORE 1:300 +FLAGS.SILENT (\\Seen)\r\nx STORE 5,7 +FLAGS.SILENT \\Deleted\r\nx EXPUNGE\r\n");
-    let before = world.say(alice, b"f UID FETCH 1:* (FLAGS INTERNALDATE RFC822.SIZE)\r\n");
+    let before = world.say(
+        alice,
+        b"f UID FETCH 1:* (FLAGS INTERNALDATE RFC822.SIZE)\r\n",
+    );
     assert_eq!(lines_with(&before, "FETCH (").len(), 598);
     world.restart();
     let alice = world.log_in();
     world.say(alice, b"e EXAMINE INBOX\r\n");
-    let after = world.say(alice, b"f UID FETCH 1:* (FLAGS INTERNALDATE RFC822.SIZE)\r\n");
-    assert_eq!(before.replace(" \\Recent", "").replace("(\\Recent)", "()"), after.replace(" \\Recent", "").replace("(\\Recent)", "()"));
+    let after = world.say(
+        alice,
+        b"f UID FETCH 1:* (FLAGS INTERNALDATE RFC822.SIZE)\r\n",
+    );
+    assert_eq!(
+        before.replace(" \\Recent", "").replace("(\\Recent)", "()"),
+        after.replace(" \\Recent", "").replace("(\\Recent)", "()")
+    );
 }

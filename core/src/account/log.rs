@@ -53,6 +53,9 @@ pub(super) struct Log<S: Planner> {
     owed: Owed,
     activity: Activity<S>,
     background: Option<Workflow<Result<Checkpointed, StorageError>>>,
+    /// When the background work is given up: a checkpoint that is made of what the log
+    /// held too long ago could miss what others wrote and forgot meanwhile.
+    background_until: Instant,
     /// Work that waits for its commit.
     jobs: VecDeque<S::Work>,
     read_wanted: bool,
@@ -109,6 +112,7 @@ impl<S: Planner> Log<S> {
             owed: Owed::default(),
             activity: Activity::Idle,
             background: None,
+            background_until: Instant(0),
             jobs: VecDeque::new(),
             read_wanted: false,
             read_needed: false,
@@ -184,8 +188,11 @@ impl<S: Planner> Log<S> {
             Activity::Committing(commit) => commit.request.err(),
             _ => None,
         };
-        let shorten = self.shorten_at.filter(|_| self.background.is_none());
-        [own, shorten].into_iter().flatten().min()
+        let background = match &self.background {
+            Some(_) => Some(self.background_until),
+            None => self.shorten_at,
+        };
+        [own, background].into_iter().flatten().min()
     }
 
     /// Takes an answer of storage.
@@ -267,6 +274,11 @@ impl<S: Planner> Log<S> {
 
     fn wake(&mut self, shared: &mut Shared) {
         let now = shared.now.instant;
+        if self.background_until <= now
+            && let Some(background) = self.background.take()
+        {
+            shared.give_up(&background);
+        }
         match &mut self.activity {
             Activity::Pausing { until, attempt } if *until <= now => {
                 let attempt = *attempt;
@@ -521,6 +533,7 @@ impl<S: Planner> Log<S> {
         let stamp = shared.clock.tick(shared.now);
         let (writer, _) = shared.writer(self.id);
         let random = Random::new(shared.random.seed());
+        self.background_until = shared.now.instant.after(shared.config.log_grace / 2);
         self.background = Some(Workflow::new(&shared.ids, |io| {
             let checkpointing = Checkpointing {
                 reader: self.reader(shared, io),

@@ -4,9 +4,7 @@ use super::log::{Happened, Log};
 use super::plan::{DirectoryAnswer, DirectoryWork, MailboxAnswer, MailboxWork};
 use super::requests::{Ask, Waiting};
 use super::shared::{LogId, Shared};
-use super::{
-    AccountFailure, AccountInput, AccountOutput, AccountReply, ConnectionId, Copied, Snapshot,
-};
+use super::{AccountFailure, AccountInput, AccountOutput, AccountReply, ConnectionId, Copied};
 use crate::config::Config;
 use crate::mailbox::{Clock, Directory, MailboxId, MailboxState, Uid};
 use crate::random::{Random, Seed};
@@ -45,11 +43,13 @@ pub struct Account {
 pub(super) struct Mailbox {
     pub(super) log: Log<MailboxState>,
     /// Messages from here on are `\Recent`: no session was told of them.
-    recent_from: Uid,
+    pub(super) recent_from: Uid,
+    /// When to write that down.
+    pub(super) recent_due: Option<Instant>,
     /// Since when no connection has it selected.
-    idle_since: Option<Instant>,
+    pub(super) idle_since: Option<Instant>,
     /// What need not be written at once is written, or was tried to be.
-    tidied: bool,
+    pub(super) tidied: bool,
 }
 
 /// What is known of a connection.
@@ -149,6 +149,7 @@ impl Account {
             .flat_map(|mailbox| {
                 let idle = mailbox.idle_since.filter(|_| !self.shutdown);
                 [
+                    mailbox.recent_due.filter(|_| !self.shutdown),
                     mailbox.log.deadline(),
                     idle.map(|since| since.after(timeout)),
                 ]
@@ -178,6 +179,7 @@ impl Account {
         self.run_directory();
         let mailboxes: Vec<_> = self.mailboxes.keys().copied().collect();
         for mailbox in mailboxes {
+            self.note_recent(mailbox, false);
             self.run_mailbox(mailbox);
             self.rest(mailbox);
         }
@@ -200,21 +202,31 @@ impl Account {
     }
 
     /// Writes down what need not be written at once.
-    fn tidy(&mut self, mailbox: MailboxId) {
+    pub(super) fn tidy(&mut self, mailbox: MailboxId) {
         let operations_min = self.idle_checkpoint_min();
+        self.note_recent(mailbox, true);
         let Some(it) = self.mailboxes.get_mut(&mailbox) else {
             return;
         };
-        let Some(state) = it.log.state() else { return };
-        if state.recent_from() < it.recent_from {
-            it.log.push(MailboxWork::Recent(it.recent_from));
-        }
         it.log.want_checkpoint(operations_min);
         self.run_mailbox(mailbox);
     }
 
+    /// Writes down which messages are `\Recent` no more, when it is time or `now`. Nobody
+    /// waits for it: if it is lost, a message is `\Recent` once more.
+    fn note_recent(&mut self, mailbox: MailboxId, now: bool) {
+        let instant = self.shared.now.instant;
+        let Some(it) = self.mailboxes.get_mut(&mailbox) else {
+            return;
+        };
+        if it.recent_due.is_some_and(|due| now || due <= instant) {
+            it.recent_due = None;
+            it.log.push(MailboxWork::Recent(it.recent_from));
+        }
+    }
+
     /// Lets go of a mailbox that nobody has had selected for a while.
-    fn rest(&mut self, mailbox: MailboxId) {
+    pub(super) fn rest(&mut self, mailbox: MailboxId) {
         let (now, timeout) = (
             self.shared.now.instant,
             self.shared.config.mailbox_idle_timeout,
@@ -239,7 +251,7 @@ impl Account {
         }
     }
 
-    fn waits_for(&self, mailbox: MailboxId) -> bool {
+    pub(super) fn waits_for(&self, mailbox: MailboxId) -> bool {
         self.waiting
             .iter()
             .any(|waiting| waiting.log == LogId::Mailbox(mailbox))
@@ -385,7 +397,7 @@ impl Account {
     }
 
     /// Requests that waited for this log go on, or fail.
-    fn resume_waiting(&mut self, log: LogId, failure: Option<AccountFailure>) {
+    pub(super) fn resume_waiting(&mut self, log: LogId, failure: Option<AccountFailure>) {
         let reads = match log {
             LogId::Directory => self.directory.reads(),
             LogId::Mailbox(mailbox) => match self.mailboxes.get(&mailbox) {
@@ -423,192 +435,9 @@ impl Account {
                 MailboxState::new(uid_validity),
             ),
             recent_from: Uid::FIRST,
+            recent_due: None,
             idle_since: Some(now),
             tidied: false,
         })
-    }
-
-    /// What a connection has selected.
-    pub(super) fn selected(&self, connection: ConnectionId) -> Option<MailboxId> {
-        let selected = self.connections.get(&connection)?.selected.as_ref()?;
-        Some(selected.mailbox)
-    }
-
-    /// The state of a mailbox, if it is known.
-    pub(super) fn state(&self, mailbox: MailboxId) -> Option<&Arc<MailboxState>> {
-        self.mailboxes.get(&mailbox)?.log.state()
-    }
-
-    /// The state with what is recent now, for STATUS.
-    pub(super) fn status(&self, mailbox: MailboxId) -> Option<Arc<MailboxState>> {
-        let it = self.mailboxes.get(&mailbox)?;
-        let mut state = Arc::clone(it.log.state()?);
-        if state.recent_from() < it.recent_from {
-            Arc::make_mut(&mut state).take_recent(it.recent_from);
-        }
-        Some(state)
-    }
-
-    /// A connection has this mailbox selected from now on.
-    pub(super) fn select(&mut self, connection: ConnectionId, mailbox: MailboxId, read_only: bool) {
-        if let Some(it) = self.connections.get_mut(&connection) {
-            it.selected = Some(Selected {
-                mailbox,
-                read_only,
-                told: None,
-            });
-            let it = self.mailbox(mailbox);
-            it.idle_since = None;
-            it.tidied = false;
-            it.log.hold(true);
-        }
-    }
-
-    /// A connection has nothing selected from now on.
-    pub(super) fn deselect(&mut self, connection: ConnectionId) {
-        let selected = self
-            .connections
-            .get_mut(&connection)
-            .and_then(|it| it.selected.take());
-        if let Some(selected) = selected {
-            self.note_idle(selected.mailbox);
-        }
-    }
-
-    /// Starts to wait before a mailbox is let go, if nobody has it selected.
-    fn note_idle(&mut self, mailbox: MailboxId) {
-        let held = self.is_held(mailbox);
-        let now = self.shared.now.instant;
-        if let Some(it) = self.mailboxes.get_mut(&mailbox) {
-            it.log.hold(held);
-            if !held && it.idle_since.is_none() {
-                it.idle_since = Some(now);
-            }
-        }
-        let idle = self.mailboxes.iter();
-        let idle = idle.filter_map(|(id, it)| Some((it.idle_since?, *id)));
-        let mut idle: Vec<_> = idle.collect();
-        let surplus = idle
-            .len()
-            .saturating_sub(self.shared.config.idle_mailboxes_max);
-        idle.sort_unstable();
-        for (_, mailbox) in idle.into_iter().take(surplus) {
-            self.tidy(mailbox);
-            let quiet = self.mailboxes.get(&mailbox);
-            if quiet.is_some_and(|it| it.log.is_quiet()) && !self.waits_for(mailbox) {
-                self.mailboxes.remove(&mailbox);
-            }
-        }
-    }
-
-    fn is_held(&self, mailbox: MailboxId) -> bool {
-        let mut selected = self
-            .connections
-            .values()
-            .filter_map(|it| it.selected.as_ref());
-        selected.any(|selected| selected.mailbox == mailbox)
-    }
-
-    /// The state of the selected mailbox for its connection; what is recent is given to
-    /// the first that may take it.
-    pub(super) fn snapshot(&mut self, connection: ConnectionId) -> Option<Snapshot> {
-        let selected = self.connections.get_mut(&connection)?.selected.as_mut()?;
-        let mailbox = self.mailboxes.get_mut(&selected.mailbox)?;
-        let state = Arc::clone(mailbox.log.state()?);
-        let from = mailbox.recent_from.max(state.recent_from());
-        let recent = state.position(from).unwrap_or_else(|next| next) < state.len();
-        if recent && !selected.read_only {
-            mailbox.recent_from = state.uid_next();
-        }
-        selected.told = Some(Arc::clone(&state));
-        Some(Snapshot {
-            state,
-            recent_from: recent.then_some(from),
-        })
-    }
-
-    /// Answers with the new state of the selected mailbox.
-    pub(super) fn tell(
-        &mut self,
-        connection: ConnectionId,
-        reply: impl FnOnce(Snapshot) -> AccountReply,
-    ) {
-        match self.snapshot(connection) {
-            Some(snapshot) => self.reply(connection, reply(snapshot)),
-            None => self.fail(connection, AccountFailure::NonExistent),
-        }
-    }
-
-    /// Tells everybody else who has the mailbox selected.
-    fn publish(&mut self, mailbox: MailboxId) {
-        let Some(state) = self.state(mailbox).cloned() else {
-            return;
-        };
-        let others: Vec<_> = self
-            .connections
-            .iter()
-            .filter_map(|(id, connection)| {
-                let selected = connection.selected.as_ref()?;
-                let told = selected.told.as_ref()?;
-                let new = selected.mailbox == mailbox && !Arc::ptr_eq(told, &state);
-                new.then_some(*id)
-            })
-            .collect();
-        for connection in others {
-            if let Some(snapshot) = self.snapshot(connection) {
-                self.reply(connection, AccountReply::Changed(snapshot));
-            }
-        }
-        let held = self.is_held(mailbox);
-        if let Some(it) = self.mailboxes.get_mut(&mailbox) {
-            it.log.hold(held);
-        }
-    }
-
-    /// Mailboxes that are no more: their connections are told.
-    fn forget_deleted(&mut self) {
-        let Some(directory) = self.directory.state().cloned() else {
-            return;
-        };
-        let gone: Vec<_> = self
-            .mailboxes
-            .keys()
-            .copied()
-            .filter(|mailbox| !directory.contains(*mailbox))
-            .collect();
-        for mailbox in gone {
-            if let Some(it) = self.mailboxes.remove(&mailbox) {
-                for work in it.log.end(&mut self.shared) {
-                    if let Some(connection) = work.connection() {
-                        self.fail(connection, AccountFailure::NonExistent);
-                    }
-                }
-            }
-            self.resume_waiting(LogId::Mailbox(mailbox), Some(AccountFailure::NonExistent));
-            let mut told = Vec::new();
-            for (id, connection) in &mut self.connections {
-                let selected = connection.selected.as_ref();
-                if selected.is_some_and(|selected| selected.mailbox == mailbox) {
-                    connection.selected = None;
-                    told.push(*id);
-                }
-            }
-            for connection in told {
-                self.reply(connection, AccountReply::Vanished);
-            }
-        }
-    }
-
-    /// Tells a connection, if it is still there.
-    pub(super) fn reply(&mut self, connection: ConnectionId, reply: AccountReply) {
-        if self.connections.contains_key(&connection) {
-            let output = AccountOutput::Reply(connection, reply);
-            self.shared.outputs.push_back(output);
-        }
-    }
-
-    /// Tells a connection that it cannot be.
-    pub(super) fn fail(&mut self, connection: ConnectionId, failure: AccountFailure) {
-        self.reply(connection, AccountReply::Failed(failure));
     }
 }

@@ -8,6 +8,7 @@ mod log;
 mod machine;
 mod plan;
 mod requests;
+mod selection;
 mod shared;
 #[cfg(test)]
 mod tests;

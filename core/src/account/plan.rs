@@ -52,7 +52,7 @@ pub(super) trait Planner: LogState + fmt::Debug {
 
 /// See [`Planner::plan`].
 #[derive(Debug)]
-pub(super) struct Planned<S: Planner + ?Sized> {
+pub(super) struct Planned<S: Planner> {
     pub(super) operations: Vec<S::Operation>,
     pub(super) answer: S::Answer,
 }

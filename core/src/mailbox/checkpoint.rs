@@ -6,12 +6,13 @@
 //! version vector, so that whoever has the state already need not read the object to
 //! know that it contains nothing new.
 
+use super::blocks::{Keyed, SortedBlocks};
 use super::clock::Stamp;
 use super::encoding::{DecodeError, Decoder, Encoder};
 use super::merge::Floor;
 use super::message::{FlagBit, FlagSet, Message, Register, Registers};
 use super::operation::{decode_date, decode_uid, encode_date};
-use super::state::{Arrival, Gone, Pending, Tombstone};
+use super::state::{Arrival, Gone, Numbered, Pending, Tombstone};
 use super::version_vector::VersionVector;
 use super::{ContentId, Keyword, MailboxState, MessageId, ModSeq, Uid, UidValidity, WriterId};
 use core::num::NonZeroU32;
@@ -289,7 +290,6 @@ impl MailboxState {
         state.decode_past(decoder)?;
         state.writers = Arc::new(writers);
         state.keywords = Arc::new(keywords);
-        state.renumber();
         Ok(state)
     }
 
@@ -299,12 +299,14 @@ impl MailboxState {
         last: &mut Registers,
         writers: usize,
     ) -> Result<(), DecodeError> {
+        let count = decoder.count(40)?;
         let mut before = 0;
-        for _ in 0..decoder.count(40)? {
+        let (mut messages, mut ids) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for _ in 0..count {
             let uid = next_uid(decoder, &mut before)?;
             let id = MessageId(decoder.array()?);
             let arrival = decode_arrival(decoder)?;
-            self.put(Message {
+            let message = Message {
                 uid,
                 id,
                 content: arrival.content,
@@ -315,8 +317,14 @@ impl MailboxState {
                 flags: arrival.flags,
                 modseq: ModSeq(decoder.number()?),
                 registers: decode_registers(decoder, last, writers)?,
-            });
+            };
+            self.count(&message, 1);
+            messages.push(message);
+            ids.push(Numbered { id, uid });
         }
+        ids.sort_unstable_by_key(|numbered| numbered.id);
+        self.messages = sorted(messages)?;
+        self.ids = sorted(ids)?;
         Ok(())
     }
 
@@ -351,21 +359,30 @@ impl MailboxState {
 
     fn decode_past(&mut self, decoder: &mut Decoder<'_>) -> Result<(), DecodeError> {
         let mut before = 0;
+        let mut gone = Vec::new();
         for _ in 0..decoder.count(2)? {
             let uid = next_uid(decoder, &mut before)?;
             let modseq = ModSeq(decoder.number()?);
-            self.gone.insert(Gone { uid, modseq });
+            gone.push(Gone { uid, modseq });
         }
+        let mut tombstones = Vec::new();
         for _ in 0..decoder.count(34)? {
-            self.tombstones.insert(Tombstone {
+            tombstones.push(Tombstone {
                 id: MessageId(decoder.array()?),
                 content: ContentId(decoder.array()?),
                 at: Stamp(decoder.number()?),
                 uid: Uid::new(decoder.number32()?),
             });
         }
+        self.gone = sorted(gone)?;
+        self.tombstones = sorted(tombstones)?;
         Ok(())
     }
+}
+
+/// What was written in order.
+fn sorted<T: Keyed>(items: Vec<T>) -> Result<SortedBlocks<T>, DecodeError> {
+    SortedBlocks::from_sorted(items).ok_or(DecodeError::Invalid("order"))
 }
 
 /// UIDs are stored as their distances.

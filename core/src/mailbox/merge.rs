@@ -143,7 +143,8 @@ impl MailboxState {
         self.tombstones.renumber();
     }
 
-    /// Applies one batch to a state that will be shown.
+    /// Applies one batch to a state that was shown to nobody.
+    #[cfg(test)]
     pub(crate) fn apply_own(&mut self, writer: WriterId, batch: &Batch) {
         self.apply(writer, batch, Floor::default(), &mut Owed::default());
         self.renumber();
@@ -187,7 +188,7 @@ impl MailboxState {
     }
 
     /// Counts a message in (`+1`) or out (`-1`).
-    fn count(&mut self, message: &Message, sign: i8) {
+    pub(super) fn count(&mut self, message: &Message, sign: i8) {
         let add = |count: &mut usize, yes: bool| {
             if yes && sign > 0 {
                 *count += 1;
@@ -205,7 +206,7 @@ impl MailboxState {
     }
 
     /// Puts a message into its place.
-    pub(super) fn put(&mut self, message: Message) {
+    fn put(&mut self, message: Message) {
         self.count(&message, 1);
         self.ids.insert(Numbered {
             id: message.id,

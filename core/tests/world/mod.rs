@@ -18,15 +18,15 @@ use restante_core::storage::RequestId;
 use restante_core::time::{Instant, Now};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-pub use store::Store;
+pub(crate) use store::Store;
 
 /// One server process with one account, `alice` / `hunter2`.
-pub struct World {
-    pub config: Arc<Config>,
-    pub store: Store,
-    pub now: Now,
+pub(crate) struct World {
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Store,
+    pub(crate) now: Now,
     /// What the machines told the log.
-    pub events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     keys: AccountKeys,
     account: Option<Account>,
     account_deadline: Option<Instant>,
@@ -45,23 +45,26 @@ struct Client {
     to_send: VecDeque<u8>,
     deadline: Option<Instant>,
     attached: bool,
-    pub closed: bool,
+    pub(crate) closed: bool,
     tls_asked: bool,
     eof: bool,
 }
 
 impl World {
-    pub fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self::with_config(seed, Config::default())
     }
 
-    pub fn with_config(seed: u8, config: Config) -> Self {
+    pub(crate) fn with_config(seed: u8, config: Config) -> Self {
         let mut random = Random::new(Seed::new([seed; 32]));
         let keys = AccountKeys::generate(AccountId([seed; 16]), &mut random);
         Self {
             config: Arc::new(config),
             store: Store::default(),
-            now: Now { instant: Instant(1), unix_ms: 1_700_000_000_000 },
+            now: Now {
+                instant: Instant(1),
+                unix_ms: 1_700_000_000_000,
+            },
             events: Vec::new(),
             keys,
             account: None,
@@ -73,7 +76,7 @@ impl World {
     }
 
     /// The server dies and starts again on the same storage.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.clients.clear();
         self.account = None;
         self.account_deadline = None;
@@ -82,9 +85,12 @@ impl World {
     }
 
     /// A client connects; its greeting is read.
-    pub fn connect(&mut self) -> ConnectionId {
+    pub(crate) fn connect(&mut self) -> ConnectionId {
         let id = ConnectionId(u64::from_be_bytes(self.random.bytes()));
-        let peer = Peer { loopback: true, tls: false };
+        let peer = Peer {
+            loopback: true,
+            tls: false,
+        };
         let connection =
             Connection::new(Arc::clone(&self.config), self.random.seed(), self.now, peer);
         let client = Client {
@@ -105,7 +111,7 @@ impl World {
     }
 
     /// A client that has logged in, greeting and answer read away.
-    pub fn log_in(&mut self) -> ConnectionId {
+    pub(crate) fn log_in(&mut self) -> ConnectionId {
         let id = self.connect();
         let answer = self.say(id, b"l LOGIN alice hunter2\r\n");
         assert!(answer.contains("l OK"), "{answer}");
@@ -113,11 +119,11 @@ impl World {
     }
 
     /// Sends octets and returns what comes back until nothing moves any more.
-    pub fn say(&mut self, id: ConnectionId, octets: &[u8]) -> String {
+    pub(crate) fn say(&mut self, id: ConnectionId, octets: &[u8]) -> String {
         String::from_utf8_lossy(&self.say_octets(id, octets)).into_owned()
     }
 
-    pub fn say_octets(&mut self, id: ConnectionId, octets: &[u8]) -> Vec<u8> {
+    pub(crate) fn say_octets(&mut self, id: ConnectionId, octets: &[u8]) -> Vec<u8> {
         self.client(id).read.clear();
         self.client(id).to_send.extend(octets);
         self.run();
@@ -125,58 +131,63 @@ impl World {
     }
 
     /// What has come since the last look.
-    pub fn read(&mut self, id: ConnectionId) -> String {
+    pub(crate) fn read(&mut self, id: ConnectionId) -> String {
         String::from_utf8_lossy(&core::mem::take(&mut self.client(id).read)).into_owned()
     }
 
-    pub fn end_input(&mut self, id: ConnectionId) {
+    pub(crate) fn end_input(&mut self, id: ConnectionId) {
         self.client(id).eof = true;
         self.run();
     }
 
     /// The client goes away without a word.
-    pub fn drop_client(&mut self, id: ConnectionId) {
+    pub(crate) fn drop_client(&mut self, id: ConnectionId) {
         self.clients.remove(&id);
         self.feed_account(AccountInput::Detach(id));
         self.run();
     }
 
     /// The client will read only so many octets from now on.
-    pub fn set_window(&mut self, id: ConnectionId, octets: usize) {
+    pub(crate) fn set_window(&mut self, id: ConnectionId, octets: usize) {
         self.client(id).window = octets;
         self.run();
     }
 
-    pub fn is_closed(&mut self, id: ConnectionId) -> bool {
+    pub(crate) fn is_closed(&mut self, id: ConnectionId) -> bool {
         self.client(id).closed
     }
 
-    pub fn asked_for_tls(&mut self, id: ConnectionId) -> bool {
+    pub(crate) fn asked_for_tls(&mut self, id: ConnectionId) -> bool {
         self.client(id).tls_asked
     }
 
-    pub fn finish_tls(&mut self, id: ConnectionId) {
+    pub(crate) fn finish_tls(&mut self, id: ConnectionId) {
         let now = self.now;
-        self.client(id).connection.handle_input(now, Input::TlsEstablished);
+        self.client(id)
+            .connection
+            .handle_input(now, Input::TlsEstablished);
         self.run();
     }
 
     /// Octets that the connection holds for a client that does not read.
-    pub fn held_for(&mut self, id: ConnectionId) -> usize {
+    pub(crate) fn held_for(&mut self, id: ConnectionId) -> usize {
         self.client(id).connection.transmit().len()
     }
 
     /// Octets sent that the connection did not take.
-    pub fn not_taken_from(&mut self, id: ConnectionId) -> usize {
+    pub(crate) fn not_taken_from(&mut self, id: ConnectionId) -> usize {
         self.client(id).to_send.len()
     }
 
     /// Turns the clock, deadline by deadline.
-    pub fn wait_s(&mut self, seconds: u64) {
+    pub(crate) fn wait_s(&mut self, seconds: u64) {
         let end = Instant(self.now.instant.0 + seconds * 1_000_000);
         loop {
             let clients = self.clients.values().filter_map(|client| client.deadline);
-            let next = clients.chain(self.account_deadline).min().filter(|at| *at <= end);
+            let next = clients
+                .chain(self.account_deadline)
+                .min()
+                .filter(|at| *at <= end);
             let at = next.unwrap_or(end).max(self.now.instant);
             self.now.unix_ms += (at.0 - self.now.instant.0) / 1_000;
             self.now.instant = at;
@@ -238,7 +249,9 @@ impl World {
                     let rest = client.connection.transmit().to_vec();
                     let count = rest.len().min(client.window);
                     client.read.extend_from_slice(&rest[..count]);
-                    client.connection.handle_input(now, Input::Transmitted(count));
+                    client
+                        .connection
+                        .handle_input(now, Input::Transmitted(count));
                     if !client.closed {
                         client.closed = true;
                         moved = true;
@@ -262,13 +275,17 @@ impl World {
             if client.window != usize::MAX {
                 client.window -= count;
             }
-            client.connection.handle_input(now, Input::Transmitted(count));
+            client
+                .connection
+                .handle_input(now, Input::Transmitted(count));
             return true;
         }
         let count = client.to_send.len().min(receive);
         if count > 0 {
             let octets: Vec<u8> = client.to_send.drain(..count).collect();
-            client.connection.handle_input(now, Input::Received(&octets));
+            client
+                .connection
+                .handle_input(now, Input::Received(&octets));
             return true;
         }
         if client.eof && client.to_send.is_empty() {
@@ -285,13 +302,19 @@ impl World {
             Output::Storage(request, wanted) => {
                 let client = self.clients.get_mut(&id).expect("the client is connected");
                 let answer = self.store.answer(&mut client.streams, request, wanted);
-                client.connection.handle_input(now, Input::Storage(request, answer));
+                client
+                    .connection
+                    .handle_input(now, Input::Storage(request, answer));
             }
             Output::Derive(request, credentials) => {
                 let right =
                     credentials.user == "alice" && credentials.password.as_str() == "hunter2";
                 let keys = Arc::new(self.keys.clone());
-                let result = if right { Ok(Login { keys }) } else { Err(LoginError::Invalid) };
+                let result = if right {
+                    Ok(Login { keys })
+                } else {
+                    Err(LoginError::Invalid)
+                };
                 self.derived(id, request, result);
             }
             Output::Account(request) => self.ask_account(id, request),
@@ -302,16 +325,13 @@ impl World {
         }
     }
 
-    fn derived(
-        &mut self,
-        id: ConnectionId,
-        request: RequestId,
-        result: Result<Login, LoginError>,
-    ) {
+    fn derived(&mut self, id: ConnectionId, request: RequestId, result: Result<Login, LoginError>) {
         let now = self.now;
         let client = self.client(id);
         client.attached |= result.is_ok();
-        client.connection.handle_input(now, Input::Derived(request, result));
+        client
+            .connection
+            .handle_input(now, Input::Derived(request, result));
     }
 
     fn ask_account(&mut self, id: ConnectionId, request: AccountRequest) {
@@ -319,9 +339,15 @@ impl World {
     }
 
     fn feed_account(&mut self, input: AccountInput) {
-        let (config, keys, now) = (Arc::clone(&self.config), Arc::new(self.keys.clone()), self.now);
+        let (config, keys, now) = (
+            Arc::clone(&self.config),
+            Arc::new(self.keys.clone()),
+            self.now,
+        );
         let seed = self.random.seed();
-        let account = self.account.get_or_insert_with(|| Account::new(config, keys, seed, now));
+        let account = self
+            .account
+            .get_or_insert_with(|| Account::new(config, keys, seed, now));
         account.handle_input(now, input);
     }
 
@@ -329,7 +355,9 @@ impl World {
         let mut moved = false;
         loop {
             let now = self.now;
-            let Some(account) = &mut self.account else { return moved };
+            let Some(account) = &mut self.account else {
+                return moved;
+            };
             match account.poll_output() {
                 AccountOutput::Wait { deadline } => {
                     self.account_deadline = deadline;
@@ -337,7 +365,9 @@ impl World {
                 }
                 AccountOutput::Done => return moved,
                 AccountOutput::Storage(request, wanted) => {
-                    let answer = self.store.answer(&mut self.account_streams, request, wanted);
+                    let answer = self
+                        .store
+                        .answer(&mut self.account_streams, request, wanted);
                     account.handle_input(now, AccountInput::Storage(request, answer));
                 }
                 AccountOutput::Abandon(request) => self.account_streams.forget(request),

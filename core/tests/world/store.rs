@@ -9,18 +9,18 @@ use std::collections::BTreeMap;
 
 /// Everything that is stored.
 #[derive(Default)]
-pub struct Store {
-    pub items: BTreeMap<ItemKey, Bytes>,
-    pub objects: BTreeMap<ObjectKey, Bytes>,
+pub(crate) struct Store {
+    pub(crate) items: BTreeMap<ItemKey, Bytes>,
+    pub(crate) objects: BTreeMap<ObjectKey, Bytes>,
     /// How many requests of each kind were made.
-    pub requests: BTreeMap<&'static str, u64>,
+    pub(crate) requests: BTreeMap<&'static str, u64>,
     /// Requests that fail from now on: kind, and how.
-    pub failing: BTreeMap<&'static str, StorageError>,
+    pub(crate) failing: BTreeMap<&'static str, StorageError>,
 }
 
 /// Streams that one machine has open.
 #[derive(Default)]
-pub struct Streams(BTreeMap<RequestId, Stream>);
+pub(crate) struct Streams(BTreeMap<RequestId, Stream>);
 
 enum Stream {
     Reading(Bytes),
@@ -28,7 +28,7 @@ enum Stream {
 }
 
 impl Streams {
-    pub fn forget(&mut self, id: RequestId) {
+    pub(crate) fn forget(&mut self, id: RequestId) {
         self.0.remove(&id);
     }
 }
@@ -52,15 +52,15 @@ fn name(request: &StorageRequest) -> &'static str {
 
 impl Store {
     /// What a crash takes: nothing that was acknowledged.
-    pub fn forget_unfinished(&mut self) {
+    pub(crate) fn forget_unfinished(&mut self) {
         self.failing.clear();
     }
 
-    pub fn count(&self, kind: &str) -> u64 {
+    pub(crate) fn count(&self, kind: &str) -> u64 {
         self.requests.get(kind).copied().unwrap_or(0)
     }
 
-    pub fn answer(
+    pub(crate) fn answer(
         &mut self,
         streams: &mut Streams,
         id: RequestId,
@@ -73,10 +73,15 @@ impl Store {
             return StorageResponse::Failed(error.clone());
         }
         match request {
-            StorageRequest::ReadItems(keys) => StorageResponse::Items(
-                keys.into_iter().filter_map(|key| self.item(&key)).collect(),
-            ),
-            StorageRequest::ReadRange { partition, start, end, limit } => {
+            StorageRequest::ReadItems(keys) => {
+                StorageResponse::Items(keys.into_iter().filter_map(|key| self.item(&key)).collect())
+            }
+            StorageRequest::ReadRange {
+                partition,
+                start,
+                end,
+                limit,
+            } => {
                 let in_range = self.items.keys().filter(|key| {
                     key.partition == partition
                         && key.sort >= start
@@ -89,7 +94,8 @@ impl Store {
                 StorageResponse::Range { items, next }
             }
             StorageRequest::InsertItems(items) => {
-                self.items.extend(items.into_iter().map(|item| (item.key, item.value)));
+                self.items
+                    .extend(items.into_iter().map(|item| (item.key, item.value)));
                 StorageResponse::Done
             }
             StorageRequest::DeleteItems(keys) => {
@@ -105,7 +111,11 @@ impl Store {
                 }
                 StorageResponse::Done
             }
-            StorageRequest::ListObjects { prefix, after, limit } => {
+            StorageRequest::ListObjects {
+                prefix,
+                after,
+                limit,
+            } => {
                 let keys = self.objects.keys().filter(|key| {
                     key.0.starts_with(&prefix) && after.as_ref().is_none_or(|after| *key > after)
                 });
@@ -125,7 +135,12 @@ impl Store {
         request: StorageRequest,
     ) -> StorageResponse {
         match request {
-            StorageRequest::OpenObject { key, start, end, max } => {
+            StorageRequest::OpenObject {
+                key,
+                start,
+                end,
+                max,
+            } => {
                 let Some(object) = self.objects.get(&key) else {
                     return StorageResponse::Failed(StorageError::NotFound);
                 };
@@ -167,6 +182,10 @@ impl Store {
     fn item(&self, key: &ItemKey) -> Option<Item> {
         let value = self.items.get(key)?.clone();
         let token = CausalityToken("t".to_owned());
-        Some(Item { key: key.clone(), token, values: vec![value] })
+        Some(Item {
+            key: key.clone(),
+            token,
+            values: vec![value],
+        })
     }
 }

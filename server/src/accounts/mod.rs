@@ -1,7 +1,7 @@
 //! Who may log in, and with which password.
 //!
 //! [`Accounts`] answers the core's `Derive`: it finds the account in the
-//! [accounts file](file), stretches the password ([`stretch`]) and unwraps the account's
+//! [accounts file](mod@file), stretches the password ([`stretch`]) and unwraps the account's
 //! keys with it. A name that does not exist goes the same way with a slot that no
 //! password opens, so that time tells nothing. [`edit`] is what the command line does.
 

@@ -258,7 +258,9 @@ impl Server {
             name: name(mailbox),
             messages,
         };
-        match self.ask(store, connection, request) {
+        let reply = self.ask(store, connection, request);
+        self.input(AccountInput::Detach(connection));
+        match reply {
             AccountReply::Appended { uids, .. } => uids,
             other => panic!("{other:?}"),
         }

@@ -53,7 +53,10 @@ enum Stage {
 enum Stored {
     Done(NewMessage),
     /// With the answer; `coming`: the client sends the literal all the same.
-    Failed { completion: Completion, coming: bool },
+    Failed {
+        completion: Completion,
+        coming: bool,
+    },
 }
 
 /// A message that is to come in.
@@ -106,7 +109,11 @@ impl Connection {
     /// An APPEND has come up to its first message.
     pub(super) fn start_append(&mut self, start: AppendStart, literal: LiteralHeader) {
         let (tag, mailbox, message) = match start {
-            AppendStart::Message { tag, mailbox, message } => (tag, mailbox, message),
+            AppendStart::Message {
+                tag,
+                mailbox,
+                message,
+            } => (tag, mailbox, message),
             AppendStart::Rejected(rejected) => {
                 if let Some(tag) = rejected.tag {
                     let completion = Completion::bad(rejected.text);
@@ -124,7 +131,12 @@ impl Connection {
         }
         let probe = Some(mailbox.clone());
         let stage = Stage::Segment;
-        let appending = Box::new(Appending { tag, mailbox, messages: Vec::new(), stage });
+        let appending = Box::new(Appending {
+            tag,
+            mailbox,
+            messages: Vec::new(),
+            stage,
+        });
         self.start_message(appending, probe, message, literal);
     }
 
@@ -143,15 +155,27 @@ impl Connection {
             return self.abort("APPEND without an account");
         };
         let now_s = i64::try_from(self.now.unix_ms / 1_000).unwrap_or(i64::MAX);
-        let now = InternalDate { unix_s: now_s, zone_min: 0 };
+        let now = InternalDate {
+            unix_s: now_s,
+            zone_min: 0,
+        };
         let date = message.date.map_or(now, |date| InternalDate {
             unix_s: date.seconds(),
             zone_min: date.zone_minutes(),
         });
-        let arriving = Arriving { probe, literal, flags: message.flags, date };
+        let arriving = Arriving {
+            probe,
+            literal,
+            flags: message.flags,
+            date,
+        };
         let random = Random::new(self.random.seed());
         let body = Workflow::new(&self.ids, |io| store_message(io, context, random, arriving));
-        appending.stage = Stage::Storing { body, left: literal.len, progress: 0 };
+        appending.stage = Stage::Storing {
+            body,
+            left: literal.len,
+            progress: 0,
+        };
         self.activity = Activity::Appending(appending);
     }
 
@@ -166,9 +190,8 @@ impl Connection {
         if literal.len > self.config.message_bytes_max {
             return Some(Completion::no("The message is too big").with_code("TOOBIG"));
         }
-        (messages_before >= self.config.append_messages_max).then(|| {
-            Completion::no("Too many messages in one APPEND").with_code("LIMIT")
-        })
+        (messages_before >= self.config.append_messages_max)
+            .then(|| Completion::no("Too many messages in one APPEND").with_code("LIMIT"))
     }
 
     /// Answers an APPEND whose literal will not be taken.
@@ -204,7 +227,12 @@ impl Connection {
     }
 
     fn storing(&mut self, mut appending: Box<Appending>) -> bool {
-        let Stage::Storing { body, left, progress } = &mut appending.stage else {
+        let Stage::Storing {
+            body,
+            left,
+            progress,
+        } = &mut appending.stage
+        else {
             return self.rest(Activity::Appending(appending));
         };
         let mut polled = self.resume(body);
@@ -316,14 +344,23 @@ async fn store_message(io: Io, context: Context, random: Random, arriving: Arriv
     if let Some(name) = arriving.probe.clone()
         && let AccountReply::Failed(failure) = io.account(AccountRequest::Probe(name)).await
     {
-        return Stored::Failed { completion: target_failure(failure), coming };
+        return Stored::Failed {
+            completion: target_failure(failure),
+            coming,
+        };
     }
     match write_message(&io, &context, random, &arriving, &mut coming).await {
         Ok(message) => Stored::Done(message),
         Err(error) => {
             let reason = error.to_string();
-            io.event(Event::StorageFailed { step: "store a message", reason });
-            Stored::Failed { completion: storage_failure(&error), coming }
+            io.event(Event::StorageFailed {
+                step: "store a message",
+                reason,
+            });
+            Stored::Failed {
+                completion: storage_failure(&error),
+                coming,
+            }
         }
     }
 }
@@ -338,24 +375,27 @@ async fn write_message(
     let config = &context.config;
     let content = ContentId::at(context.now.unix_ms, &mut random);
     io.step("create the object");
-    let object = io.start(StorageRequest::CreateObject { key: context.places.content(content) });
+    let object = io.start(StorageRequest::CreateObject {
+        key: context.places.content(content),
+    });
     io.answer(object).await?;
     if !*coming {
         io.write(|out| out.extend_from_slice(b"+ Ready for the message\r\n"));
         *coming = true;
     }
     let mut writer = ContentWriter::new(
-        &context.keys, ContentKind::Message, content, config.chunk_bytes, &mut random,
+        &context.keys,
+        ContentKind::Message,
+        content,
+        config.chunk_bytes,
+        &mut random,
     );
     let mut scanner = Scanner::new(config);
     let mut sealed = Vec::new();
     let mut left = arriving.literal.len;
     io.step("take the message in");
     while left > 0 {
-        let Some(octets) = io.receive().await else {
-            io.abandon(object);
-            return Err(StorageError::Refused("the client went away".to_owned()));
-        };
+        let octets = io.receive().await;
         left -= octets.len() as u64;
         scanner.feed(&octets);
         writer.write(&octets, &mut sealed);
@@ -369,8 +409,14 @@ async fn write_message(
     write_chunk(io, object, &mut sealed).await?;
     let item = (place.len as usize <= config.summary_item_bytes_max).then(|| {
         let key = context.places.summary(content);
-        let value = context.keys.seal_item(&key, ItemKind::Summary, &summary, &mut random);
-        InsertItem { key, token: None, value }
+        let value = context
+            .keys
+            .seal_item(&key, ItemKind::Summary, &summary, &mut random);
+        InsertItem {
+            key,
+            token: None,
+            value,
+        }
     });
     finish_message(io, object, item).await?;
     Ok(NewMessage {
@@ -383,11 +429,7 @@ async fn write_message(
     })
 }
 
-async fn write_chunk(
-    io: &Io,
-    object: RequestId,
-    sealed: &mut Vec<u8>,
-) -> Result<(), StorageError> {
+async fn write_chunk(io: &Io, object: RequestId, sealed: &mut Vec<u8>) -> Result<(), StorageError> {
     let chunk = Bytes::from(core::mem::take(sealed));
     io.send(object, StorageRequest::WriteChunk(chunk));
     io.answer(object).await?;
@@ -430,15 +472,23 @@ async fn commit(
     messages: Vec<NewMessage>,
 ) -> Outcome {
     match io.account(AccountRequest::Append { name, messages }).await {
-        AccountReply::Appended { uid_validity, uids, snapshot } => {
+        AccountReply::Appended {
+            uid_validity,
+            uids,
+            snapshot,
+        } => {
             if let Some(view) = &mut view {
                 if let Some(snapshot) = snapshot {
                     view.learn(snapshot);
                 }
-                view.announce(&io, &context, Renumber::Allowed, &Quiet::default()).await;
+                view.announce(&io, &context, Renumber::Allowed, &Quiet::default())
+                    .await;
             }
             let mut code = format!("APPENDUID {} ", uid_validity.0).into_bytes();
-            response::set(&mut code, response::ranges(uids.iter().map(|uid| uid.get())));
+            response::set(
+                &mut code,
+                response::ranges(uids.iter().map(|uid| uid.get())),
+            );
             let code = String::from_utf8_lossy(&code).into_owned();
             Outcome::new(Completion::ok("Stored").with_code(&code), view)
         }

@@ -34,7 +34,10 @@ impl ReadError {
                 step: "read a message",
                 reason: format!("{place}: {error}"),
             },
-            error => Event::Damaged { place: place.to_owned(), reason: error.to_string() },
+            error => Event::Damaged {
+                place: place.to_owned(),
+                reason: error.to_string(),
+            },
         }
     }
 }
@@ -70,8 +73,7 @@ impl BodyReader {
         let content = message.content;
         let (reader, skip) = match layout {
             Some(layout) if range.start > 0 => {
-                let reader =
-                    ContentReader::at(layout, ContentKind::Message, content, range.start);
+                let reader = ContentReader::at(layout, ContentKind::Message, content, range.start);
                 let skip = reader.first_skip();
                 (reader, skip)
             }
@@ -104,7 +106,9 @@ impl BodyReader {
 
     /// Octets that this reader may hold while nobody waits for it.
     pub(super) fn ahead_octets(&self) -> usize {
-        usize::try_from(self.left).unwrap_or(usize::MAX).min(self.read_max as usize)
+        usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(self.read_max as usize)
     }
 
     /// Where the octets come from, for the log.
@@ -140,7 +144,10 @@ impl BodyReader {
         if self.chunk.is_empty() {
             self.fill().await?;
         }
-        let count = self.chunk.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let count = self
+            .chunk
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
         if out.is_empty() {
             core::mem::swap(out, &mut self.chunk);
             out.truncate(count);
@@ -167,7 +174,11 @@ impl BodyReader {
         while self.chunk.len() <= self.skip {
             self.skip -= self.chunk.len();
             self.chunk.clear();
-            match self.reader.next(&mut self.chunk).map_err(ReadError::Damaged)? {
+            match self
+                .reader
+                .next(&mut self.chunk)
+                .map_err(ReadError::Damaged)?
+            {
                 Progress::Chunk(_) => {}
                 Progress::End => return Err(ReadError::Damaged(SealError::Truncated)),
                 Progress::NeedMore(_) => self.read().await?,
@@ -201,7 +212,8 @@ impl BodyReader {
                         // The end of the object: there is no more to ask for.
                         self.close();
                     } else {
-                        self.io.send(request, StorageRequest::ReadChunk { max: self.read_max });
+                        self.io
+                            .send(request, StorageRequest::ReadChunk { max: self.read_max });
                     }
                     return Ok(());
                 }

@@ -30,7 +30,11 @@ pub(super) async fn copy(io: &Io, context: &Context, mut view: View, copy: Copy)
     if uids.is_empty() {
         return Outcome::new(Completion::ok("There was nothing to copy"), Some(view));
     }
-    let Copy { mailbox: to, expunge, .. } = copy;
+    let Copy {
+        mailbox: to,
+        expunge,
+        ..
+    } = copy;
     match io.account(AccountRequest::Copy { uids, to, expunge }).await {
         AccountReply::Copied { copied, snapshot } => {
             let code = copy_uid(&copied);
@@ -47,7 +51,8 @@ pub(super) async fn copy(io: &Io, context: &Context, mut view: View, copy: Copy)
             } else if let Some(code) = code {
                 completion = completion.with_code(&code);
             }
-            view.announce(io, context, Renumber::Allowed, &Quiet::default()).await;
+            view.announce(io, context, Renumber::Allowed, &Quiet::default())
+                .await;
             Outcome::new(completion, Some(view))
         }
         AccountReply::Failed(failure) => Outcome::new(target_failure(failure), Some(view)),
@@ -61,8 +66,14 @@ fn copy_uid(copied: &Copied) -> Option<String> {
         return None;
     }
     let mut code = format!("COPYUID {} ", copied.uid_validity.0).into_bytes();
-    response::set(&mut code, response::ranges(copied.uids.iter().map(|(uid, _)| uid.get())));
+    response::set(
+        &mut code,
+        response::ranges(copied.uids.iter().map(|(uid, _)| uid.get())),
+    );
     code.push(b' ');
-    response::set(&mut code, response::ranges(copied.uids.iter().map(|(_, uid)| uid.get())));
+    response::set(
+        &mut code,
+        response::ranges(copied.uids.iter().map(|(_, uid)| uid.get())),
+    );
     String::from_utf8(code).ok()
 }

@@ -18,7 +18,11 @@ impl Connection {
                 Ok(name) => self.start(tag, name, command),
                 Err(why) => self.bad_command(Some(&tag), why),
             },
-            Err(Rejected { tag: Some(tag), fault: Fault::Charset, text }) => {
+            Err(Rejected {
+                tag: Some(tag),
+                fault: Fault::Charset,
+                text,
+            }) => {
                 let completion = Completion::no(text).with_code("BADCHARSET (US-ASCII UTF-8)");
                 self.complete(&tag, &completion, "SEARCH");
             }
@@ -131,22 +135,65 @@ async fn run(io: Io, context: Context, view: Option<View>, command: Command) -> 
         Command::Unselect => select::unselect(&io).await,
         Command::Expunge => select::expunge(&io, &context, view, None).await,
         Command::UidExpunge(set) => select::expunge(&io, &context, view, Some(set)).await,
-        Command::Fetch { uid, set, items, .. } => {
-            fetch::fetch(&io, &context, view, uid, &set, items).await
-        }
-        Command::Store { uid, set, change, silent, unchanged_since } => {
-            let store = store::Store { uid, set, change, silent, unchanged_since };
+        Command::Fetch {
+            uid, set, items, ..
+        } => fetch::fetch(&io, &context, view, uid, &set, items).await,
+        Command::Store {
+            uid,
+            set,
+            change,
+            silent,
+            unchanged_since,
+        } => {
+            let store = store::Store {
+                uid,
+                set,
+                change,
+                silent,
+                unchanged_since,
+            };
             store::store(&io, &context, view, store).await
         }
-        Command::Search { uid, key, return_options, .. } => {
-            let search = search::Search { uid, key, return_options };
+        Command::Search {
+            uid,
+            key,
+            return_options,
+            ..
+        } => {
+            let search = search::Search {
+                uid,
+                key,
+                return_options,
+            };
             search::search(&io, &context, view, search).await
         }
         Command::Copy { uid, set, mailbox } => {
-            copy::copy(&io, &context, view, copy::Copy { uid, set, mailbox, expunge: false }).await
+            copy::copy(
+                &io,
+                &context,
+                view,
+                copy::Copy {
+                    uid,
+                    set,
+                    mailbox,
+                    expunge: false,
+                },
+            )
+            .await
         }
         Command::Move { uid, set, mailbox } => {
-            copy::copy(&io, &context, view, copy::Copy { uid, set, mailbox, expunge: true }).await
+            copy::copy(
+                &io,
+                &context,
+                view,
+                copy::Copy {
+                    uid,
+                    set,
+                    mailbox,
+                    expunge: true,
+                },
+            )
+            .await
         }
         command => mailboxes::change(&io, Some(view), &context, command).await,
     }

@@ -46,11 +46,21 @@ pub(super) async fn fetch(
     }
     let mut fetch = Fetch::new(io, context, view, items);
     let result = fetch.run(&positions).await;
-    let Fetch { mut view, quiet, failed, unseen_failed, .. } = fetch;
+    let Fetch {
+        mut view,
+        quiet,
+        failed,
+        unseen_failed,
+        ..
+    } = fetch;
     if result.is_err() {
         return Outcome::abort("a message could not be read to its end");
     }
-    let renumber = if uid { Renumber::Allowed } else { Renumber::Forbidden };
+    let renumber = if uid {
+        Renumber::Allowed
+    } else {
+        Renumber::Forbidden
+    };
     view.announce(io, context, renumber, &quiet).await;
     let completion = if failed > 0 {
         Completion::no("Some messages could not be read; the server's log says more")
@@ -103,7 +113,11 @@ impl Prepared {
             Some(Ok(parsed)) => parsed.summary.header.len(),
             _ => 0,
         };
-        summary + self.body.as_ref().map_or(0, |(_, body)| body.ahead_octets())
+        summary
+            + self
+                .body
+                .as_ref()
+                .map_or(0, |(_, body)| body.ahead_octets())
     }
 }
 
@@ -136,13 +150,19 @@ impl<'a> Fetch<'a> {
                 || octets < self.context.config.prefetch_bytes_max
                     && prepared.len() < self.context.config.prefetch_objects_max
             {
-                let Some(position) = waiting.next() else { break };
-                let Some(message) = shown.message(position) else { continue };
+                let Some(position) = waiting.next() else {
+                    break;
+                };
+                let Some(message) = shown.message(position) else {
+                    continue;
+                };
                 let next = self.prepare(position, message, &mut summaries).await;
                 octets += next.octets();
                 prepared.push_back(next);
             }
-            let Some(next) = prepared.pop_front() else { return Ok(()) };
+            let Some(next) = prepared.pop_front() else {
+                return Ok(());
+            };
             octets -= next.octets();
             if self.sets_seen && next.position >= seen_until {
                 seen_until = self.see(positions, next.position).await;
@@ -183,9 +203,17 @@ impl<'a> Fetch<'a> {
         });
         let body = first_range.map(|(index, range)| {
             let layout = parsed.map(|parsed| &parsed.layout);
-            (index, BodyReader::start(self.io, self.context, message, layout, range))
+            (
+                index,
+                BodyReader::start(self.io, self.context, message, layout, range),
+            )
         });
-        Prepared { position, uid: message.uid, summary, body }
+        Prepared {
+            position,
+            uid: message.uid,
+            summary,
+            body,
+        }
     }
 
     async fn parse(
@@ -210,16 +238,24 @@ impl<'a> Fetch<'a> {
             .collect();
         let until = batch.last().map_or(from, |last| last + 1);
         let unseen = batch.into_iter().filter(|position| {
-            self.view.message(*position).is_some_and(|message| !message.flags.seen())
+            self.view
+                .message(*position)
+                .is_some_and(|message| !message.flags.seen())
         });
         let ranges: Vec<Range<usize>> = unseen.map(|position| position..position + 1).collect();
         let uids = uids_of(&self.view, &ranges);
         if uids.is_empty() {
             return until;
         }
-        let change = FlagChange { action: FlagAction::Add, flags: vec![Flag::Seen] };
-        let request =
-            AccountRequest::Store { uids: uids.clone(), change, unchanged_since: None };
+        let change = FlagChange {
+            action: FlagAction::Add,
+            flags: vec![Flag::Seen],
+        };
+        let request = AccountRequest::Store {
+            uids: uids.clone(),
+            change,
+            unchanged_since: None,
+        };
         match self.io.account(request).await {
             AccountReply::Stored { snapshot, .. } => {
                 self.view.learn(snapshot);
@@ -241,7 +277,9 @@ impl<'a> Fetch<'a> {
             return Ok(());
         }
         let view_message = self.view.message(prepared.position).cloned();
-        let Some(message) = view_message else { return Ok(()) };
+        let Some(message) = view_message else {
+            return Ok(());
+        };
         self.piece(|out| {
             out.extend_from_slice(b"* ");
             number_into(out, prepared.position + 1);
@@ -371,7 +409,9 @@ impl<'a> Fetch<'a> {
         prepared: &Prepared,
         range: Range<u64>,
     ) -> Result<Vec<u8>, ReadError> {
-        let end = range.end.min(range.start + self.context.config.header_bytes_max as u64);
+        let end = range
+            .end
+            .min(range.start + self.context.config.header_bytes_max as u64);
         let mut body = self.open(message, prepared, range.start..end);
         let mut header = Vec::new();
         while body.next(&mut header).await? > 0 {}

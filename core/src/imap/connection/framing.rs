@@ -129,7 +129,10 @@ const LINE_TOO_LONG: &str = "Command line is longer than this server takes";
 impl Collector {
     /// Starts with what follows a message of APPEND.
     pub(super) fn segment() -> Self {
-        Self { segment: true, ..Self::default() }
+        Self {
+            segment: true,
+            ..Self::default()
+        }
     }
 
     /// Whether part of a command is here.
@@ -225,12 +228,7 @@ impl Collector {
     }
 
     /// A line ended in `header`: says what to do, or nothing if octets just follow.
-    fn literal(
-        &mut self,
-        line: Vec<u8>,
-        header: LiteralHeader,
-        config: &Config,
-    ) -> Option<Frame> {
+    fn literal(&mut self, line: Vec<u8>, header: LiteralHeader, config: &Config) -> Option<Frame> {
         let content = without_line_end(&line);
         if self.segment && self.literal_octets == 0 {
             let before = content.len() - header.header_len;

@@ -21,7 +21,10 @@ pub(super) struct Idling {
 impl Connection {
     pub(super) fn start_idle(&mut self, tag: Tag) {
         self.write(b"+ idling\r\n");
-        self.activity = Activity::Idling(Idling { tag, announcing: None });
+        self.activity = Activity::Idling(Idling {
+            tag,
+            announcing: None,
+        });
     }
 
     /// Goes on with IDLE; `false` until the next input.
@@ -70,14 +73,21 @@ impl Connection {
         };
         let mut view = view.take_if(|view| view.is_behind())?;
         Some(Workflow::new(&self.ids, async move |io| {
-            view.announce(&io, &context, Renumber::Allowed, &Quiet::default()).await;
+            view.announce(&io, &context, Renumber::Allowed, &Quiet::default())
+                .await;
             Outcome::new(Completion::ok("told"), Some(view))
         }))
     }
 
     /// Keeps the tables of routers on the way alive.
     pub(super) fn keep_alive(&mut self) {
-        if matches!(&self.activity, Activity::Idling(Idling { announcing: None, .. })) {
+        if matches!(
+            &self.activity,
+            Activity::Idling(Idling {
+                announcing: None,
+                ..
+            })
+        ) {
             self.write(b"* OK Still here\r\n");
         }
     }

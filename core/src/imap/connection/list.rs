@@ -73,7 +73,8 @@ pub(super) async fn list(
         }
     }
     if let Some(view) = &mut view {
-        view.announce(io, context, Renumber::Allowed, &Quiet::default()).await;
+        view.announce(io, context, Renumber::Allowed, &Quiet::default())
+            .await;
     }
     Outcome::new(done, view)
 }
@@ -147,7 +148,9 @@ fn subscribed<'a>(
     patterns: &Patterns,
     parents: &'a BTreeSet<MailboxName>,
 ) -> Vec<Listed<'a>> {
-    let names = directory.subscribed().filter(|name| patterns.match_name(name));
+    let names = directory
+        .subscribed()
+        .filter(|name| patterns.match_name(name));
     let mut listed: Vec<Listed<'a>> = names
         .map(|name| Listed {
             name,
@@ -156,9 +159,17 @@ fn subscribed<'a>(
             child_subscribed: parents.contains(name),
         })
         .collect();
-    listed.extend(parents.iter().filter(|name| !directory.is_subscribed(name)).map(|name| {
-        Listed { name, entry: directory.find(name), child_only: true, child_subscribed: true }
-    }));
+    listed.extend(
+        parents
+            .iter()
+            .filter(|name| !directory.is_subscribed(name))
+            .map(|name| Listed {
+                name,
+                entry: directory.find(name),
+                child_only: true,
+                child_subscribed: true,
+            }),
+    );
     if list.selection.special_use {
         listed.retain(|line| line.entry.is_some_and(|entry| entry.special_use.is_some()));
     }
@@ -208,7 +219,8 @@ pub(super) async fn status(
         AccountReply::Status(state) => {
             io.write(|out| write_status(out, &context.config, &mailbox, &state, items));
             if let Some(view) = &mut view {
-                view.announce(io, context, Renumber::Allowed, &Quiet::default()).await;
+                view.announce(io, context, Renumber::Allowed, &Quiet::default())
+                    .await;
             }
             Outcome::new(Completion::ok("That is its status"), view)
         }

@@ -18,9 +18,17 @@ pub(super) enum LoggingIn {
     /// `+` was sent: the client's response comes next.
     Challenged(Tag),
     /// The password is being checked.
-    Deriving { tag: Tag, id: RequestId, name: &'static str },
+    Deriving {
+        tag: Tag,
+        id: RequestId,
+        name: &'static str,
+    },
     /// The answer waits for the penalty.
-    Penalty { tag: Tag, completion: Completion, name: &'static str },
+    Penalty {
+        tag: Tag,
+        completion: Completion,
+        name: &'static str,
+    },
 }
 
 impl LoggingIn {
@@ -62,8 +70,8 @@ impl Connection {
     }
 
     fn refuse_plaintext(&mut self, tag: &Tag, name: &'static str) {
-        let completion = Completion::no("Begin TLS before you send a password")
-            .with_code("PRIVACYREQUIRED");
+        let completion =
+            Completion::no("Begin TLS before you send a password").with_code("PRIVACYREQUIRED");
         self.complete(tag, &completion, name);
     }
 
@@ -101,7 +109,9 @@ impl Connection {
 
     /// A PLAIN message: authorization identity, NUL, user, NUL, password (RFC 4616 §2).
     fn plain(&mut self, tag: Tag, message: &[u8]) {
-        let mut pieces = message.splitn(3, |octet| *octet == 0).map(core::str::from_utf8);
+        let mut pieces = message
+            .splitn(3, |octet| *octet == 0)
+            .map(core::str::from_utf8);
         let (Some(Ok(authzid)), Some(Ok(user)), Some(Ok(password))) =
             (pieces.next(), pieces.next(), pieces.next())
         else {
@@ -114,17 +124,25 @@ impl Connection {
         }
         if !authzid.is_empty() && authzid != user {
             // RFC 5530 §3. Some clients repeat the user here: that is the same wish.
-            let completion = Completion::no("You can only act for yourself")
-                .with_code("AUTHORIZATIONFAILED");
+            let completion =
+                Completion::no("You can only act for yourself").with_code("AUTHORIZATIONFAILED");
             return self.complete(&tag, &completion, "AUTHENTICATE");
         }
         let password = Zeroizing::new(password.to_owned());
-        self.derive(tag, Credentials { user: user.to_owned(), password }, "AUTHENTICATE");
+        self.derive(
+            tag,
+            Credentials {
+                user: user.to_owned(),
+                password,
+            },
+            "AUTHENTICATE",
+        );
     }
 
     fn derive(&mut self, tag: Tag, credentials: Credentials, name: &'static str) {
         let id = self.ids.next();
-        self.timers.set(Reason::Penalty, self.now.instant.after(self.penalty()));
+        self.timers
+            .set(Reason::Penalty, self.now.instant.after(self.penalty()));
         self.outputs.push_back(Output::Derive(id, credentials));
         self.activity = Activity::LoggingIn(LoggingIn::Deriving { tag, id, name });
     }
@@ -138,9 +156,11 @@ impl Connection {
     pub(super) fn derived(&mut self, id: RequestId, result: Result<Login, LoginError>) {
         let activity = core::mem::replace(&mut self.activity, Activity::Ready);
         let (tag, name) = match activity {
-            Activity::LoggingIn(LoggingIn::Deriving { tag, id: open, name }) if open == id => {
-                (tag, name)
-            }
+            Activity::LoggingIn(LoggingIn::Deriving {
+                tag,
+                id: open,
+                name,
+            }) if open == id => (tag, name),
             other => {
                 self.activity = other;
                 return;
@@ -152,19 +172,21 @@ impl Connection {
                 self.event(Event::Rejected);
                 self.wrong_passwords += 1;
                 let completion = Completion::no(REFUSED).with_code("AUTHENTICATIONFAILED");
-                self.activity =
-                    Activity::LoggingIn(LoggingIn::Penalty { tag, completion, name });
+                self.activity = Activity::LoggingIn(LoggingIn::Penalty {
+                    tag,
+                    completion,
+                    name,
+                });
             }
             Err(LoginError::Unavailable) => {
                 self.timers.stop(Reason::Penalty);
-                let completion = Completion::no("Passwords cannot be checked just now")
-                    .with_code("UNAVAILABLE");
+                let completion =
+                    Completion::no("Passwords cannot be checked just now").with_code("UNAVAILABLE");
                 self.complete(&tag, &completion, name);
             }
             Err(LoginError::TooManyConnections) => {
                 self.timers.stop(Reason::Penalty);
-                let completion =
-                    Completion::no("You have too many connections").with_code("LIMIT");
+                let completion = Completion::no("You have too many connections").with_code("LIMIT");
                 self.complete(&tag, &completion, name);
             }
         }
@@ -173,7 +195,10 @@ impl Connection {
     fn logged_in(&mut self, tag: &Tag, login: Login, name: &'static str) {
         self.timers.stop(Reason::Penalty);
         self.wrong_passwords = 0;
-        self.session = Session::Authenticated { keys: login.keys, view: None };
+        self.session = Session::Authenticated {
+            keys: login.keys,
+            view: None,
+        };
         self.event(Event::Authenticated);
         let code = format!("CAPABILITY {}", self.capabilities());
         self.complete(tag, &Completion::ok("Welcome").with_code(&code), name);
@@ -182,7 +207,11 @@ impl Connection {
     /// The penalty is over.
     pub(super) fn penalty_served(&mut self) {
         match core::mem::replace(&mut self.activity, Activity::Ready) {
-            Activity::LoggingIn(LoggingIn::Penalty { tag, completion, name }) => {
+            Activity::LoggingIn(LoggingIn::Penalty {
+                tag,
+                completion,
+                name,
+            }) => {
                 self.complete(&tag, &completion, name);
                 if self.wrong_passwords >= self.config.wrong_passwords_max {
                     self.say_bye("Too many wrong passwords");
@@ -191,7 +220,8 @@ impl Connection {
             // The check itself took longer: the answer goes out when it is done.
             other => {
                 self.activity = other;
-                self.timers.set(Reason::Penalty, self.now.instant.after(PENALTY_POLL));
+                self.timers
+                    .set(Reason::Penalty, self.now.instant.after(PENALTY_POLL));
             }
         }
     }

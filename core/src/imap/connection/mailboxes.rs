@@ -16,24 +16,42 @@ pub(super) async fn change(
     command: Command,
 ) -> Outcome {
     let (request, done) = match command {
-        Command::Create { mailbox, special_use, unsupported_use } => {
+        Command::Create {
+            mailbox,
+            special_use,
+            unsupported_use,
+        } => {
             if special_use.len() > 1 || unsupported_use {
                 // RFC 6154 §3 lets a server refuse what it cannot keep.
-                let completion = Completion::no("A mailbox can have one use only")
-                    .with_code("USEATTR");
+                let completion =
+                    Completion::no("A mailbox can have one use only").with_code("USEATTR");
                 return Outcome::new(completion, view);
             }
             let special_use = special_use.first().copied();
-            (AccountRequest::Create { name: mailbox, special_use }, "Created")
+            (
+                AccountRequest::Create {
+                    name: mailbox,
+                    special_use,
+                },
+                "Created",
+            )
         }
         Command::Delete { mailbox } => (AccountRequest::Delete(mailbox), "Deleted"),
         Command::Rename { from, to } => (AccountRequest::Rename { from, to }, "Renamed"),
-        Command::Subscribe { mailbox: name } => {
-            (AccountRequest::Subscribe { name, subscribed: true }, "Subscribed")
-        }
-        Command::Unsubscribe { mailbox: name } => {
-            (AccountRequest::Subscribe { name, subscribed: false }, "Unsubscribed")
-        }
+        Command::Subscribe { mailbox: name } => (
+            AccountRequest::Subscribe {
+                name,
+                subscribed: true,
+            },
+            "Subscribed",
+        ),
+        Command::Unsubscribe { mailbox: name } => (
+            AccountRequest::Subscribe {
+                name,
+                subscribed: false,
+            },
+            "Unsubscribed",
+        ),
         // The table of commands lets nothing else come here.
         _ => return Outcome::new(Completion::bad("This cannot be done now"), view),
     };
@@ -41,7 +59,8 @@ pub(super) async fn change(
         AccountReply::Failed(failure) => Outcome::new(failure.into(), view),
         AccountReply::Done => {
             if let Some(view) = &mut view {
-                view.announce(io, context, Renumber::Allowed, &Quiet::default()).await;
+                view.announce(io, context, Renumber::Allowed, &Quiet::default())
+                    .await;
             }
             Outcome::new(Completion::ok(done), view)
         }

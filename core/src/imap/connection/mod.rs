@@ -39,7 +39,7 @@ use framing::{Collector, Frame, Inbox};
 use idle::Idling;
 use login::LoggingIn;
 use reply::{Completion, Outcome};
-use session::{Features, Session};
+use session::Session;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use timers::Timers;
@@ -80,7 +80,6 @@ pub struct Connection {
     sent: usize,
     outputs: VecDeque<Output>,
     session: Session,
-    features: Features,
     activity: Activity,
     /// The newest state of the selected mailbox, while a command holds the view.
     pending: Option<Pending>,
@@ -104,7 +103,11 @@ enum Activity {
     /// Waiting for a command.
     Ready,
     /// A command's body runs.
-    Running { tag: Tag, name: &'static str, body: Workflow<Outcome> },
+    Running {
+        tag: Tag,
+        name: &'static str,
+        body: Workflow<Outcome>,
+    },
     /// LOGIN or AUTHENTICATE.
     LoggingIn(LoggingIn),
     /// APPEND.
@@ -137,7 +140,6 @@ impl Connection {
             sent: 0,
             outputs: VecDeque::new(),
             session: Session::NotAuthenticated,
-            features: Features::default(),
             activity: Activity::Ready,
             pending: None,
             wrong_passwords: 0,
@@ -145,7 +147,10 @@ impl Connection {
             eof: false,
             shutdown: false,
         };
-        connection.timers.set(Reason::Login, now.instant.after(connection.config.login_timeout));
+        connection.timers.set(
+            Reason::Login,
+            now.instant.after(connection.config.login_timeout),
+        );
         connection.greet();
         connection
     }
@@ -177,7 +182,10 @@ impl Connection {
                 self.activity = Activity::Closed;
                 Output::Close
             }
-            _ => Output::Wait(Wait { receive: self.receive(), deadline: self.timers.next() }),
+            _ => Output::Wait(Wait {
+                receive: self.receive(),
+                deadline: self.timers.next(),
+            }),
         }
     }
 
@@ -189,7 +197,10 @@ impl Connection {
 
     /// How many octets can be taken now.
     fn receive(&self) -> usize {
-        let room = self.config.receive_bytes_max.saturating_sub(self.inbox.len());
+        let room = self
+            .config
+            .receive_bytes_max
+            .saturating_sub(self.inbox.len());
         match &self.activity {
             Activity::Ready | Activity::Idling(_) => room,
             Activity::Appending(appending) if appending.wants_input() => room,
@@ -201,7 +212,10 @@ impl Connection {
     }
 
     fn received(&mut self, octets: &[u8]) {
-        if matches!(self.activity, Activity::Closing | Activity::Closed | Activity::StartingTls) {
+        if matches!(
+            self.activity,
+            Activity::Closing | Activity::Closed | Activity::StartingTls
+        ) {
             return;
         }
         self.inbox.push(octets);
@@ -214,7 +228,10 @@ impl Connection {
             self.sent = 0;
             self.timers.stop(Reason::Stall);
         } else if count > 0 {
-            self.timers.set(Reason::Stall, self.now.instant.after(self.config.stall_timeout));
+            self.timers.set(
+                Reason::Stall,
+                self.now.instant.after(self.config.stall_timeout),
+            );
         }
     }
 
@@ -248,7 +265,10 @@ impl Connection {
     }
 
     fn changed(&mut self, snapshot: Snapshot) {
-        if let Session::Authenticated { view: Some(view), .. } = &mut self.session {
+        if let Session::Authenticated {
+            view: Some(view), ..
+        } = &mut self.session
+        {
             view.learn(snapshot);
             return;
         }
@@ -256,7 +276,11 @@ impl Connection {
             // A word about a mailbox that was unselected meanwhile.
             return;
         }
-        let mut recent = self.pending.take().map(|pending| pending.recent).unwrap_or_default();
+        let mut recent = self
+            .pending
+            .take()
+            .map(|pending| pending.recent)
+            .unwrap_or_default();
         recent.grant(&snapshot);
         self.pending = Some(Pending { snapshot, recent });
     }

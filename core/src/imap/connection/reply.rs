@@ -22,25 +22,35 @@ enum Condition {
 
 impl Completion {
     pub(super) fn ok(text: &'static str) -> Self {
-        Self { condition: Condition::Ok, code: String::new(), text }
+        Self {
+            condition: Condition::Ok,
+            code: String::new(),
+            text,
+        }
     }
 
     pub(super) fn no(text: &'static str) -> Self {
-        Self { condition: Condition::No, code: String::new(), text }
+        Self {
+            condition: Condition::No,
+            code: String::new(),
+            text,
+        }
     }
 
     pub(super) fn bad(text: &'static str) -> Self {
-        Self { condition: Condition::Bad, code: String::new(), text }
+        Self {
+            condition: Condition::Bad,
+            code: String::new(),
+            text,
+        }
     }
 
     /// With a response code, given without its brackets.
     pub(super) fn with_code(self, code: &str) -> Self {
-        Self { code: format!("[{code}] "), ..self }
-    }
-
-    /// Whether the command succeeded.
-    pub(super) fn is_ok(&self) -> bool {
-        self.condition == Condition::Ok
+        Self {
+            code: format!("[{code}] "),
+            ..self
+        }
     }
 
     /// `a1 OK [CODE] text`
@@ -50,7 +60,13 @@ impl Completion {
             Condition::No => b" NO ",
             Condition::Bad => b" BAD ",
         };
-        for piece in [tag.as_str().as_bytes(), word, self.code.as_bytes(), self.text.as_bytes(), b"\r\n"] {
+        for piece in [
+            tag.as_str().as_bytes(),
+            word,
+            self.code.as_bytes(),
+            self.text.as_bytes(),
+            b"\r\n",
+        ] {
             out.extend_from_slice(piece);
         }
     }
@@ -103,10 +119,18 @@ pub(super) struct Outcome {
 
 impl Outcome {
     pub(super) fn new(completion: Completion, view: Option<View>) -> Self {
-        Self { completion, view, abort: None }
+        Self {
+            completion,
+            view,
+            abort: None,
+        }
     }
 
     pub(super) fn abort(reason: &'static str) -> Self {
-        Self { completion: Completion::no(reason), view: None, abort: Some(reason) }
+        Self {
+            completion: Completion::no(reason),
+            view: None,
+            abort: Some(reason),
+        }
     }
 }

@@ -36,15 +36,26 @@ pub(super) async fn search(io: &Io, context: &Context, mut view: View, search: S
         let completion = Completion::bad("SEARCH RETURN is not offered");
         return Outcome::new(completion, Some(view));
     }
-    let renumber = if search.uid { Renumber::Allowed } else { Renumber::Forbidden };
+    let renumber = if search.uid {
+        Renumber::Allowed
+    } else {
+        Renumber::Forbidden
+    };
     let Some(judge) = Judge::new(&search.key, &view, context.now) else {
         return Outcome::new(Completion::bad(NO_SUCH_MESSAGE), Some(view));
     };
-    let mut run = Run { io, context, view: &view, judge, failed: 0 };
+    let mut run = Run {
+        io,
+        context,
+        view: &view,
+        judge,
+        failed: 0,
+    };
     let found = run.find().await;
     let failed = run.failed;
     say(io, context, &view, search.uid, &found).await;
-    view.announce(io, context, renumber, &Quiet::default()).await;
+    view.announce(io, context, renumber, &Quiet::default())
+        .await;
     let completion = if failed > 0 {
         Completion::no("Some messages could not be read; the server's log says more")
             .with_code("CORRUPTION")
@@ -59,7 +70,9 @@ async fn say(io: &Io, context: &Context, view: &View, uid: bool, found: &[u32]) 
     context.room(io, NUMBER_OCTETS).await;
     io.write(|out| out.extend_from_slice(b"* SEARCH"));
     for position in found {
-        let Some(message) = view.shown.message(*position as usize) else { continue };
+        let Some(message) = view.shown.message(*position as usize) else {
+            continue;
+        };
         let number = if uid { message.uid.get() } else { position + 1 };
         context.room(io, NUMBER_OCTETS).await;
         io.write(|out| {
@@ -101,8 +114,16 @@ impl Run<'_> {
         let mut found = Vec::new();
         let mut open = Vec::new();
         for position in 0..u32::try_from(shown.len()).unwrap_or(u32::MAX) {
-            let Some(message) = self.view.message(position as usize) else { continue };
-            let known = Known { position, message, summary: None, texts: None, all: false };
+            let Some(message) = self.view.message(position as usize) else {
+                continue;
+            };
+            let known = Known {
+                position,
+                message,
+                summary: None,
+                texts: None,
+                all: false,
+            };
             match self.judge.judge(known) {
                 Verdict::Yes => found.push(position),
                 Verdict::No => {}
@@ -120,7 +141,9 @@ impl Run<'_> {
     /// Judges what the index could not decide.
     async fn read(&mut self, open: &[u32], found: &mut Vec<u32>) {
         let shown = Arc::clone(&self.view.shown);
-        let messages = open.iter().filter_map(|position| shown.message(*position as usize));
+        let messages = open
+            .iter()
+            .filter_map(|position| shown.message(*position as usize));
         let mut summaries = Summaries::new(self.io, self.context, Box::new(messages));
         let mut waiting = open.iter();
         let mut candidates: VecDeque<Candidate> = VecDeque::new();
@@ -130,8 +153,12 @@ impl Run<'_> {
                 || octets < self.context.config.prefetch_bytes_max
                     && candidates.len() < self.context.config.prefetch_objects_max
             {
-                let Some(position) = waiting.next() else { break };
-                let Some(message) = shown.message(*position as usize) else { continue };
+                let Some(position) = waiting.next() else {
+                    break;
+                };
+                let Some(message) = shown.message(*position as usize) else {
+                    continue;
+                };
                 let judged = self.by_summary(*position, message, &mut summaries).await;
                 match judged {
                     Ok((Verdict::Yes, _)) => found.push(*position),
@@ -143,10 +170,14 @@ impl Run<'_> {
                     Err(error) => self.unreadable(message, &error),
                 }
             }
-            let Some(mut candidate) = candidates.pop_front() else { return };
+            let Some(mut candidate) = candidates.pop_front() else {
+                return;
+            };
             octets -= candidate.octets();
             let position = candidate.position;
-            let Some(message) = shown.message(position as usize) else { continue };
+            let Some(message) = shown.message(position as usize) else {
+                continue;
+            };
             match self.by_text(message, &mut candidate).await {
                 Ok(true) => found.push(position),
                 Ok(false) => {}
@@ -184,11 +215,15 @@ impl Run<'_> {
         let parts: VecDeque<Searchable> = summary
             .structure
             .searchable_parts()
-            .filter(|part| {
-                matches!(part, Searchable::Text { .. }) || self.judge.wants_headers()
-            })
+            .filter(|part| matches!(part, Searchable::Text { .. }) || self.judge.wants_headers())
             .collect();
-        let mut candidate = Candidate { position, summary, parts, layout, body: None };
+        let mut candidate = Candidate {
+            position,
+            summary,
+            parts,
+            layout,
+            body: None,
+        };
         candidate.open(self.io, self.context, message);
         Ok((Verdict::Open, Some(candidate)))
     }
@@ -199,7 +234,11 @@ impl Run<'_> {
         message: &Message,
         candidate: &mut Candidate,
     ) -> Result<bool, ReadError> {
-        let newest = self.view.message(candidate.position as usize).unwrap_or(message).clone();
+        let newest = self
+            .view
+            .message(candidate.position as usize)
+            .unwrap_or(message)
+            .clone();
         let mut texts = self.judge.texts();
         let mut header = PartText::header();
         header.feed(&candidate.summary.header, &mut texts.headers);
@@ -226,7 +265,8 @@ impl Run<'_> {
             else {
                 return Ok(verdict(&texts, candidate, true) == Verdict::Yes);
             };
-            self.read_part(&candidate.summary, part, body, &mut texts).await?;
+            self.read_part(&candidate.summary, part, body, &mut texts)
+                .await?;
         }
     }
 

@@ -5,7 +5,7 @@ use super::reply::{Completion, Outcome};
 use super::view::{Quiet, Renumber, View, line};
 use crate::account::{AccountReply, AccountRequest, Snapshot};
 use crate::imap::grammar::{SequenceSet, response};
-use crate::mailbox::{Flag, MailboxId, MailboxName, Uid};
+use crate::mailbox::{Flag, MailboxName, Uid};
 use crate::workflow::Io;
 use std::io::Write as _;
 
@@ -17,7 +17,7 @@ pub(super) fn out_of_step(view: Option<View>) -> Outcome {
 
 pub(super) async fn select(io: &Io, name: MailboxName, read_only: bool) -> Outcome {
     match io.account(AccountRequest::Select { name, read_only }).await {
-        AccountReply::Selected { mailbox, snapshot } => selected(io, mailbox, read_only, snapshot),
+        AccountReply::Selected { snapshot, .. } => selected(io, read_only, snapshot),
         // RFC 3501 §6.3.1: after a failed SELECT nothing is selected.
         AccountReply::Failed(failure) => Outcome::new(failure.into(), None),
         _ => out_of_step(None),
@@ -25,11 +25,17 @@ pub(super) async fn select(io: &Io, name: MailboxName, read_only: bool) -> Outco
 }
 
 /// The responses that SELECT requires.
-fn selected(io: &Io, mailbox: MailboxId, read_only: bool, snapshot: Snapshot) -> Outcome {
-    let view = View::new(mailbox, read_only, snapshot);
+fn selected(io: &Io, read_only: bool, snapshot: Snapshot) -> Outcome {
+    let view = View::new(read_only, snapshot);
     io.write(|out| {
         let state = &view.shown;
-        let system = [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
+        let system = [
+            Flag::Answered,
+            Flag::Flagged,
+            Flag::Deleted,
+            Flag::Seen,
+            Flag::Draft,
+        ];
         let keywords = state.keywords().iter().cloned().map(Flag::Keyword);
         let flags: Vec<Flag> = system.into_iter().chain(keywords).collect();
         out.extend_from_slice(b"* FLAGS ");
@@ -44,8 +50,12 @@ fn selected(io: &Io, mailbox: MailboxId, read_only: bool, snapshot: Snapshot) ->
         line(out, state.len(), "EXISTS");
         line(out, view.recent_count(), "RECENT");
         if let Some(position) = state.first_unseen() {
-            write!(out, "* OK [UNSEEN {}] The first unseen message\r\n", position + 1)
-                .expect("a Vec takes everything");
+            write!(
+                out,
+                "* OK [UNSEEN {}] The first unseen message\r\n",
+                position + 1
+            )
+            .expect("a Vec takes everything");
         }
         write!(
             out,
@@ -68,7 +78,8 @@ pub(super) async fn refresh(io: &Io, context: &Context, mut view: View) -> Outco
     match io.account(AccountRequest::Refresh).await {
         AccountReply::Snapshot(snapshot) => {
             view.learn(snapshot);
-            view.announce(io, context, Renumber::Allowed, &Quiet::default()).await;
+            view.announce(io, context, Renumber::Allowed, &Quiet::default())
+                .await;
             Outcome::new(Completion::ok("Nothing else was done"), Some(view))
         }
         AccountReply::Failed(failure) => Outcome::new(failure.into(), Some(view)),
@@ -110,7 +121,8 @@ pub(super) async fn expunge(
     match io.account(AccountRequest::Expunge { uids }).await {
         AccountReply::Snapshot(snapshot) => {
             view.learn(snapshot);
-            view.announce(io, context, Renumber::Allowed, &Quiet::default()).await;
+            view.announce(io, context, Renumber::Allowed, &Quiet::default())
+                .await;
             Outcome::new(Completion::ok("Expunged"), Some(view))
         }
         AccountReply::Failed(failure) => Outcome::new(failure.into(), Some(view)),
@@ -120,13 +132,18 @@ pub(super) async fn expunge(
 
 /// Something that would change a mailbox opened by EXAMINE.
 pub(super) fn read_only(view: View) -> Outcome {
-    Outcome::new(Completion::no("The mailbox was opened to be read only"), Some(view))
+    Outcome::new(
+        Completion::no("The mailbox was opened to be read only"),
+        Some(view),
+    )
 }
 
 /// The UIDs at these positions.
 pub(super) fn uids_of(view: &View, positions: &[core::ops::Range<usize>]) -> Vec<Uid> {
     let messages = positions.iter().flat_map(|range| {
-        view.shown.iter_from(range.start).take(range.end - range.start)
+        view.shown
+            .iter_from(range.start)
+            .take(range.end - range.start)
     });
     messages.map(|message| message.uid).collect()
 }

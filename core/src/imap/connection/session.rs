@@ -29,10 +29,6 @@ impl core::fmt::Debug for Session {
     }
 }
 
-/// What the client switched on (RFC 5161).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Features {}
-
 impl Session {
     pub(super) fn is_authenticated(&self) -> bool {
         matches!(self, Self::Authenticated { .. })
@@ -119,7 +115,11 @@ impl Connection {
             if self.may_start_tls() {
                 words.push_str(" STARTTLS");
             }
-            words.push_str(if self.may_log_in() { " AUTH=PLAIN" } else { " LOGINDISABLED" });
+            words.push_str(if self.may_log_in() {
+                " AUTH=PLAIN"
+            } else {
+                " LOGINDISABLED"
+            });
         }
         words.push_str(
             " ENABLE IDLE NAMESPACE CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE \
@@ -130,7 +130,10 @@ impl Connection {
     }
 
     pub(super) fn greet(&mut self) {
-        let greeting = format!("* OK [CAPABILITY {}] Restante is ready\r\n", self.capabilities());
+        let greeting = format!(
+            "* OK [CAPABILITY {}] Restante is ready\r\n",
+            self.capabilities()
+        );
         self.write(greeting.as_bytes());
     }
 

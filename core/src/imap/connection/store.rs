@@ -28,7 +28,11 @@ pub(super) async fn store(io: &Io, context: &Context, mut view: View, store: Sto
         return Outcome::new(Completion::bad(NO_SUCH_MESSAGE), Some(view));
     };
     let uids = uids_of(&view, &positions);
-    let renumber = if store.uid { Renumber::Allowed } else { Renumber::Forbidden };
+    let renumber = if store.uid {
+        Renumber::Allowed
+    } else {
+        Renumber::Forbidden
+    };
     let request = AccountRequest::Store {
         uids: uids.clone(),
         change: store.change,
@@ -55,7 +59,9 @@ async fn say_flags(io: &Io, context: &Context, view: &View, uids: &[Uid]) {
         else {
             continue;
         };
-        let Some(message) = view.latest.message(latest) else { continue };
+        let Some(message) = view.latest.message(latest) else {
+            continue;
+        };
         context.room(io, FLAGS_OCTETS).await;
         io.write(|out| {
             out.extend_from_slice(b"* ");

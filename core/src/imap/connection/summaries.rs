@@ -70,7 +70,8 @@ impl<'a> Summaries<'a> {
             // A message may be there twice (a copy): its item is read once.
             keys.sort();
             keys.dedup();
-            self.started.push_back(self.io.start(StorageRequest::ReadItems(keys)));
+            self.started
+                .push_back(self.io.start(StorageRequest::ReadItems(keys)));
             self.started_count.push_back(count);
         }
     }
@@ -84,24 +85,30 @@ impl<'a> Summaries<'a> {
         let key = self.context.places.summary(message.content);
         if let Some(item) = self.sealed.get(&message.content) {
             let opened = item.values.iter().find_map(|value| {
-                let plain = self.context.keys.open_item(&key, ItemKind::Summary, value).ok()?;
+                let plain = self
+                    .context
+                    .keys
+                    .open_item(&key, ItemKind::Summary, value)
+                    .ok()?;
                 Summary::decode(&plain).ok()
             });
             match opened {
                 Some(summary) => return Ok(summary),
                 // The object holds it as well.
-                None => self.io.event(ReadError::Damaged(SealError::Forged).event(&format!(
-                    "{} {}",
-                    key.partition, key.sort
-                ))),
+                None => self.io.event(
+                    ReadError::Damaged(SealError::Forged)
+                        .event(&format!("{} {}", key.partition, key.sort)),
+                ),
             }
         }
-        self.from_object(message).await
+        self.read_from_object(message).await
     }
 
     async fn take_batch(&mut self) -> Result<(), ReadError> {
         self.sealed.clear();
-        let Some(request) = self.started.pop_front() else { return Ok(()) };
+        let Some(request) = self.started.pop_front() else {
+            return Ok(());
+        };
         self.left = self.started_count.pop_front().unwrap_or(0);
         let answer = self.io.answer(request).await;
         self.io.close(request);
@@ -121,11 +128,17 @@ impl<'a> Summaries<'a> {
     }
 
     /// The summary at the end of the object.
-    async fn from_object(&self, message: &Message) -> Result<Summary, ReadError> {
+    async fn read_from_object(&self, message: &Message) -> Result<Summary, ReadError> {
         let head = self.range(message, 0, CONTENT_HEAD_BYTES as u32).await?;
-        let sealed = self.range(message, message.summary_offset, message.summary_len).await?;
+        let sealed = self
+            .range(message, message.summary_offset, message.summary_len)
+            .await?;
         let plain = open_summary(
-            &self.context.keys, ContentKind::Message, message.content, &head, &sealed,
+            &self.context.keys,
+            ContentKind::Message,
+            message.content,
+            &head,
+            &sealed,
         )
         .map_err(ReadError::Damaged)?;
         Summary::decode(&plain).map_err(|_| ReadError::Damaged(SealError::Forged))
@@ -156,7 +169,9 @@ fn is_item(context: &Context, message: &Message) -> bool {
 }
 
 fn wrong_answer() -> ReadError {
-    ReadError::Storage(StorageError::Refused("an answer to another question".to_owned()))
+    ReadError::Storage(StorageError::Refused(
+        "an answer to another question".to_owned(),
+    ))
 }
 
 impl Drop for Summaries<'_> {

@@ -19,7 +19,10 @@ const REASONS: [Reason; 6] = [
 pub(super) struct Timers([Option<Instant>; REASONS.len()]);
 
 fn index(reason: Reason) -> usize {
-    REASONS.iter().position(|other| *other == reason).expect("every reason is in the table")
+    REASONS
+        .iter()
+        .position(|other| *other == reason)
+        .expect("every reason is in the table")
 }
 
 impl Timers {
@@ -46,7 +49,11 @@ impl Timers {
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<(Instant, Reason)> {
-        let set = self.0.iter().zip(REASONS).filter_map(|(at, reason)| Some(((*at)?, reason)));
+        let set = self
+            .0
+            .iter()
+            .zip(REASONS)
+            .filter_map(|(at, reason)| Some(((*at)?, reason)));
         set.min_by_key(|(at, _)| *at)
     }
 
@@ -80,14 +87,23 @@ impl Connection {
         };
         let authenticated = self.session.is_authenticated();
         let config = &self.config;
-        let (command, stall) = (now.after(config.command_timeout), now.after(config.stall_timeout));
-        let (inactivity, keep_alive) =
-            (now.after(config.inactivity_timeout), now.after(config.keep_alive_interval));
+        let (command, stall) = (
+            now.after(config.command_timeout),
+            now.after(config.stall_timeout),
+        );
+        let (inactivity, keep_alive) = (
+            now.after(config.inactivity_timeout),
+            now.after(config.keep_alive_interval),
+        );
         let unsent = self.unsent() > 0;
         let idling = matches!(self.activity, Activity::Idling(_));
         self.timers.keep(Reason::Command, in_command, command);
         self.timers.keep(Reason::Stall, unsent, stall);
-        self.timers.keep(Reason::Inactivity, authenticated && (ready && !in_command || idling), inactivity);
+        self.timers.keep(
+            Reason::Inactivity,
+            authenticated && (ready && !in_command || idling),
+            inactivity,
+        );
         self.timers.keep(Reason::KeepAlive, idling, keep_alive);
         if authenticated {
             self.timers.stop(Reason::Login);

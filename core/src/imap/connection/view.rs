@@ -7,7 +7,7 @@
 use super::context::Context;
 use crate::account::Snapshot;
 use crate::imap::grammar::{SequenceSet, response};
-use crate::mailbox::{Flag, MailboxId, MailboxState, Message, ModSeq, Uid};
+use crate::mailbox::{Flag, MailboxState, Message, ModSeq, Uid};
 use crate::workflow::Io;
 use core::ops::RangeInclusive;
 use std::io::Write as _;
@@ -16,7 +16,6 @@ use std::sync::Arc;
 /// A selected mailbox as its client knows it.
 #[derive(Debug)]
 pub(crate) struct View {
-    pub(super) mailbox: MailboxId,
     /// EXAMINE.
     pub(super) read_only: bool,
     /// What sequence numbers count.
@@ -55,7 +54,9 @@ impl Recent {
 
     fn contains(&self, uid: Uid) -> bool {
         let before = self.0.partition_point(|range| *range.end() < uid.get());
-        self.0.get(before).is_some_and(|range| range.contains(&uid.get()))
+        self.0
+            .get(before)
+            .is_some_and(|range| range.contains(&uid.get()))
     }
 }
 
@@ -77,11 +78,10 @@ pub(crate) struct Quiet {
 
 impl View {
     /// A mailbox just selected.
-    pub(super) fn new(mailbox: MailboxId, read_only: bool, snapshot: Snapshot) -> Self {
+    pub(super) fn new(read_only: bool, snapshot: Snapshot) -> Self {
         let mut recent = Recent::default();
         recent.grant(&snapshot);
         Self {
-            mailbox,
             read_only,
             flags_told: snapshot.state.highest_modseq(),
             shown: Arc::clone(&snapshot.state),
@@ -120,13 +120,24 @@ impl View {
 
     /// Positions in the shown state that a set of sequence numbers names, as ranges.
     /// `None`: it names messages that are not there (RFC 3501 §9, seq-number).
-    pub(super) fn sequence_positions(&self, set: &SequenceSet) -> Option<Vec<core::ops::Range<usize>>> {
+    pub(super) fn sequence_positions(
+        &self,
+        set: &SequenceSet,
+    ) -> Option<Vec<core::ops::Range<usize>>> {
         let count = u32::try_from(self.shown.len()).unwrap_or(u32::MAX);
         let ranges = set.resolve(count);
-        if ranges.iter().any(|range| *range.end() > count || *range.start() == 0) {
+        if ranges
+            .iter()
+            .any(|range| *range.end() > count || *range.start() == 0)
+        {
             return None;
         }
-        Some(ranges.into_iter().map(|r| *r.start() as usize - 1..*r.end() as usize).collect())
+        Some(
+            ranges
+                .into_iter()
+                .map(|r| *r.start() as usize - 1..*r.end() as usize)
+                .collect(),
+        )
     }
 
     /// Positions in the shown state that a set of UIDs names; those that are not there
@@ -138,7 +149,10 @@ impl View {
             None => 0,
         };
         let found = set.resolve(largest).into_iter().map(|range| {
-            let end = range.end().checked_add(1).map_or(self.shown.len(), position);
+            let end = range
+                .end()
+                .checked_add(1)
+                .map_or(self.shown.len(), position);
             position(*range.start())..end
         });
         found.filter(|range| !range.is_empty()).collect()
@@ -150,7 +164,11 @@ impl View {
         uid: bool,
         set: &SequenceSet,
     ) -> Option<Vec<core::ops::Range<usize>>> {
-        if uid { Some(self.uid_positions(set)) } else { self.sequence_positions(set) }
+        if uid {
+            Some(self.uid_positions(set))
+        } else {
+            self.sequence_positions(set)
+        }
     }
 
     /// The newest record of a message that was shown at `position`.
@@ -207,7 +225,8 @@ impl View {
                 io.write(|out| line(out, now.1, "RECENT"));
             }
         }
-        self.announce_flags(io, context, before.0 - expunged.len(), renumbered, quiet).await;
+        self.announce_flags(io, context, before.0 - expunged.len(), renumbered, quiet)
+            .await;
     }
 
     /// FETCH FLAGS of messages that the client knew already (the first `known`) and that
@@ -269,7 +288,9 @@ pub(super) fn number_into(out: &mut Vec<u8>, number: usize) {
 }
 
 pub(super) fn last_uid(state: &MailboxState) -> Option<Uid> {
-    state.message(state.len().checked_sub(1)?).map(|message| message.uid)
+    state
+        .message(state.len().checked_sub(1)?)
+        .map(|message| message.uid)
 }
 
 /// Positions in `shown` of messages that `latest` has no more, ascending.

@@ -175,5 +175,7 @@ fn too_much<T>(text: &'static str) -> Parsed<T> {
 /// The tag at the start of a command that may be incomplete or senseless otherwise.
 #[must_use]
 pub fn read_tag(octets: &[u8], limits: &Config) -> Option<Tag> {
-    Cursor::new(octets, limits, MailboxEncoding::ModifiedUtf7).tag().ok()
+    Cursor::new(octets, limits, MailboxEncoding::ModifiedUtf7)
+        .tag()
+        .ok()
 }

@@ -45,9 +45,9 @@ pub(super) fn needs_summary(item: &FetchItem) -> bool {
         | FetchItem::Rfc822Size
         | FetchItem::ModSeq
         | FetchItem::Rfc822 => false,
-        FetchItem::Section { section, partial, .. } => {
-            !is_whole(section) || partial.is_some_and(|partial| partial.offset > 0)
-        }
+        FetchItem::Section {
+            section, partial, ..
+        } => !is_whole(section) || partial.is_some_and(|partial| partial.offset > 0),
         _ => true,
     }
 }
@@ -59,20 +59,24 @@ pub(super) fn source(item: &FetchItem, size: u64, summary: Option<&Summary>) -> 
         FetchItem::Rfc822 => (Source::Range(0..size), &none),
         FetchItem::Rfc822Header => (top_header(summary), &none),
         FetchItem::Rfc822Text => (top_text(size, summary), &none),
-        FetchItem::Section { section, partial, .. } if is_whole(section) => {
-            (Source::Range(0..size), partial)
-        }
-        FetchItem::Section { section, partial, .. } => {
-            (section_source(section, size, summary), partial)
-        }
+        FetchItem::Section {
+            section, partial, ..
+        } if is_whole(section) => (Source::Range(0..size), partial),
+        FetchItem::Section {
+            section, partial, ..
+        } => (section_source(section, size, summary), partial),
         _ => return None,
     };
     Some(match source {
         Source::Octets(octets) => Source::Octets(cut(octets, *partial)),
         Source::Range(range) => Source::Range(cut_range(range, *partial)),
-        Source::Filtered { range, fields } => {
-            Source::Filtered { range, fields: Fields { partial: *partial, ..fields } }
-        }
+        Source::Filtered { range, fields } => Source::Filtered {
+            range,
+            fields: Fields {
+                partial: *partial,
+                ..fields
+            },
+        },
         Source::Nil => Source::Nil,
     })
 }
@@ -88,11 +92,15 @@ fn top_header(summary: Option<&Summary>) -> Source {
 }
 
 fn top_text(size: u64, summary: Option<&Summary>) -> Source {
-    summary.map_or(Source::Nil, |summary| Source::Range(summary.header_len.min(size)..size))
+    summary.map_or(Source::Nil, |summary| {
+        Source::Range(summary.header_len.min(size)..size)
+    })
 }
 
 fn section_source(section: &Section, size: u64, summary: Option<&Summary>) -> Source {
-    let Some(summary) = summary else { return Source::Nil };
+    let Some(summary) = summary else {
+        return Source::Nil;
+    };
     if section.part.is_empty() {
         return match &section.text {
             None => Source::Range(0..size),
@@ -103,12 +111,18 @@ fn section_source(section: &Section, size: u64, summary: Option<&Summary>) -> So
             Some(SectionText::Mime) => Source::Nil,
         };
     }
-    let Some(part) = summary.structure.resolve(&section.part) else { return Source::Nil };
+    let Some(part) = summary.structure.resolve(&section.part) else {
+        return Source::Nil;
+    };
     let range = |span: Span| span.offset..span.end();
     let fields = |names: &[String], not| match part.header {
         Some(header) => Source::Filtered {
             range: range(header),
-            fields: Fields { names: names.to_vec(), not, partial: None },
+            fields: Fields {
+                names: names.to_vec(),
+                not,
+                partial: None,
+            },
         },
         None => Source::Nil,
     };

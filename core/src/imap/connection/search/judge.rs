@@ -51,14 +51,24 @@ enum Test {
     Not(Box<Test>),
     /// Positions, ascending ranges.
     Positions(Vec<Range<usize>>),
-    Flag { bit: FlagBit, set: bool },
+    Flag {
+        bit: FlagBit,
+        set: bool,
+    },
     Recent(bool),
-    Header { name: String, words: String },
+    Header {
+        name: String,
+        words: String,
+    },
     /// Which of the words of BODY.
     Body(usize),
     /// Which of the words of TEXT.
     Text(usize),
-    Date { field: DateField, test: DateTest, day: i64 },
+    Date {
+        field: DateField,
+        test: DateTest,
+        day: i64,
+    },
     Larger(u64),
     Smaller(u64),
     /// INTERNALDATE at this second or before.
@@ -127,7 +137,11 @@ impl<'a> Judge<'a> {
             Test::Positions(ranges) => {
                 let position = known.position as usize;
                 let after = ranges.partition_point(|range| range.end <= position);
-                Verdict::of(ranges.get(after).is_some_and(|range| range.contains(&position)))
+                Verdict::of(
+                    ranges
+                        .get(after)
+                        .is_some_and(|range| range.contains(&position)),
+                )
             }
             Test::Flag { bit, set } => Verdict::of(message.flags.contains(*bit) == *set),
             Test::Recent(recent) => Verdict::of(self.view.is_recent(message.uid) == *recent),
@@ -139,15 +153,23 @@ impl<'a> Judge<'a> {
                 let place = self.words.text.len() + word;
                 found(known, |texts| texts.bodies.found()[place])
             }
-            Test::Text(word) => {
-                found(known, |texts| texts.headers.found()[*word] || texts.bodies.found()[*word])
-            }
-            Test::Date { field: DateField::Internal, test, day } => {
+            Test::Text(word) => found(known, |texts| {
+                texts.headers.found()[*word] || texts.bodies.found()[*word]
+            }),
+            Test::Date {
+                field: DateField::Internal,
+                test,
+                day,
+            } => {
                 let date = message.internal_date;
                 let local = date.unix_s + i64::from(date.zone_min) * 60;
                 Verdict::of(compare(local.div_euclid(DAY_S), *test, *day))
             }
-            Test::Date { field: DateField::Sent, test, day } => match known.summary {
+            Test::Date {
+                field: DateField::Sent,
+                test,
+                day,
+            } => match known.summary {
                 Some(summary) => Verdict::of(
                     sent_date(&summary.header).is_some_and(|sent| compare(sent, *test, *day)),
                 ),
@@ -197,11 +219,13 @@ fn found(known: Known<'_>, look: impl Fn(&Texts) -> bool) -> Verdict {
 /// Whether a field of that name holds the words, or is there at all if there are none.
 fn has_header(header: &[u8], name: &str, words: &str) -> bool {
     let mut matcher = TextMatcher::new(&[words.to_owned()]);
-    header::fields(header).filter(|field| field.is_named(name)).any(|field| {
-        matcher.feed(&decode_text(field.value));
-        matcher.end_text();
-        matcher.is_complete()
-    })
+    header::fields(header)
+        .filter(|field| field.is_named(name))
+        .any(|field| {
+            matcher.feed(&decode_text(field.value));
+            matcher.end_text();
+            matcher.is_complete()
+        })
 }
 
 fn prepare(key: &SearchKey, view: &View, now: Now, words: &mut Words) -> Option<Test> {
@@ -223,16 +247,19 @@ fn prepare(key: &SearchKey, view: &View, now: Now, words: &mut Words) -> Option<
             None => Test::Always(!set),
         },
         SearchKey::Recent(recent) => Test::Recent(*recent),
-        SearchKey::Header { name, text } => {
-            Test::Header { name: name.clone(), words: text.as_str().to_owned() }
-        }
+        SearchKey::Header { name, text } => Test::Header {
+            name: name.clone(),
+            words: text.as_str().to_owned(),
+        },
         SearchKey::Body(text) if text.as_str().is_empty() => Test::Always(true),
         SearchKey::Text(text) if text.as_str().is_empty() => Test::Always(true),
         SearchKey::Body(text) => Test::Body(word(&mut words.body, text.as_str())),
         SearchKey::Text(text) => Test::Text(word(&mut words.text, text.as_str())),
-        SearchKey::Date { field, test, day } => {
-            Test::Date { field: *field, test: *test, day: day.days_since_epoch() }
-        }
+        SearchKey::Date { field, test, day } => Test::Date {
+            field: *field,
+            test: *test,
+            day: day.days_since_epoch(),
+        },
         SearchKey::Larger(size) => Test::Larger(*size),
         SearchKey::Smaller(size) => Test::Smaller(*size),
         SearchKey::Older(seconds) => Test::NotAfter(now_s - i64::from(seconds.get())),
@@ -241,11 +268,8 @@ fn prepare(key: &SearchKey, view: &View, now: Now, words: &mut Words) -> Option<
     })
 }
 
-fn prepare_all(
-    keys: &[SearchKey],
-    view: &View,
-    now: Now,
-    words: &mut Words,
-) -> Option<Vec<Test>> {
-    keys.iter().map(|key| prepare(key, view, now, words)).collect()
+fn prepare_all(keys: &[SearchKey], view: &View, now: Now, words: &mut Words) -> Option<Vec<Test>> {
+    keys.iter()
+        .map(|key| prepare(key, view, now, words))
+        .collect()
 }

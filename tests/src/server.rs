@@ -1,0 +1,560 @@
+//! A server process under test, in its own folder, with its own accounts.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU16, AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Client,
+    binaries::{self, Profile},
+    process::{PATIENCE, Pid},
+    tls,
+};
+
+/// Which binary is under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// `restante-tokio`.
+    Tokio,
+    /// `restante-smol`.
+    Smol,
+    /// Another server, for checking the tests themselves.
+    External(SocketAddr, Option<SocketAddr>),
+}
+
+impl Flavour {
+    /// The flavours to test: both binaries, or the one server named by the environment.
+    pub fn all() -> Vec<Self> {
+        let address = |name| {
+            std::env::var(name)
+                .ok()
+                .map(|value| value.parse().expect("an address with a port"))
+        };
+        match address("RESTANTE_TEST_ADDRESS") {
+            Some(plain) => vec![Self::External(plain, address("RESTANTE_TEST_TLS_ADDRESS"))],
+            None => vec![Self::Tokio, Self::Smol],
+        }
+    }
+
+    /// The first part of a test's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tokio => "tokio",
+            Self::Smol => "smol",
+            Self::External(..) => "external",
+        }
+    }
+
+    /// The name of the executable.
+    pub fn binary(self) -> &'static str {
+        match self {
+            Self::Tokio => "restante-tokio",
+            Self::Smol => "restante-smol",
+            Self::External(..) => unreachable!("another server is not started here"),
+        }
+    }
+}
+
+/// Someone who may log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+/// What a server is started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How the binary is built.
+    pub profile: Profile,
+    /// Lines for the section `[limits]` of the configuration.
+    pub limits: &'static str,
+    /// Also listen on this machine's address that is not the loopback.
+    pub outward: bool,
+}
+
+/// The options of most tests.
+pub const PLAIN: Options = Options {
+    profile: Profile::SameAsTests,
+    limits: "",
+    outward: false,
+};
+
+/// A running server. When it is dropped its process is killed.
+pub struct Server {
+    /// Which binary it is.
+    pub flavour: Flavour,
+    /// The account that the tests use.
+    pub alice: Account,
+    /// Another account.
+    pub bob: Account,
+    options: Options,
+    folder: tempfile::TempDir,
+    state: Mutex<State>,
+}
+
+struct State {
+    child: Option<Child>,
+    plain: SocketAddr,
+    tls: Option<SocketAddr>,
+    outward: Option<SocketAddr>,
+}
+
+impl Server {
+    /// Starts a server with two accounts in a fresh folder.
+    ///
+    /// # Errors
+    /// What cargo or the server said.
+    pub fn start(flavour: Flavour, options: Options) -> Result<Self, String> {
+        let folder = tempfile::Builder::new()
+            .prefix("restante-test-")
+            .tempdir()
+            .map_err(|error| error.to_string())?;
+        let (plain, tls) = match flavour {
+            Flavour::External(plain, tls) => (plain, tls),
+            Flavour::Tokio | Flavour::Smol => {
+                copy_folder(&prepared(flavour, options.profile)?, folder.path())
+                    .map_err(|error| error.to_string())?;
+                (unused_port(), None)
+            }
+        };
+        let [alice, bob] = accounts(flavour);
+        let state = Mutex::new(State {
+            child: None,
+            plain,
+            tls,
+            outward: None,
+        });
+        let server = Self {
+            flavour,
+            alice,
+            bob,
+            options,
+            folder,
+            state,
+        };
+        if !matches!(flavour, Flavour::External(..)) {
+            server.start_again()?;
+        }
+        Ok(server)
+    }
+
+    /// Starts the process again on the same folder, on new ports.
+    ///
+    /// # Errors
+    /// The log of a server that does not come up.
+    pub fn start_again(&self) -> Result<(), String> {
+        let mut state = self.state();
+        assert!(state.child.is_none(), "the server runs already");
+        state.plain = unused_port();
+        state.tls = Some(unused_port());
+        state.outward = self
+            .options
+            .outward
+            .then(|| SocketAddr::new(outward_address(), unused_port().port()));
+        let config = self.folder.path().join("restante.toml");
+        fs::write(&config, self.configuration(&state)).map_err(|error| error.to_string())?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_file());
+        let log = log.map_err(|error| error.to_string())?;
+        let child = Command::new(binaries::executable(self.flavour, self.options.profile)?)
+            .args(["serve", "--config"])
+            .arg(&config)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(|error| error.to_string())?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let addresses = [
+            (Some(state.plain), false),
+            (state.tls, true),
+            (state.outward, false),
+        ];
+        let child = state.child.insert(child);
+        for (address, implicit_tls) in addresses {
+            let Some(address) = address else { continue };
+            if let Err(why) = wait_until_ready(child, address, implicit_tls) {
+                // Nothing more can be done about a process that will not die.
+                let _ = child.kill().and_then(|()| child.wait());
+                state.child = None;
+                return Err(format!("{why}\n{}", self.log()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries to start a second process on the same folder while the first runs, and
+    /// returns what it says when it gives up.
+    ///
+    /// # Panics
+    /// When it does not give up.
+    pub fn try_second(&self) -> String {
+        let config = self.folder.path().join("second.toml");
+        let listener = format!(
+            "[[imap]]\naddress = \"{}\"\ntls = \"none\"\n",
+            unused_port()
+        );
+        fs::write(&config, listener + &configuration(self.folder.path()))
+            .expect("our folder can be written");
+        let executable =
+            binaries::executable(self.flavour, self.options.profile).expect("it was built before");
+        let output = crate::neighbours::output(
+            Command::new(executable)
+                .args(["serve", "--config"])
+                .arg(&config),
+        );
+        assert!(
+            !output.status.success(),
+            "a second server runs on the same folder"
+        );
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    }
+
+    /// Asks the server to stop by SIGTERM, waits for it, and checks that it succeeded.
+    pub fn stop(&self) {
+        let status = self.end("TERM");
+        assert!(
+            status.success(),
+            "after SIGTERM the server ended with {status}\n{}",
+            self.log()
+        );
+    }
+
+    /// Kills the server, so that it can do nothing more.
+    pub fn kill(&self) {
+        self.end("KILL");
+    }
+
+    /// Stops the server and starts it again on the same folder.
+    pub fn restart(&self) {
+        self.stop();
+        self.start_again().expect("the server starts again");
+    }
+
+    /// Whether the process is there.
+    pub fn is_running(&self) -> bool {
+        let mut state = self.state();
+        state
+            .child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// The process.
+    pub fn pid(&self) -> Pid {
+        Pid(self.state().child.as_ref().expect("the server runs").id())
+    }
+
+    /// The address for connections in the clear and STARTTLS.
+    pub fn address(&self) -> SocketAddr {
+        self.state().plain
+    }
+
+    /// The address for implicit TLS.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.state().tls.expect("the server listens for TLS")
+    }
+
+    /// The address that is not the loopback's, if the options asked for it.
+    pub fn outward_address(&self) -> SocketAddr {
+        self.state()
+            .outward
+            .expect("the options ask for an outward address")
+    }
+
+    /// A connection that is not logged in.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// A connection of alice.
+    pub fn login(&self) -> Client {
+        let mut client = self.connect();
+        client.login(&self.alice.name, &self.alice.password);
+        client
+    }
+
+    /// A connection of alice with a new mailbox selected that holds these messages.
+    pub fn select(&self, mailbox: &str, messages: &[&[u8]]) -> Client {
+        let mut client = self.login();
+        client.ok(format!("CREATE {mailbox}"));
+        for message in messages {
+            client.append_ok(mailbox, "", message);
+        }
+        client.ok(format!("SELECT {mailbox}"));
+        client
+    }
+
+    /// The folder with the configuration, accounts, log and mail.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder with the mail.
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Everything the server has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn end(&self, signal: &str) -> ExitStatus {
+        let mut child = self.state().child.take().expect("the server runs");
+        Pid(child.id()).signal(signal);
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            if begin.elapsed() > PATIENCE {
+                // The failure is reported below, whatever becomes of the process.
+                let _ = child.kill();
+                panic!(
+                    "the server does not end within {PATIENCE:?} after SIG{signal}\n{}",
+                    self.log()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn configuration(&self, state: &State) -> String {
+        let mut listeners = format!(
+            "[[imap]]\naddress = \"{}\"\ntls = \"starttls\"\n",
+            state.plain
+        );
+        if let Some(tls) = state.tls {
+            listeners += &format!("[[imap]]\naddress = \"{tls}\"\ntls = \"implicit\"\n");
+        }
+        if let Some(outward) = state.outward {
+            listeners += &format!("[[imap]]\naddress = \"{outward}\"\ntls = \"starttls\"\n");
+        }
+        listeners + &configuration(self.folder.path()) + "[limits]\n" + self.options.limits + "\n"
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A test that panicked while holding the lock has failed already.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.state().child.take() {
+            // There is nothing to do about a process that cannot be killed.
+            let _ = child.kill().and_then(|()| child.wait());
+        }
+    }
+}
+
+/// The address by which this machine would reach others, if it has one.
+pub fn find_outward_address() -> Option<std::net::IpAddr> {
+    // Connecting a datagram socket chooses an address and sends nothing.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback()).then_some(address)
+}
+
+fn outward_address() -> std::net::IpAddr {
+    find_outward_address().expect("the test says that it needs such an address")
+}
+
+/// The part of the configuration that does not depend on addresses.
+///
+/// Passwords are stretched very little: the tests log in hundreds of times, and a
+/// large buffer of Argon2 that the allocator keeps would hide growth from the tests
+/// that measure memory.
+fn configuration(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "[tls]\ncertificate = \"{folder}/certificate.pem\"\nkey = \"{folder}/key.pem\"\n\
+         [storage]\nkind = \"embedded\"\nfolder = \"{folder}/data\"\n\
+         [accounts]\nfile = \"{folder}/accounts\"\n\
+         [argon2]\nmemory_kib = 64\npasses = 1\n"
+    )
+}
+
+fn accounts(flavour: Flavour) -> [Account; 2] {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let account = |name: String, password: &str| Account {
+        name,
+        password: password.to_owned(),
+    };
+    if matches!(flavour, Flavour::External(..)) {
+        // Each test has its own user, since all of them share the one server.
+        let begin = std::time::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |time| time.as_millis());
+        let name = format!(
+            "t{}-{begin}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
+        return [
+            account(name.clone(), "hunter2"),
+            account(format!("{name}-bob"), "hunter2"),
+        ];
+    }
+    [
+        account("alice".to_owned(), "hunter2"),
+        account("bob".to_owned(), "swordfish"),
+    ]
+}
+
+/// A folder with certificate and accounts, made once for each binary and copied
+/// for every server.
+fn prepared(flavour: Flavour, profile: Profile) -> Result<PathBuf, String> {
+    static FOLDERS: Mutex<Vec<(Flavour, Profile, tempfile::TempDir)>> = Mutex::new(Vec::new());
+    let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, _, folder)) = folders
+        .iter()
+        .find(|(kind, built, _)| (*kind, *built) == (flavour, profile))
+    {
+        return Ok(folder.path().to_path_buf());
+    }
+    let folder = tempfile::Builder::new()
+        .prefix("restante-accounts-")
+        .tempdir()
+        .map_err(|error| error.to_string())?;
+    let path = folder.path().to_path_buf();
+    tls::write_certificate(&path.join("certificate.pem"), &path.join("key.pem"));
+    let config = path.join("restante.toml");
+    let listener = format!(
+        "[[imap]]\naddress = \"{}\"\ntls = \"none\"\n",
+        unused_port()
+    );
+    fs::write(&config, listener + &configuration(&path)).map_err(|error| error.to_string())?;
+    for account in accounts(flavour) {
+        add_account(flavour, profile, &config, &account)?;
+    }
+    folders.push((flavour, profile, folder));
+    Ok(path)
+}
+
+fn add_account(
+    flavour: Flavour,
+    profile: Profile,
+    config: &Path,
+    account: &Account,
+) -> Result<(), String> {
+    let mut child = Command::new(binaries::executable(flavour, profile)?)
+        .args([
+            "account",
+            "add",
+            &account.name,
+            "--password-stdin",
+            "--config",
+        ])
+        .arg(config)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let mut input = child.stdin.take().expect("the standard input is a pipe");
+    writeln!(input, "{}", account.password).map_err(|error| error.to_string())?;
+    drop(input);
+    let output = child
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "`account add` ended with {}:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}
+
+/// A loopback address that nothing listens on. The ports lie below those that the
+/// kernel gives to clients, so that no connection of another test can take one.
+fn unused_port() -> SocketAddr {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = u16::try_from(std::process::id().wrapping_mul(97) % u32::from(COUNT))
+        .expect("below the count");
+    for _ in 0..COUNT {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
+        let port = FIRST + (offset + next) % COUNT;
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return SocketAddr::from(([127, 0, 0, 1], port));
+        }
+    }
+    panic!("no unused port between {FIRST} and {}", FIRST + COUNT)
+}
+
+fn greets(mut socket: &TcpStream) -> bool {
+    let mut first = [0; 4];
+    socket
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a positive time");
+    socket.read_exact(&mut first).is_ok() && first == *b"* OK"
+}
+
+fn wait_until_ready(
+    child: &mut Child,
+    address: SocketAddr,
+    implicit_tls: bool,
+) -> Result<(), String> {
+    let begin = Instant::now();
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(format!("the server ended with {status} instead of serving"));
+        }
+        if let Ok(socket) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+            // The kernel takes connections from the moment of the bind on. The server is
+            // ready when it greets, which with implicit TLS it cannot do here.
+            if implicit_tls || greets(&socket) {
+                return Ok(());
+            }
+        }
+        if begin.elapsed() > PATIENCE {
+            return Err(format!(
+                "the server does not listen on {address} within {PATIENCE:?}"
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            // Keeps the permissions, which matter for the key.
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}

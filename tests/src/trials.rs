@@ -1,0 +1,238 @@
+//! From functions of a server to trials: each runs on both binaries.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use crate::{
+    Flavour, Server,
+    binaries::{self, Profile},
+    client,
+    neighbours::Program,
+    server::{self, Options},
+};
+
+/// What a test cannot run without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A server process of ours, to stop, kill, measure or look into.
+    OwnProcess,
+    /// A program.
+    Program(Program),
+    /// A folder beside the workspace: `bench`, `corpus`.
+    Shared(&'static str),
+    /// To be root, and allowed to mount a file system.
+    Mounting,
+    /// An address of this machine other than the loopback's.
+    OutwardAddress,
+    /// `/proc` as Linux has it.
+    Proc,
+}
+
+impl Need {
+    /// Whether the machine that runs `.ci/run` must have it: what can be installed
+    /// or lies beside every checkout, but no privileges.
+    fn belongs_to_ci(self) -> bool {
+        matches!(self, Self::Program(_) | Self::Shared(_))
+    }
+
+    /// A sentence saying what is missing, if it is.
+    fn missing(self, flavour: Flavour) -> Option<String> {
+        let own = !matches!(flavour, Flavour::External(..));
+        match self {
+            Self::OwnProcess => (!own).then(|| "needs a server process of its own".to_owned()),
+            Self::Program(program) => program
+                .path()
+                .is_none()
+                .then(|| format!("install {}", program.package)),
+            Self::Shared(name) => binaries::shared(name).err(),
+            Self::Mounting => {
+                (!may_mount()).then(|| "needs root, to mount a small file system".to_owned())
+            }
+            Self::OutwardAddress => server::find_outward_address()
+                .is_none()
+                .then(|| "needs an address besides the loopback's".to_owned()),
+            Self::Proc => (!cfg!(target_os = "linux")).then(|| "needs Linux's /proc".to_owned()),
+        }
+    }
+}
+
+/// One test: a name and a function of a fresh server.
+#[derive(Clone, Copy)]
+pub struct Test {
+    name: &'static str,
+    body: fn(&Server),
+    needs: &'static [Need],
+    options: Options,
+}
+
+impl Test {
+    /// A test that needs nothing special. The macro [`tests`](crate::tests) names it.
+    pub const fn new(name: &'static str, body: fn(&Server)) -> Self {
+        Self {
+            name,
+            body,
+            needs: &[],
+            options: server::PLAIN,
+        }
+    }
+
+    /// The same test, with what it cannot run without.
+    #[must_use]
+    pub const fn needs(mut self, needs: &'static [Need]) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    /// The same test, with lines for the section `[limits]`. Such a test needs a
+    /// process of its own.
+    #[must_use]
+    pub const fn limits(mut self, limits: &'static str) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
+    /// The same test, on optimised binaries.
+    #[must_use]
+    pub const fn release(mut self) -> Self {
+        self.options.profile = Profile::Release;
+        self
+    }
+
+    /// The same test, with a listener on an address that is not the loopback's.
+    #[must_use]
+    pub const fn outward(mut self) -> Self {
+        self.options.outward = true;
+        self
+    }
+
+    fn needs_own_process(&self) -> bool {
+        !self.options.limits.is_empty()
+            || self.options.outward
+            || self.options.profile == Profile::Release
+    }
+
+    fn missing(&self, flavour: Flavour) -> Option<(Need, String)> {
+        let own = self.needs_own_process().then_some(Need::OwnProcess);
+        let mut needs = own.iter().chain(self.needs);
+        needs.find_map(|need| Some((*need, need.missing(flavour)?)))
+    }
+
+    fn run(&self, flavour: Flavour) -> Result<Completion, Failed> {
+        if let Some((needed, sentence)) = self.missing(flavour) {
+            let strict = std::env::var("CI").is_ok_and(|value| value == "true");
+            return if strict && needed.belongs_to_ci() {
+                Err(format!("nothing may be skipped with CI=true: {sentence}").into())
+            } else {
+                Ok(Completion::ignored_with(sentence))
+            };
+        }
+        let server = Server::start(flavour, self.options)?;
+        client::take_transcripts();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            (self.body)(&server);
+            finish(&server);
+        }));
+        outcome
+            .map(|()| Completion::Completed)
+            .map_err(|panic| report(&server, panic.as_ref()))
+    }
+}
+
+/// Tests of one subject.
+pub type Subject = (&'static str, &'static [Test]);
+
+/// Names functions of `&Server` as tests: `tests![first, second => limits("…")]`.
+#[macro_export]
+macro_rules! tests {
+    ($($body:ident $(=> $($method:ident($($argument:expr),*)).+)?),+ $(,)?) => {
+        &[$($crate::Test::new(stringify!($body), $body)$($(.$method($($argument),*))+)?),+]
+    };
+}
+
+/// Runs the tests of all subjects on every flavour, as `cargo test` asks.
+pub fn run(subjects: &[Subject]) -> ExitCode {
+    // Most tests wait for a disk or another process, so a few more than there are
+    // processors go on at a time.
+    run_on(
+        std::thread::available_parallelism().map_or(2, usize::from) * 2,
+        Profile::SameAsTests,
+        subjects,
+    )
+}
+
+/// Like [`run`], one test after the other and on optimised binaries, since they measure.
+pub fn run_one_by_one(subjects: &[Subject]) -> ExitCode {
+    run_on(1, Profile::Release, subjects)
+}
+
+fn run_on(threads: usize, profile: Profile, subjects: &[Subject]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(threads);
+    let mut trials = Vec::new();
+    for flavour in Flavour::all() {
+        // Before the first test, so that a failure to build is told once.
+        let own = !matches!(flavour, Flavour::External(..));
+        if own
+            && !arguments.list
+            && let Err(why) = binaries::executable(flavour, profile)
+        {
+            eprintln!("{why}");
+            return ExitCode::FAILURE;
+        }
+        for (subject, tests) in subjects {
+            for &test in *tests {
+                let name = format!("{}::{subject}::{}", flavour.name(), test.name);
+                trials.push(Trial::ignorable_test(name, move || test.run(flavour)));
+            }
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Every test ends with a server that stops when asked and never panicked.
+fn finish(server: &Server) {
+    if matches!(server.flavour, Flavour::External(..)) {
+        return;
+    }
+    if server.is_running() {
+        server.stop();
+    }
+    assert!(
+        !server.log().contains("panicked at"),
+        "a panic in the server's log"
+    );
+}
+
+fn report(server: &Server, panic: &(dyn std::any::Any + Send)) -> Failed {
+    const LOG_BYTES_MAX: usize = 3_000;
+    let message = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "a panic without a message".to_owned());
+    let mut text = message;
+    for transcript in client::take_transcripts() {
+        text += &format!("\n--- conversation ---\n{transcript}");
+    }
+    let log = server.log();
+    let mut cut = log.len().saturating_sub(LOG_BYTES_MAX);
+    while !log.is_char_boundary(cut) {
+        cut += 1;
+    }
+    text += &format!("\n--- end of the server's log ---\n{}", &log[cut..]);
+    text.into()
+}
+
+/// Whether this process may mount a file system: root in some containers may not.
+fn may_mount() -> bool {
+    // A mount namespace of its own, so that the trial leaves nothing behind.
+    std::process::Command::new("unshare")
+        .args(["--mount", "mount", "-t", "tmpfs", "restante-test", "/mnt"])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

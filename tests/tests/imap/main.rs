@@ -1,0 +1,43 @@
+//! Scripted IMAP sessions, one module a subject, on both binaries.
+
+mod append;
+mod concurrent;
+mod copying;
+mod durability;
+mod expunging;
+mod fetch;
+mod flags;
+mod idle;
+mod limits;
+mod listing;
+mod literals;
+mod login;
+mod mailboxes;
+mod search;
+mod sections;
+mod selecting;
+mod session;
+mod starttls;
+
+fn main() -> std::process::ExitCode {
+    restante_tests::run(&[
+        ("append", append::TESTS),
+        ("concurrent", concurrent::TESTS),
+        ("copying", copying::TESTS),
+        ("durability", durability::TESTS),
+        ("expunging", expunging::TESTS),
+        ("fetch", fetch::TESTS),
+        ("flags", flags::TESTS),
+        ("idle", idle::TESTS),
+        ("limits", limits::TESTS),
+        ("listing", listing::TESTS),
+        ("literals", literals::TESTS),
+        ("login", login::TESTS),
+        ("mailboxes", mailboxes::TESTS),
+        ("search", search::TESTS),
+        ("sections", sections::TESTS),
+        ("selecting", selecting::TESTS),
+        ("session", session::TESTS),
+        ("starttls", starttls::TESTS),
+    ])
+}

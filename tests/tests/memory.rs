@@ -1,0 +1,205 @@
+//! Memory as a test: what a command holds does not depend on the size of a message
+//! or on their number. Release builds, measured from outside by `/proc`.
+
+use std::{fs, path::PathBuf};
+
+use restante_tests::{
+    Client, Server, Status, Test, binaries,
+    neighbours::{self, Program},
+    process::{self, Pid},
+    samples, tests,
+    trials::Need,
+};
+
+/// How much a command may raise the peak over the level before, in KiB.
+const GROWTH_MAX_KIB: u64 = 4 * 1024;
+
+/// Octets of the large message.
+const LARGE: usize = 25 * 1024 * 1024;
+
+const TESTS: &[Test] = tests![
+    append_of_25_megabytes => needs(&[Need::Proc]).release(),
+    fetch_of_25_megabytes => needs(&[Need::Proc]).release(),
+    fetch_and_search_of_a_hundred_messages
+        => needs(&[Need::Proc, Need::Shared("bench"), Need::Program(Program::PYTHON)]).release(),
+    a_client_that_never_reads => needs(&[Need::Proc]).release(),
+    no_thread_of_the_other_runtime => needs(&[Need::Proc]).release(),
+];
+
+fn main() -> std::process::ExitCode {
+    restante_tests::trials::run_one_by_one(&[("memory", TESTS)])
+}
+
+/// Runs something and checks by how much it raised the peak of resident memory.
+fn bounded<T>(pid: Pid, what: &str, action: impl FnOnce() -> T) -> T {
+    pid.wait_until_idle();
+    pid.reset_peak();
+    let before = pid.resident_kib();
+    let result = action();
+    let growth = pid.peak_kib().saturating_sub(before);
+    eprintln!("{what}: {growth} KiB over {before} KiB");
+    assert!(
+        growth <= GROWTH_MAX_KIB,
+        "{what} raised the peak by {growth} KiB over {before} KiB"
+    );
+    result
+}
+
+/// What is allocated once, at the first use of everything, is not the command's.
+fn warm_up(client: &mut Client) {
+    client.ok("CREATE Warm");
+    client.append_ok("Warm", "", &samples::plain("warm", "up"));
+    client.ok("SELECT Warm");
+    client.fetch(1, "(ENVELOPE BODY[])");
+    client.ok("SEARCH TEXT up");
+}
+
+fn append_of_25_megabytes(server: &Server) {
+    let message = samples::large(LARGE);
+    let mut client = server.login();
+    warm_up(&mut client);
+    client.ok("SELECT INBOX");
+    bounded(server.pid(), "APPEND of 25 MiB", || {
+        client.append_ok("INBOX", "", &message)
+    });
+    bounded(server.pid(), "APPEND of 25 MiB by LITERAL+", || {
+        let tag = client.tag();
+        client.send(format!("{} APPEND INBOX {{{}+}}\r\n", tag.0, message.len()));
+        client.send(&message);
+        client.send("\r\n");
+        assert_eq!(client.finish(&tag).status, Status::Ok);
+    });
+}
+
+fn fetch_of_25_megabytes(server: &Server) {
+    let message = samples::large(LARGE);
+    let mut client = server.login();
+    warm_up(&mut client);
+    client.append_ok("INBOX", "", &message);
+    server.restart();
+    let mut client = server.login();
+    warm_up_again(&mut client);
+    client.ok("SELECT INBOX");
+    let fetch = bounded(server.pid(), "FETCH BODY[] of 25 MiB", || {
+        client.fetch(1, "BODY.PEEK[]")
+    });
+    assert!(
+        fetch.bytes("BODY[]") == message,
+        "the octets come back as they were"
+    );
+    bounded(server.pid(), "ENVELOPE and BODYSTRUCTURE", || {
+        client.fetch(1, "(ENVELOPE BODYSTRUCTURE)")
+    });
+    bounded(server.pid(), "SEARCH BODY", || {
+        client.ok("SEARCH BODY nowhere")
+    });
+}
+
+fn warm_up_again(client: &mut Client) {
+    client.ok("SELECT Warm");
+    client.fetch(1, "(ENVELOPE BODY.PEEK[])");
+    client.ok("SEARCH TEXT up");
+}
+
+fn fetch_and_search_of_a_hundred_messages(server: &Server) {
+    let mut client = server.login();
+    warm_up(&mut client);
+    let messages = seed100(server);
+    client.ok("CREATE Seed");
+    bounded(server.pid(), "APPEND of 100 messages", || {
+        for message in &messages {
+            client.append_ok("Seed", "", message);
+        }
+    });
+    server.restart();
+    let mut client = server.login();
+    warm_up_again(&mut client);
+    client.ok("SELECT Seed");
+    let fetches = bounded(server.pid(), "FETCH 1:* BODY.PEEK[]", || {
+        client.ok("FETCH 1:* BODY.PEEK[]")
+    })
+    .fetches();
+    assert_eq!(fetches.len(), messages.len());
+    for (fetch, message) in fetches.iter().zip(&messages) {
+        assert!(
+            fetch.bytes("BODY[]") == message,
+            "message {} comes back as it was",
+            fetch.number
+        );
+    }
+    let reply = bounded(server.pid(), "SEARCH TEXT", || {
+        client.ok("SEARCH TEXT somewordthatdoesnotexist")
+    });
+    assert_eq!(reply.found(), [0_u32; 0]);
+    bounded(server.pid(), "FETCH 1:* FULL", || {
+        client.ok("FETCH 1:* FULL")
+    });
+}
+
+/// The messages of the reproducible mailbox of the benchmarks.
+fn seed100(server: &Server) -> Vec<Vec<u8>> {
+    let script = binaries::shared("bench")
+        .expect("the test needs it")
+        .join("make_mailbox.py");
+    let maildir = server.folder().join("seed100");
+    neighbours::success(
+        Program::PYTHON
+            .command()
+            .arg(script)
+            .arg("seed100")
+            .arg("--maildir")
+            .arg(&maildir),
+    );
+    let mut files: Vec<PathBuf> = fs::read_dir(maildir.join("cur"))
+        .expect("a maildir")
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    assert_eq!(files.len(), 100);
+    files
+        .iter()
+        .map(|file| fs::read(file).expect("a message"))
+        .collect()
+}
+
+fn a_client_that_never_reads(server: &Server) {
+    let message = samples::large(LARGE);
+    let mut client = server.login();
+    warm_up(&mut client);
+    for _ in 0..4 {
+        client.append_ok("INBOX", "", &message);
+    }
+    client.ok("SELECT INBOX");
+    let pid = server.pid();
+    bounded(pid, "FETCH of 100 MiB that nobody reads", || {
+        client.start("FETCH 1:* BODY.PEEK[]");
+        for _ in 0..64 {
+            client.start("FETCH 1:* BODY.PEEK[]");
+        }
+        pid.wait_until_idle();
+    });
+    // Others are served meanwhile, and afterwards nothing is left of it.
+    let mut other = server.login();
+    other.ok("SELECT INBOX");
+    other.fetch(1, "ENVELOPE");
+    drop(client);
+    assert!(process::wait_for(
+        || other.command("NOOP").status == Status::Ok
+    ));
+}
+
+fn no_thread_of_the_other_runtime(server: &Server) {
+    let mut client = server.login();
+    client.ok("SELECT INBOX");
+    let threads = server.pid().threads();
+    assert!(!threads.is_empty());
+    let foreign = match server.flavour {
+        restante_tests::Flavour::Smol => "tokio",
+        _ => "smol",
+    };
+    assert!(
+        !threads.iter().any(|name| name.contains(foreign)),
+        "{threads:?}"
+    );
+}

@@ -1,0 +1,103 @@
+//! A full disk: NO, nothing half-written, and work goes on when space is back.
+
+use std::{fs, path::PathBuf};
+
+use restante_tests::{
+    Server, Status, Test,
+    neighbours::{self, Program},
+    samples, tests,
+    trials::Need,
+};
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_full_disk_refuses_and_recovers
+        => needs(&[Need::OwnProcess, Need::Program(Program::MOUNT), Need::Mounting]),
+];
+
+/// A file system of a few megabytes, gone again when dropped.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(at: PathBuf) -> Self {
+        fs::create_dir_all(&at).expect("our folder can be changed");
+        neighbours::success(
+            Program::MOUNT
+                .command()
+                .args(["-t", "tmpfs", "-o", "size=24m", "restante-test"])
+                .arg(&at),
+        );
+        Self(at)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily, since the server may still hold files; nothing to do if it fails.
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .status();
+    }
+}
+
+fn a_full_disk_refuses_and_recovers(server: &Server) {
+    server.stop();
+    let small = Small::mount(server.data_folder());
+    server
+        .start_again()
+        .expect("the server starts on a small disk");
+    let mut client = server.login();
+    let small_message = samples::plain("first", "kept");
+    client.append_ok("INBOX", "", &small_message);
+    // Something else takes most of the space.
+    let ballast = small.0.join("ballast");
+    fs::write(&ballast, vec![1_u8; 8 << 20]).expect("there is room for the ballast");
+    let message = samples::large(1_000_000);
+    let mut stored = 1;
+    let refused = loop {
+        let reply = client.append("INBOX", "", &message);
+        if reply.status == Status::Ok {
+            stored += 1;
+            assert!(stored < 40, "40 MB do not fit into 16");
+            continue;
+        }
+        break reply;
+    };
+    assert_eq!(refused.status, Status::No, "{refused:?}");
+    // Nothing half-written is visible, and reading goes on.
+    let mut other = server.login();
+    assert_eq!(other.ok("SELECT INBOX").exists(), Some(stored));
+    assert_eq!(other.fetch(1, "BODY.PEEK[]").bytes("BODY[]"), small_message);
+    for _ in 0..3 {
+        let reply = client.append("INBOX", "", &message);
+        assert_ne!(reply.status, Status::Bad, "{reply:?}");
+        if reply.status == Status::Ok {
+            stored += 1;
+        }
+    }
+    fs::remove_file(&ballast).expect("the ballast can be removed");
+    // With space again the same connection, or at worst a new server, works on.
+    let again = server
+        .login()
+        .append("INBOX", "", &samples::plain("again", "x"));
+    assert_eq!(
+        again.status,
+        Status::Ok,
+        "the server works again when space returns: {again:?}"
+    );
+    stored += 1;
+    drop(client);
+    drop(other);
+    server.restart();
+    let mut client = server.login();
+    assert_eq!(client.ok("SELECT INBOX").exists(), Some(stored));
+    for fetch in client.ok("FETCH 1:* (RFC822.SIZE BODY.PEEK[])").fetches() {
+        assert_eq!(
+            fetch.item("RFC822.SIZE").number(),
+            fetch.bytes("BODY[]").len() as u64
+        );
+    }
+    drop(client);
+    server.stop();
+    drop(small);
+}

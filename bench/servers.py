@@ -37,14 +37,19 @@ class Server:
         self.folder = pathlib.Path(folder)
         spec = json.loads((self.folder / "server.json").read_text())
         self.name, self.argv, self.port = spec["name"], spec["argv"], spec["port"]
-        self.forks = spec["forks"]
+        self.forks, self.filling_argv = spec["forks"], spec["filling_argv"]
 
-    def start(self):
-        """Starts the server, waits for its greeting, returns its pid."""
+    def start(self, filling=False):
+        """Starts the server, waits for its greeting, returns its pid.
+
+        With `filling` as fast as it can store, where it has a way to skip fsync: never
+        for a measure, only to get messages into a mailbox for the next one.
+        """
+        argv = self.filling_argv if filling else self.argv
         with open(self.folder / "log", "ab") as log:
             # Its own session: a Ctrl-C at the terminal reaches the benchmark, which
             # then stops the server in order. The parent's pipes are not inherited.
-            child = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                      cwd=self.folder, start_new_session=True)
         (self.folder / "pid").write_text(f"{child.pid}\n")
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -62,7 +67,7 @@ class Server:
             pid = int((self.folder / "pid").read_text())
         except (OSError, ValueError):
             return
-        if is_ours(pid, self.argv):
+        if is_ours(pid, self.argv) or is_ours(pid, self.filling_argv):
             os.kill(pid, signal.SIGTERM)
             if not wait_gone(pid, STOP_TIMEOUT_S):
                 os.kill(pid, signal.SIGKILL)
@@ -120,8 +125,9 @@ def free_port():
         return s.getsockname()[1]
 
 
-def write_spec(folder, name, argv, port, forks):
-    spec = {"name": name, "argv": [str(a) for a in argv], "port": port, "forks": forks}
+def write_spec(folder, name, argv, port, forks, filling_argv=None):
+    spec = {"name": name, "argv": [str(a) for a in argv], "port": port, "forks": forks,
+            "filling_argv": [str(a) for a in filling_argv or argv]}
     (folder / "server.json").write_text(json.dumps(spec))
     return Server(folder)
 
@@ -161,7 +167,10 @@ def dovecot(folder, name, curve=None):
         os.chown(home, owner.pw_uid, owner.pw_gid)
     config = folder / "dovecot.conf"
     config.write_text(dovecot_config(folder, home, port, owner, root, curve))
-    return write_spec(folder, name, ["/usr/sbin/dovecot", "-F", "-c", config], port, forks=True)
+    filling = folder / "dovecot-filling.conf"
+    filling.write_text(config.read_text() + "mail_fsync = never\n")
+    command = ["/usr/sbin/dovecot", "-F", "-c"]
+    return write_spec(folder, name, [*command, config], port, True, [*command, filling])
 
 
 def dovecot_config(folder, home, port, owner, root, curve):

@@ -83,7 +83,7 @@ fn every_message_comes_back(server: &Server) {
             "HEADER and TEXT of {name} make the message"
         );
     }
-    client.ok("SEARCH CHARSET UTF-8 TEXT {5+}\r\nGrüß");
+    client.ok("SEARCH CHARSET UTF-8 TEXT {6+}\r\nGrüß");
 }
 
 /// Where an answer is neither Dovecot's nor Cyrus's, the reason stands in

@@ -14,7 +14,10 @@ pub(crate) const TESTS: &[Test] = tests![
         => needs(&[Need::OwnProcess, Need::Program(Program::MOUNT), Need::Mounting]),
 ];
 
-/// A file system of a few megabytes, gone again when dropped.
+/// Octets that the server leaves free for what deletes.
+const RESERVE: u64 = 128 << 20;
+
+/// A file system of 256 MiB, gone again when dropped.
 struct Small(PathBuf);
 
 impl Small {
@@ -23,10 +26,22 @@ impl Small {
         neighbours::success(
             Program::MOUNT
                 .command()
-                .args(["-t", "tmpfs", "-o", "size=24m", "restante-test"])
+                .args(["-t", "tmpfs", "-o", "size=256m", "restante-test"])
                 .arg(&at),
         );
         Self(at)
+    }
+
+    /// Octets that are free.
+    fn free(&self) -> u64 {
+        let text = neighbours::success(
+            std::process::Command::new("stat")
+                .args(["-f", "-c", "%a %S"])
+                .arg(&self.0),
+        );
+        text.split_whitespace()
+            .map(|number| number.parse::<u64>().expect("a number"))
+            .product()
     }
 }
 
@@ -49,16 +64,21 @@ fn a_full_disk_refuses_and_recovers(server: &Server) {
     let mut client = server.login();
     let small_message = samples::plain("first", "kept");
     client.append_ok("INBOX", "", &small_message);
-    // Something else takes most of the space.
+    // Something else takes the space, until the server's reserve is nearly reached.
     let ballast = small.0.join("ballast");
-    fs::write(&ballast, vec![1_u8; 8 << 20]).expect("there is room for the ballast");
+    let take = small
+        .free()
+        .checked_sub(RESERVE + (10 << 20))
+        .expect("there is room for the ballast");
+    fs::write(&ballast, vec![1_u8; usize::try_from(take).expect("fits")])
+        .expect("there is room for the ballast");
     let message = samples::large(1_000_000);
     let mut stored = 1;
     let refused = loop {
         let reply = client.append("INBOX", "", &message);
         if reply.status == Status::Ok {
             stored += 1;
-            assert!(stored < 40, "40 MB do not fit into 16");
+            assert!(stored < 40, "40 MB do not fit into 10");
             continue;
         }
         break reply;
@@ -68,13 +88,23 @@ fn a_full_disk_refuses_and_recovers(server: &Server) {
     let mut other = server.login();
     assert_eq!(other.ok("SELECT INBOX").exists(), Some(stored));
     assert_eq!(other.fetch(1, "BODY.PEEK[]").bytes("BODY[]"), small_message);
-    for _ in 0..3 {
-        let reply = client.append("INBOX", "", &message);
-        assert_ne!(reply.status, Status::Bad, "{reply:?}");
-        if reply.status == Status::Ok {
-            stored += 1;
-        }
-    }
+    // Now the last octet, too.
+    let filler = small.0.join("filler");
+    let end = std::io::copy(
+        &mut std::io::repeat(1),
+        &mut fs::File::create(&filler).expect("a file has no size yet"),
+    );
+    assert_eq!(
+        end.map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::StorageFull)
+    );
+    assert_eq!(client.append("INBOX", "", &message).status, Status::No);
+    assert_ne!(
+        other.command("STORE 1 +FLAGS (\\Flagged)").status,
+        Status::Bad
+    );
+    assert_eq!(other.fetch(1, "BODY.PEEK[]").bytes("BODY[]"), small_message);
+    fs::remove_file(&filler).expect("the filler can be removed");
     fs::remove_file(&ballast).expect("the ballast can be removed");
     // With space again the same connection, or at worst a new server, works on.
     let again = server

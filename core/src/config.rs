@@ -70,10 +70,14 @@ pub struct Config {
     pub keywords_max: usize,
     /// Messages of one mailbox.
     pub messages_max: usize,
-    /// Operations in a log before a checkpoint is made, for a small mailbox.
+    /// Operations in a log before a checkpoint is made, for a small mailbox. One that
+    /// changes many messages counts for each of them; so it does in a batch.
     pub checkpoint_operations_min: usize,
     /// How long operations that a checkpoint covers are kept.
     pub log_grace: Duration,
+    /// Octets of one item of a log before it is sealed; a longer batch becomes several
+    /// items.
+    pub log_item_bytes_max: usize,
     /// Operations after which a batch takes in no further request.
     pub commit_operations_max: usize,
     /// Mailboxes whose state is kept though no connection has them selected.
@@ -147,6 +151,7 @@ impl Default for Config {
             messages_max: 4_000_000,
             checkpoint_operations_min: 256,
             log_grace: Duration::from_secs(600),
+            log_item_bytes_max: 64 * 1024,
             commit_operations_max: 4_096,
             idle_mailboxes_max: 16,
             mailbox_idle_timeout: Duration::from_secs(10),

@@ -155,7 +155,7 @@ impl Default for Limits {
             message_bytes_max: core.message_bytes_max,
             mailboxes_max: core.mailboxes_max,
             messages_max: core.messages_max,
-            connections_max: 20_000,
+            connections_max: 10_000,
             connections_per_account_max: 50,
             login_timeout_s: core.login_timeout.as_secs(),
             inactivity_timeout_s: core.inactivity_timeout.as_secs(),

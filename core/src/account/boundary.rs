@@ -71,7 +71,8 @@ pub enum AccountRequest {
     /// DELETE. Reply: `Done`.
     Delete(MailboxName),
     /// RENAME, children included; of INBOX: its messages move to a new mailbox
-    /// (RFC 3501 §6.3.5). Reply: `Done`.
+    /// (RFC 3501 §6.3.5). One of INBOX that failed half way is completed by the same
+    /// request made again, by whomever. Reply: `Done`.
     Rename {
         /// Old name.
         from: MailboxName,
@@ -102,7 +103,8 @@ pub enum AccountRequest {
     Status(MailboxName),
     /// Whether APPEND or COPY to this mailbox can work. Reply: `Done` or `Failed`.
     Probe(MailboxName),
-    /// APPEND: all of them or none. Reply: `Appended`.
+    /// APPEND: all of them or none, whatever fails. After `Unavailable` it is not known
+    /// which: all of them may still appear. Reply: `Appended`.
     Append {
         /// The mailbox.
         name: MailboxName,
@@ -125,7 +127,10 @@ pub enum AccountRequest {
         /// Ascending.
         uids: Option<Vec<Uid>>,
     },
-    /// COPY and MOVE from the selected mailbox: all or nothing. Reply: `Copied`.
+    /// COPY and MOVE from the selected mailbox. Of the copies all appear or none, of the
+    /// originals of MOVE all go or none, and they go only when the copies are durable. A
+    /// MOVE that fails in between leaves both, for the client to see (RFC 6851 §3.3: no
+    /// message is lost). Reply: `Copied`.
     Copy {
         /// Ascending; those that are gone are passed over.
         uids: Vec<Uid>,
@@ -224,7 +229,8 @@ pub enum AccountInput {
     Storage(RequestId, StorageResponse),
     /// The deadline of the last `Wait` has passed.
     Timeout,
-    /// Finish what is being committed, take no more requests.
+    /// Finish what is being committed, take no more requests. See
+    /// [`Account`](super::Account#the-end) for storage that does not answer.
     Shutdown,
 }
 

@@ -2,12 +2,14 @@
 //!
 //! A checkpoint that cannot be opened is told to the log of events and the one before it
 //! is used: the items that it does not contain are still there. An item that cannot be
-//! opened is passed over. Neither keeps the rest of the mailbox from working.
+//! opened is passed over. Neither keeps the rest of the mailbox from working. A batch of
+//! several items is taken in when the last of them is there.
 
+use super::parts::{Finished, Parts};
 use crate::boundary::Event;
 use crate::config::Config;
 use crate::mailbox::{
-    CheckpointPointer, LogPosition, LogState, Owed, Stamp, VersionVector, WriterId,
+    CheckpointPointer, LogPosition, LogState, Owed, Part, Stamp, VersionVector, WriterId,
 };
 use crate::seal::{AccountKeys, ContentKind, ContentReader, Places, Progress};
 use crate::storage::{
@@ -27,6 +29,8 @@ pub(super) struct Known<S> {
     pub(super) covered: VersionVector,
     /// The number behind the last item in storage, by writer.
     pub(super) present: BTreeMap<WriterId, u64>,
+    /// Items that were read and are not contained in the state yet.
+    pub(super) parts: Parts,
     /// Operations that the newest checkpoint does not contain.
     pub(super) operations: usize,
     /// Checkpoints that were seen, by the sort keys of their pointers.
@@ -81,6 +85,7 @@ impl Reader {
                 state: Arc::new(initial.clone()),
                 covered: VersionVector::default(),
                 present: BTreeMap::new(),
+                parts: Parts::default(),
                 operations: 0,
                 checkpoints: BTreeMap::new(),
                 superfluous: 0,
@@ -131,7 +136,7 @@ impl Reader {
             changed: false,
         };
         let seen: Vec<SortKey> = work.known.checkpoints.keys().cloned().collect();
-        let segments = self.segments(&work.known.present);
+        let segments = self.segments(&work.known);
         let first: Vec<_> = segments
             .iter()
             .map(|(start, end)| self.io.start(self.range(start.clone(), end.clone())))
@@ -172,14 +177,23 @@ impl Reader {
     }
 
     /// The ranges of sort keys in which something new may be: behind the last item of
-    /// each writer, and between the writers.
-    fn segments(&self, present: &BTreeMap<WriterId, u64>) -> Vec<(SortKey, Option<SortKey>)> {
+    /// each writer, between the writers, and where items of a batch are missing.
+    fn segments<S>(&self, known: &Known<S>) -> Vec<(SortKey, Option<SortKey>)> {
+        let seen = known.present.iter().flat_map(|(writer, next)| {
+            let mut from = 0;
+            let gaps = known.parts.gaps(*writer, &known.covered);
+            let seen = gaps.chain([(*next, *next)]).map(move |(gap, behind)| {
+                let start = core::mem::replace(&mut from, behind);
+                (*writer, start, gap)
+            });
+            seen.filter(|(_, start, end)| start < end)
+        });
         let mut segments = Vec::new();
         let mut start = SortKey(String::new());
-        for (writer, next) in present.iter().take(SEGMENTS_MAX - 1) {
-            let end = self.places.operation(*writer, 0);
+        for (writer, from, to) in seen.take(SEGMENTS_MAX - 1) {
+            let end = self.places.operation(writer, from);
             segments.push((start, Some(end)));
-            start = self.places.operation(*writer, *next);
+            start = self.places.operation(writer, to);
         }
         segments.push((start, None));
         segments
@@ -306,25 +320,63 @@ impl Reader {
         let next = work.known.present.entry(writer).or_default();
         *next = (*next).max(seq + 1);
         let position = LogPosition { writer, seq };
-        if !work.known.covered.insert(position) {
+        if work.known.covered.contains(position) {
             work.known.superfluous += 1;
             return;
         }
+        let part = self.open_part::<S>(item);
+        let known = &mut work.known;
+        let finished = match part.map(|part| known.parts.take(position, part, &known.covered)) {
+            Some(Ok(finished)) => finished,
+            unreadable => {
+                if unreadable.is_some() {
+                    self.damaged(&item.key, "it contradicts other items".to_owned());
+                }
+                known.covered.insert(position);
+                known.parts.damaged(position, &known.covered)
+            }
+        };
+        if let Some(finished) = finished {
+            self.take_in(work, &item.key, finished);
+        }
+    }
+
+    /// What an item holds; `None`, and told, if it is damaged.
+    fn open_part<S: LogState>(&self, item: &Item) -> Option<Part> {
+        let mut part = None;
         for value in &item.values {
             let opened = self.keys.open_item(&item.key, S::OPERATION, value);
-            let batch = opened
+            let opened = opened
                 .map_err(|error| error.to_string())
-                .and_then(|bytes| S::decode_batch(&bytes).map_err(|error| error.to_string()));
-            match batch {
-                Ok(batch) => {
-                    work.latest = work.latest.max(S::stamp(&batch));
-                    work.known.operations += S::weight(&batch);
-                    work.changed = true;
-                    work.state
-                        .apply_batch(writer, &batch, work.floor, &mut work.owed);
-                }
+                .and_then(|bytes| Part::decode(&bytes).map_err(|error| error.to_string()));
+            match opened {
+                Ok(opened) => part = Some(opened),
                 Err(reason) => self.damaged(&item.key, reason),
             }
+        }
+        part
+    }
+
+    /// Takes in a batch whose items are all there, at the last of them.
+    fn take_in<S: LogState>(&self, work: &mut Progressing<S>, key: &ItemKey, finished: Finished) {
+        for position in finished.positions() {
+            work.known.covered.insert(position);
+        }
+        let batch = finished
+            .batch
+            .ok_or("a part of its batch is damaged".to_owned());
+        let batch =
+            batch.and_then(|bytes| S::decode_batch(&bytes).map_err(|error| error.to_string()));
+        match batch {
+            Ok(batch) => {
+                work.latest = work.latest.max(S::stamp(&batch));
+                work.known.operations += S::weight(&batch);
+                work.changed = true;
+                let writer = finished.first.writer;
+                work.state
+                    .apply_batch(writer, &batch, work.floor, &mut work.owed);
+            }
+            Err(reason) => self.damaged(key, reason),
         }
     }
 

@@ -8,15 +8,14 @@
 
 use super::AccountFailure;
 use super::checkpoint::{Checkpointed, Checkpointing};
+use super::commit::Commit;
 use super::load::{Known, ReadOutcome, Reader};
-use super::plan::{Planned, Planner};
+use super::plan::Planner;
 use super::shared::{LogId, Shared};
 use crate::boundary::Event;
-use crate::mailbox::{LogPosition, Owed};
+use crate::mailbox::Owed;
 use crate::random::Random;
-use crate::storage::{
-    InsertItem, ItemKey, PartitionKey, RequestId, StorageError, StorageRequest, StorageResponse,
-};
+use crate::storage::{PartitionKey, RequestId, StorageError, StorageRequest, StorageResponse};
 use crate::time::Instant;
 use crate::workflow::{Io, Workflow};
 use core::task::Poll;
@@ -25,7 +24,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The first pause before a failed request is made again; doubled each time.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Something that its account must know.
 #[derive(Debug)]
@@ -43,34 +42,35 @@ pub(super) enum Happened<S: Planner> {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Log<S: Planner> {
-    id: LogId,
-    partition: PartitionKey,
+    pub(super) id: LogId,
+    pub(super) partition: PartitionKey,
     /// What an empty log means.
-    initial: S,
-    known: Option<Known<S>>,
+    pub(super) initial: S,
+    pub(super) known: Option<Known<S>>,
     /// The state that was shown last, where clients still hold it.
-    shown: Option<Arc<S>>,
-    owed: Owed,
-    activity: Activity<S>,
-    background: Option<Workflow<Result<Checkpointed, StorageError>>>,
+    pub(super) shown: Option<Arc<S>>,
+    pub(super) owed: Owed,
+    pub(super) activity: Activity<S>,
+    pub(super) background: Option<Workflow<Result<Checkpointed, StorageError>>>,
     /// When the background work is given up: a checkpoint that is made of what the log
     /// held too long ago could miss what others wrote and forgot meanwhile.
-    background_until: Instant,
+    pub(super) background_until: Instant,
     /// Work that waits for its commit.
-    jobs: VecDeque<S::Work>,
-    read_wanted: bool,
+    pub(super) jobs: VecDeque<S::Work>,
+    pub(super) read_wanted: bool,
     /// A write may or may not have landed: nothing is written before that is known.
-    read_needed: bool,
+    pub(super) read_needed: bool,
     /// How many times the log began to be read.
-    reads: u64,
-    checkpoint_wanted: bool,
+    pub(super) reads: u64,
+    pub(super) checkpoint_wanted: bool,
     /// When to look again whether the log can be shortened.
-    shorten_at: Option<Instant>,
-    last_read: Option<Instant>,
+    pub(super) shorten_at: Option<Instant>,
+    pub(super) last_read: Option<Instant>,
 }
 
+/// What a log does.
 #[derive(Debug)]
-enum Activity<S: Planner> {
+pub(super) enum Activity<S: Planner> {
     Idle,
     Reading {
         workflow: Workflow<Result<ReadOutcome<S>, StorageError>>,
@@ -82,23 +82,6 @@ enum Activity<S: Planner> {
         attempt: u32,
     },
     Committing(Box<Commit<S>>),
-}
-
-#[derive(Debug)]
-struct Commit<S: Planner> {
-    /// In flight, or when to send it again.
-    request: Result<RequestId, Instant>,
-    item: InsertItem,
-    position: LogPosition,
-    attempt: u32,
-    /// The state afterwards.
-    next: S,
-    operations: usize,
-    /// Whether what merging left is in it.
-    settles: bool,
-    /// The work, should it fail, and the answers, should it not.
-    done: Vec<(S::Work, S::Answer)>,
-    at_once: Vec<S::Answer>,
 }
 
 impl<S: Planner> Log<S> {
@@ -234,7 +217,7 @@ impl<S: Planner> Log<S> {
         match self.activity {
             Activity::Reading { workflow, .. } => shared.give_up(&workflow),
             Activity::Committing(commit) => {
-                // The item may land or not: nobody will read it.
+                // It may land or not: nobody will read it.
                 work.extend(commit.done.into_iter().map(|(work, _)| work));
                 shared.writers.remove(&self.id);
             }
@@ -288,7 +271,7 @@ impl<S: Planner> Log<S> {
                 if let Err(at) = commit.request
                     && at <= now
                 {
-                    let insert = StorageRequest::InsertItems(vec![commit.item.clone()]);
+                    let insert = StorageRequest::InsertItems(commit.items.clone());
                     commit.request = Ok(shared.request(self.id, insert));
                 }
             }
@@ -390,143 +373,6 @@ impl<S: Planner> Log<S> {
             happened.push(Happened::Read);
         }
         self.known = Some(known);
-    }
-
-    fn start_commit(&mut self, shared: &mut Shared, happened: &mut Vec<Happened<S>>) {
-        let Some(known) = &self.known else { return };
-        let mut next = S::clone(&known.state);
-        let stamp = shared.clock.tick(shared.now);
-        let (writer, seq) = shared.writer(self.id);
-        let mut operations = Vec::new();
-        let (mut done, mut at_once) = (Vec::new(), Vec::new());
-        while operations.len() < shared.config.commit_operations_max
-            && let Some(work) = self.jobs.pop_front()
-        {
-            match next.plan(&work, &self.owed, shared) {
-                Ok(Planned {
-                    operations: new,
-                    answer,
-                }) if new.is_empty() => match done.is_empty() {
-                    true => at_once.push(answer),
-                    false => done.push((work, answer)),
-                },
-                Ok(Planned {
-                    operations: new,
-                    answer,
-                }) => {
-                    next.take_in(&known.state, writer, stamp, &new);
-                    operations.extend(new);
-                    done.push((work, answer));
-                }
-                Err(failure) => happened.push(Happened::Failed(work, failure)),
-            }
-        }
-        if operations.is_empty() {
-            if !at_once.is_empty() {
-                happened.push(Happened::Done(at_once));
-            }
-            return;
-        }
-        let weight = operations.len();
-        let plaintext = S::encode_batch(&known.state.batch(stamp, operations));
-        let key = ItemKey {
-            partition: self.partition.clone(),
-            sort: shared.places.operation(writer, seq),
-        };
-        let keys = Arc::clone(&shared.keys);
-        let value = keys.seal_item(&key, S::OPERATION, &plaintext, &mut shared.random);
-        let token = None;
-        let item = InsertItem { key, token, value };
-        let insert = StorageRequest::InsertItems(vec![item.clone()]);
-        self.activity = Activity::Committing(Box::new(Commit {
-            request: Ok(shared.request(self.id, insert)),
-            item,
-            position: LogPosition { writer, seq },
-            attempt: 0,
-            next,
-            operations: weight,
-            settles: done.iter().any(|(work, _)| S::settles(work)),
-            done,
-            at_once,
-        }));
-    }
-
-    fn commit_answered(
-        &mut self,
-        shared: &mut Shared,
-        response: StorageResponse,
-        happened: &mut Vec<Happened<S>>,
-    ) {
-        let Activity::Committing(commit) = core::mem::replace(&mut self.activity, Activity::Idle)
-        else {
-            return;
-        };
-        let error = match response {
-            StorageResponse::Done => return self.committed(shared, *commit, happened),
-            StorageResponse::Failed(error) => error,
-            other => StorageError::Unavailable(format!("not an answer to an insert: {other:?}")),
-        };
-        let unavailable = matches!(error, StorageError::Unavailable(_));
-        // Once an answer was lost the item may be there, whatever is answered later.
-        let lost = unavailable || commit.attempt > 0;
-        if unavailable && commit.attempt < shared.config.storage_retries_max {
-            let pause = RETRY_PAUSE * (1 << commit.attempt.min(6));
-            self.activity = Activity::Committing(Box::new(Commit {
-                request: Err(shared.now.instant.after(pause)),
-                attempt: commit.attempt + 1,
-                ..*commit
-            }));
-            return;
-        }
-        shared.event(Event::StorageFailed {
-            step: "commit",
-            reason: error.to_string(),
-        });
-        if lost {
-            // It may be there or come yet, and nothing else may ever be written under
-            // this number. What is shown stays right: should it be there, it is read
-            // like what others write.
-            shared.writers.remove(&self.id);
-            self.read_needed = true;
-        }
-        let failure = match error {
-            StorageError::Full => AccountFailure::OverQuota,
-            _ => AccountFailure::Unavailable,
-        };
-        if !commit.at_once.is_empty() {
-            happened.push(Happened::Done(commit.at_once));
-        }
-        for (work, _) in commit.done {
-            happened.push(Happened::Failed(work, failure.clone()));
-        }
-    }
-
-    fn committed(
-        &mut self,
-        shared: &mut Shared,
-        commit: Commit<S>,
-        happened: &mut Vec<Happened<S>>,
-    ) {
-        let LogPosition { writer, seq } = commit.position;
-        shared.writers.insert(self.id, (writer, seq + 1));
-        let Some(known) = &mut self.known else {
-            return;
-        };
-        if commit.settles {
-            self.owed = Owed::default();
-        }
-        known.state = Arc::new(commit.next);
-        known.covered.insert(commit.position);
-        known.present.insert(writer, seq + 1);
-        known.operations += commit.operations;
-        let due = shared
-            .config
-            .checkpoint_operations_min
-            .max(known.state.size() / 8);
-        self.want_checkpoint(due);
-        let mut answers = commit.at_once;
-        answers.extend(commit.done.into_iter().map(|(_, answer)| answer));
-        happened.push(Happened::Done(answers));
     }
 
     fn start_checkpoint(&mut self, shared: &mut Shared, known: &Known<S>, write: bool) {

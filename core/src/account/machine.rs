@@ -1,7 +1,7 @@
 //! The machine: what goes in, what comes out, and who is told.
 
 use super::log::{Happened, Log};
-use super::plan::{DirectoryAnswer, DirectoryWork, MailboxAnswer, MailboxWork};
+use super::plan::{DirectoryAnswer, DirectoryChange, MailboxAnswer, MailboxWork};
 use super::requests::{Ask, Waiting};
 use super::shared::{LogId, Shared};
 use super::{AccountFailure, AccountInput, AccountOutput, AccountReply, ConnectionId, Copied};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// One user's mailboxes.
 ///
-/// The driver owns it in one task and keeps to this contract:
+/// Its owner is one task and keeps to this contract:
 ///
 /// - After every [`handle_input`](Self::handle_input) it calls
 ///   [`poll_output`](Self::poll_output) until that says `Wait` or `Done`, and carries out
@@ -27,6 +27,74 @@ use std::sync::Arc;
 /// - At the deadline of the last `Wait` it gives [`AccountInput::Timeout`]; sooner or
 ///   later does no harm.
 /// - A connection has one request open at most, and is announced by its first request.
+///
+/// ```
+/// use restante_core::account::{
+///     Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
+/// };
+/// use restante_core::config::Config;
+/// use restante_core::mailbox::AccountId;
+/// use restante_core::random::{Random, Seed};
+/// use restante_core::seal::AccountKeys;
+/// use restante_core::storage::{StorageRequest, StorageResponse};
+/// use restante_core::time::{Instant, Now};
+/// use std::collections::VecDeque;
+/// use std::sync::Arc;
+///
+/// let now = Now { instant: Instant(0), unix_ms: 1_700_000_000_000 };
+/// // Seeds are random in a server; fixed ones give a fixed run.
+/// let keys = AccountKeys::generate(AccountId([1; 16]), &mut Random::new(Seed::new([2; 32])));
+/// let config = Arc::new(Config::default());
+/// let mut account = Account::new(config, Arc::new(keys), Seed::new([3; 32]), now);
+///
+/// let mut names = Vec::new(); // what the connection is told
+/// // What came from connections, storage and the clock, and the machine has not had yet.
+/// let list = AccountInput::Request(ConnectionId(1), AccountRequest::List);
+/// let mut inputs = VecDeque::from([list]);
+/// 'machine: loop {
+///     // 1. Drain: do what each output says, until Wait or Done.
+///     let deadline = loop {
+///         match account.poll_output() {
+///             // Here storage is empty and answers at once; elsewhere it answers later,
+///             // and much else may come in before.
+///             AccountOutput::Storage(id, StorageRequest::ReadRange { .. }) => {
+///                 let (items, next) = (Vec::new(), None);
+///                 let response = StorageResponse::Range { items, next };
+///                 inputs.push_back(AccountInput::Storage(id, response));
+///             }
+///             AccountOutput::Storage(..) => unreachable!("LIST only reads"),
+///             // No answer to this one, please; if it is too late for that, no harm.
+///             AccountOutput::Abandon(_) => {}
+///             AccountOutput::Reply(ConnectionId(1), AccountReply::Directory(directory)) => {
+///                 names.extend(directory.mailboxes().map(|it| it.name.as_str().to_owned()));
+///                 // That was all that anybody wanted.
+///                 inputs.push_back(AccountInput::Detach(ConnectionId(1)));
+///                 inputs.push_back(AccountInput::Shutdown);
+///             }
+///             AccountOutput::Reply(..) | AccountOutput::Event(_) => {}
+///             AccountOutput::Wait { deadline } => break deadline,
+///             AccountOutput::Done => break 'machine,
+///         }
+///     };
+///     // 2. Wait for an input, or the deadline, and hand in one.
+///     let input = match inputs.pop_front() {
+///         Some(input) => input,
+///         None if deadline.is_some() => AccountInput::Timeout,
+///         None => break,
+///     };
+///     account.handle_input(now, input);
+/// }
+/// assert_eq!(names, ["Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash"]);
+/// ```
+///
+/// # The end
+///
+/// After [`AccountInput::Shutdown`] what was begun goes on, in a bounded number of storage
+/// requests, and `Done` comes when the last of them is answered, be it with failures. The
+/// machine has no clock of its own to end that: if storage never answers, `Done` never
+/// comes. So the owner waits for as long as it can afford, and then drops the machine.
+/// That is as if the process had died: nobody was told that it is done, what was being
+/// committed appears as a whole or not at all, and all else is durable already.
 #[derive(Debug)]
 pub struct Account {
     pub(super) shared: Shared,
@@ -281,9 +349,14 @@ impl Account {
                 Happened::Unreadable(failure) => {
                     self.resume_waiting(LogId::Directory, Some(failure));
                 }
-                Happened::Failed(DirectoryWork { connection, .. }, failure) => {
-                    self.fail(connection, failure);
-                }
+                Happened::Failed(work, failure) => match work.wanted {
+                    // The messages are where they should be. That this was not written
+                    // down only means that the same RENAME may be made again.
+                    DirectoryChange::InboxMoved(_) => {
+                        self.reply(work.connection, AccountReply::Done);
+                    }
+                    _ => self.fail(work.connection, failure),
+                },
                 Happened::Done(answers) => {
                     self.forget_deleted();
                     for answer in answers {
@@ -291,8 +364,8 @@ impl Account {
                             DirectoryAnswer::Done(connection) => {
                                 self.reply(connection, AccountReply::Done);
                             }
-                            DirectoryAnswer::MoveInbox(connection, to) => {
-                                self.dispatch(Ask::move_inbox(connection, to));
+                            DirectoryAnswer::MoveInbox(connection, to, target) => {
+                                self.dispatch(Ask::move_inbox(connection, to, target));
                             }
                         }
                     }
@@ -382,10 +455,10 @@ impl Account {
                 });
             }
             MailboxAnswer::Expunged(connection) => self.tell(connection, AccountReply::Snapshot),
-            MailboxAnswer::Removed(connection, _, true) => {
-                self.reply(connection, AccountReply::Done);
+            MailboxAnswer::Removed(connection, _, Some(target)) => {
+                self.inbox_moved(connection, target);
             }
-            MailboxAnswer::Removed(connection, copied, false) => {
+            MailboxAnswer::Removed(connection, copied, None) => {
                 self.tell(connection, |snapshot| AccountReply::Copied {
                     copied,
                     snapshot,

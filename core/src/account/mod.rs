@@ -3,9 +3,11 @@
 
 mod boundary;
 mod checkpoint;
+mod commit;
 mod load;
 mod log;
 mod machine;
+mod parts;
 mod plan;
 mod requests;
 mod selection;

@@ -6,8 +6,8 @@ use super::{AccountFailure, ConnectionId, Copied, NewMessage};
 use crate::config::Config;
 use crate::mailbox::{
     Batch, Directory, DirectoryBatch, DirectoryOperation, Flag, FlagAction, FlagBit, FlagChange,
-    FlagSet, LogState, MailboxId, MailboxName, MailboxState, Making, Message, MessageId, ModSeq,
-    Operation, Owed, SpecialUse, Stamp, Uid, WriterId,
+    FlagSet, InboxMove, LogState, MailboxId, MailboxName, MailboxState, Making, Message, MessageId,
+    ModSeq, Operation, Owed, SpecialUse, Stamp, Uid, WriterId,
 };
 use core::fmt;
 use std::collections::BTreeMap;
@@ -35,18 +35,19 @@ pub(super) trait Planner: LogState + fmt::Debug {
     /// Whether this is such work.
     fn settles(work: &Self::Work) -> bool;
 
-    /// Applies operations of the batch that follows `before`.
+    /// Applies operations of the batch that follows `before`; what they weigh.
     fn take_in(
         &mut self,
         before: &Self,
         writer: WriterId,
         stamp: Stamp,
         operations: &[Self::Operation],
-    ) {
+    ) -> usize {
         let batch = before.batch(stamp, operations.to_vec());
         let (floor, mut owed) = (crate::mailbox::Floor::default(), Owed::default());
         self.apply_batch(writer, &batch, floor, &mut owed);
         self.finish();
+        Self::weight(&batch)
     }
 }
 
@@ -88,8 +89,8 @@ pub(super) enum MailboxWork {
         connection: ConnectionId,
         messages: Vec<MessageId>,
         copied: Copied,
-        /// RENAME of INBOX: only `Done` is said.
-        rename: bool,
+        /// RENAME of INBOX: to which mailbox. Only `Done` is said.
+        rename: Option<MailboxId>,
     },
     /// What the merge left.
     Settle,
@@ -105,8 +106,8 @@ pub(super) struct Origin {
     pub(super) originals: Vec<(Uid, MessageId)>,
     /// MOVE.
     pub(super) expunge: bool,
-    /// RENAME of INBOX.
-    pub(super) rename: bool,
+    /// RENAME of INBOX: to which mailbox.
+    pub(super) rename: Option<MailboxId>,
 }
 
 /// What was done.
@@ -116,7 +117,7 @@ pub(super) enum MailboxAnswer {
     Copied(ConnectionId, Origin, Vec<Uid>),
     Stored(ConnectionId, Vec<Uid>),
     Expunged(ConnectionId),
-    Removed(ConnectionId, Copied, bool),
+    Removed(ConnectionId, Copied, Option<MailboxId>),
     Settled,
     Nothing,
 }
@@ -151,7 +152,7 @@ impl Planner for MailboxState {
                 connection,
                 messages,
             } => {
-                let (operations, uids) = plan_arrivals(self, messages, shared)?;
+                let (operations, uids) = plan_arrivals(self, messages, None, shared)?;
                 (operations, MailboxAnswer::Appended(*connection, uids))
             }
             MailboxWork::Copy {
@@ -159,7 +160,10 @@ impl Planner for MailboxState {
                 messages,
                 origin,
             } => {
-                let (operations, uids) = plan_arrivals(self, messages, shared)?;
+                let (operations, uids) = match origin.rename {
+                    Some(_) => plan_rename(self, messages, origin, shared)?,
+                    None => plan_arrivals(self, messages, None, shared)?,
+                };
                 let answer = MailboxAnswer::Copied(*connection, origin.clone(), uids);
                 (operations, answer)
             }
@@ -216,10 +220,27 @@ impl Planner for MailboxState {
     }
 }
 
-/// Messages arrive and get their UIDs at once.
+/// Messages of INBOX move to a mailbox that was made for them. They keep their ids, so
+/// those that came with an earlier attempt are known, and one that may still come late
+/// brings nothing twice.
+fn plan_rename(
+    state: &MailboxState,
+    messages: &[NewMessage],
+    origin: &Origin,
+    shared: &mut Shared,
+) -> Result<(Vec<Operation>, Vec<Uid>), AccountFailure> {
+    let ids = origin.originals.iter().map(|(_, id)| *id);
+    let missing = ids.zip(messages).filter(|(id, _)| !state.knows(*id));
+    let (ids, messages): (Vec<_>, Vec<_>) =
+        missing.map(|(id, message)| (id, message.clone())).unzip();
+    plan_arrivals(state, &messages, Some(&ids), shared)
+}
+
+/// Messages arrive and get their UIDs at once; and their ids, if they have none.
 fn plan_arrivals(
     state: &MailboxState,
     messages: &[NewMessage],
+    ids: Option<&[MessageId]>,
     shared: &mut Shared,
 ) -> Result<(Vec<Operation>, Vec<Uid>), AccountFailure> {
     let waiting = state.unnumbered().count();
@@ -231,9 +252,12 @@ fn plan_arrivals(
     let mut operations = Vec::with_capacity(messages.len() * 2);
     let mut uids = Vec::with_capacity(messages.len());
     let mut next = state.next_claim();
-    for arrival in messages {
+    for (index, arrival) in messages.iter().enumerate() {
         let uid = next.ok_or(AccountFailure::Limit("The mailbox has no UIDs left"))?;
-        let message = MessageId::at(shared.now.unix_ms, &mut shared.random);
+        let message = match ids.and_then(|ids| ids.get(index)) {
+            Some(id) => *id,
+            None => MessageId::at(shared.now.unix_ms, &mut shared.random),
+        };
         let arrival = arrival.clone();
         operations.push(Operation::Arrive { message, arrival });
         operations.push(Operation::Claim { message, uid });
@@ -365,6 +389,8 @@ pub(super) enum DirectoryChange {
     Rename(MailboxName, MailboxName),
     /// RENAME of INBOX: a new mailbox, to which its messages move.
     RenameInbox(MailboxName),
+    /// They have moved.
+    InboxMoved(MailboxId),
     Subscribe(MailboxName, bool),
 }
 
@@ -373,7 +399,7 @@ pub(super) enum DirectoryChange {
 pub(super) enum DirectoryAnswer {
     Done(ConnectionId),
     /// Now the messages of INBOX go there.
-    MoveInbox(ConnectionId, MailboxName),
+    MoveInbox(ConnectionId, MailboxName, MailboxId),
 }
 
 impl Planner for Directory {
@@ -398,8 +424,13 @@ impl Planner for Directory {
             DirectoryChange::Delete(name) => making.delete(self, name),
             DirectoryChange::Rename(from, to) => making.rename(self, from, to),
             DirectoryChange::RenameInbox(to) => {
-                answer = DirectoryAnswer::MoveInbox(work.connection, to.clone());
-                making.create(self, to, None)
+                let (operations, mailbox) = making.rename_inbox(self, to)?;
+                answer = DirectoryAnswer::MoveInbox(work.connection, to.clone(), mailbox);
+                Ok(operations)
+            }
+            DirectoryChange::InboxMoved(mailbox) => {
+                let (mailbox, to) = (*mailbox, InboxMove::Done);
+                Ok(vec![DirectoryOperation::MoveInbox { mailbox, to }])
             }
             DirectoryChange::Subscribe(name, subscribed) => {
                 making.subscribe(self, name, *subscribed)

@@ -8,7 +8,7 @@ use super::machine::Account;
 use super::plan::{DirectoryChange, DirectoryWork, MailboxWork, Origin};
 use super::shared::LogId;
 use super::{AccountFailure, AccountReply, AccountRequest, ConnectionId, Copied, NewMessage};
-use crate::mailbox::{Directory, MailboxId, MailboxName, MailboxState, Message, Uid};
+use crate::mailbox::{Directory, MailboxId, MailboxName, MailboxState, Message};
 use std::sync::Arc;
 
 /// A request on its way.
@@ -16,8 +16,8 @@ use std::sync::Arc;
 pub(super) struct Ask {
     pub(super) connection: ConnectionId,
     request: AccountRequest,
-    /// The messages of INBOX go to a mailbox that RENAME has just made.
-    move_inbox: bool,
+    /// The messages of INBOX go to this mailbox, which was made for them.
+    move_inbox: Option<MailboxId>,
     /// Logs that were read since the request came.
     read: Vec<LogId>,
 }
@@ -39,18 +39,17 @@ impl Ask {
         Self {
             connection,
             request,
-            move_inbox: false,
+            move_inbox: None,
             read: Vec::new(),
         }
     }
 
     /// The second half of RENAME of INBOX.
-    pub(super) fn move_inbox(connection: ConnectionId, to: MailboxName) -> Self {
-        let uids = Vec::new();
-        let expunge = true;
+    pub(super) fn move_inbox(connection: ConnectionId, to: MailboxName, target: MailboxId) -> Self {
+        let from = MailboxName::inbox();
         Self {
-            move_inbox: true,
-            ..Self::new(connection, AccountRequest::Copy { uids, to, expunge })
+            move_inbox: Some(target),
+            ..Self::new(connection, AccountRequest::Rename { from, to })
         }
     }
 
@@ -80,6 +79,9 @@ impl Account {
 
     fn try_dispatch(&mut self, ask: Ask) -> Result<(), Later> {
         let connection = ask.connection;
+        if let Some(target) = ask.move_inbox {
+            return self.move_inbox(ask, target);
+        }
         match &ask.request {
             AccountRequest::List => {
                 let age = self.listing_age();
@@ -197,60 +199,74 @@ impl Account {
         self.work(mailbox, work);
     }
 
-    /// COPY, MOVE, and the second half of RENAME of INBOX.
+    /// COPY and MOVE.
     fn ask_copy(&mut self, ask: Ask) -> Result<(), Later> {
         let AccountRequest::Copy { to, expunge, .. } = &ask.request else {
             return Ok(());
         };
         let (connection, to, expunge) = (ask.connection, to.clone(), *expunge);
-        let (ask, source) = if ask.move_inbox {
-            self.find_for(ask, &MailboxName::inbox())?
-        } else {
-            self.selected_for(ask)?
-        };
+        let (ask, source) = self.selected_for(ask)?;
         let (ask, state) = self.mailbox_for(ask, source, Age::Any)?;
         let (ask, target) = self.find_for(ask, &to)?;
         let (ask, target_state) = self.mailbox_for(ask, target, Age::Any)?;
-        let found: Vec<&Message> = match &ask.request {
-            _ if ask.move_inbox => state.iter_from(0).collect(),
-            AccountRequest::Copy { uids, .. } => {
-                uids.iter().filter_map(|uid| state.find(*uid)).collect()
-            }
-            _ => Vec::new(),
+        let AccountRequest::Copy { uids, .. } = &ask.request else {
+            return Ok(());
         };
+        let found: Vec<&Message> = uids.iter().filter_map(|uid| state.find(*uid)).collect();
         if found.is_empty() {
-            if ask.move_inbox {
-                self.reply(connection, AccountReply::Done);
-            } else {
-                let copied = Copied {
-                    uid_validity: target_state.uid_validity(),
-                    uids: Vec::new(),
-                };
-                self.tell(connection, |snapshot| AccountReply::Copied {
-                    copied,
-                    snapshot,
-                });
-            }
+            let copied = Copied {
+                uid_validity: target_state.uid_validity(),
+                uids: Vec::new(),
+            };
+            self.tell(connection, |snapshot| AccountReply::Copied {
+                copied,
+                snapshot,
+            });
             return Ok(());
         }
-        let work = MailboxWork::Copy {
-            connection,
-            messages: found
-                .iter()
-                .map(|message| copy_of(&state, message))
-                .collect(),
-            origin: Origin {
-                mailbox: source,
-                originals: found
-                    .iter()
-                    .map(|it| (it.uid, it.id))
-                    .collect::<Vec<(Uid, _)>>(),
-                expunge,
-                rename: ask.move_inbox,
-            },
+        let origin = Origin {
+            mailbox: source,
+            originals: found.iter().map(|it| (it.uid, it.id)).collect(),
+            expunge,
+            rename: None,
         };
-        self.work(target, work);
+        self.work(target, copy_work(connection, &state, &found, origin));
         Ok(())
+    }
+
+    /// The second half of RENAME of INBOX: what is in it now goes to the mailbox that was
+    /// made for it. If any step fails, the whole request may be made again and goes on
+    /// from there.
+    fn move_inbox(&mut self, ask: Ask, target: MailboxId) -> Result<(), Later> {
+        let connection = ask.connection;
+        let (ask, source) = self.find_for(ask, &MailboxName::inbox())?;
+        let (ask, state) = self.mailbox_for(ask, source, Age::Any)?;
+        let (ask, directory) = self.directory_for(ask, Age::Any)?;
+        if !directory.contains(target) {
+            self.fail(connection, AccountFailure::NonExistent);
+            return Err(Later);
+        }
+        self.mailbox_for(ask, target, Age::Any)?;
+        let found: Vec<&Message> = state.iter_from(0).collect();
+        if found.is_empty() {
+            self.inbox_moved(connection, target);
+            return Ok(());
+        }
+        let origin = Origin {
+            mailbox: source,
+            originals: found.iter().map(|it| (it.uid, it.id)).collect(),
+            expunge: true,
+            rename: Some(target),
+        };
+        self.work(target, copy_work(connection, &state, &found, origin));
+        Ok(())
+    }
+
+    /// All messages of INBOX are in the mailbox that it is renamed to: that is the end.
+    pub(super) fn inbox_moved(&mut self, connection: ConnectionId, target: MailboxId) {
+        let wanted = DirectoryChange::InboxMoved(target);
+        self.directory.push(DirectoryWork { connection, wanted });
+        self.run_directory();
     }
 
     /// Queues work on a mailbox.
@@ -329,6 +345,21 @@ impl Account {
         self.waiting.push(Waiting { log, read, ask });
         self.run_mailbox(mailbox);
         Err(Later)
+    }
+}
+
+/// The target's part of copying messages.
+fn copy_work(
+    connection: ConnectionId,
+    state: &MailboxState,
+    found: &[&Message],
+    origin: Origin,
+) -> MailboxWork {
+    let messages = found.iter().map(|message| copy_of(state, message));
+    MailboxWork::Copy {
+        connection,
+        messages: messages.collect(),
+        origin,
     }
 }
 

@@ -2,7 +2,8 @@
 //! in which the last writer wins.
 //!
 //! Every account begins with the same six mailboxes, whose identities follow from the
-//! account's keys: no server has to create them, so no two can create them twice.
+//! account's keys: no server has to create them, so no two can create them twice. Their
+//! UIDVALIDITY is 1, and that of every mailbox made later is higher.
 //! Should two servers give the same name to two mailboxes, the lower id keeps it and the
 //! other shows a part of its id behind its name, the same on all servers.
 
@@ -47,6 +48,20 @@ pub struct Directory {
 struct Known {
     created: Option<(UidValidity, Option<SpecialUse>)>,
     name: Option<(Stamp, WriterId, MailboxName)>,
+    inbox: InboxMove,
+}
+
+/// How far a RENAME of INBOX (RFC 3501 §6.3.5) to a mailbox is: it goes through several
+/// logs, and whoever is asked again must know that it was begun. It only advances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum InboxMove {
+    /// There was none.
+    #[default]
+    None,
+    /// The mailbox was made for the messages of INBOX; they need not all be there.
+    Begun,
+    /// They are.
+    Done,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +90,11 @@ pub(crate) enum DirectoryOperation {
     Delete { mailbox: MailboxId },
     /// A name is subscribed to, or is not.
     Subscribe { name: MailboxName, subscribed: bool },
+    /// A RENAME of INBOX to this mailbox has come this far.
+    MoveInbox { mailbox: MailboxId, to: InboxMove },
 }
 
-/// What one item of the directory's log holds.
+/// Changes of the directory that happen together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DirectoryBatch {
     pub(crate) stamp: Stamp,
@@ -97,11 +114,7 @@ const INITIAL: [(&str, Option<SpecialUse>); 6] = [
 impl Directory {
     /// The directory of a new account.
     pub(crate) fn initial(keys: &AccountKeys) -> Self {
-        // An account's id begins with its time of creation in milliseconds: the same
-        // UIDVALIDITY on all servers.
-        let id = u128::from_be_bytes(keys.account().0);
-        let unix_s = u32::try_from((id >> 80) / 1000).unwrap_or(u32::MAX / 2);
-        let uid_validity = UidValidity(NonZeroU32::new(unix_s).unwrap_or(NonZeroU32::MIN));
+        let uid_validity = UidValidity(NonZeroU32::MIN);
         let mut directory = Self {
             mailboxes: BTreeMap::new(),
             deleted: BTreeSet::new(),
@@ -118,6 +131,7 @@ impl Directory {
             let known = Known {
                 created: Some((uid_validity, special_use)),
                 name: Some((stamp, writer, name.clone())),
+                inbox: InboxMove::None,
             };
             directory.mailboxes.insert(MailboxId(mailbox), known);
             let subscribed = Subscription {
@@ -202,6 +216,12 @@ impl Directory {
         known.map_or(UidValidity(NonZeroU32::MIN), |created| created.0)
     }
 
+    /// How far a RENAME of INBOX to this mailbox is.
+    pub(crate) fn inbox_move(&self, mailbox: MailboxId) -> InboxMove {
+        let known = self.mailboxes.get(&mailbox);
+        known.map_or(InboxMove::None, |known| known.inbox)
+    }
+
     /// The highest UIDVALIDITY that any mailbox ever had.
     pub(crate) fn uid_validity_max(&self) -> u32 {
         self.uid_validity_max
@@ -242,6 +262,11 @@ impl Directory {
                     let old = self.subscriptions.entry(name.clone()).or_insert(new);
                     if (old.stamp, old.writer) <= (stamp, writer) {
                         *old = new;
+                    }
+                }
+                DirectoryOperation::MoveInbox { mailbox, to } => {
+                    if let Some(known) = self.known(*mailbox) {
+                        known.inbox = known.inbox.max(*to);
                     }
                 }
             }
@@ -290,6 +315,7 @@ impl Directory {
         for (id, known) in &self.mailboxes {
             encoder.array(&id.0);
             encoder.byte(u8::from(known.created.is_some()) | u8::from(known.name.is_some()) << 1);
+            encoder.byte(encode_inbox_move(known.inbox));
             if let Some((uid_validity, special_use)) = known.created {
                 encoder.number(u64::from(uid_validity.0.get()));
                 encoder.byte(encode_special_use(special_use));
@@ -317,10 +343,13 @@ impl Directory {
     pub(super) fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let uid_validity_max = decoder.number32()?;
         let mut mailboxes = BTreeMap::new();
-        for _ in 0..decoder.count(17)? {
+        for _ in 0..decoder.count(18)? {
             let id = MailboxId(decoder.array()?);
             let parts = decoder.byte()?;
-            let mut known = Known::default();
+            let mut known = Known {
+                inbox: decode_inbox_move(decoder.byte()?)?,
+                ..Known::default()
+            };
             if parts & 1 != 0 {
                 let uid_validity = decode_uid_validity(decoder)?;
                 known.created = Some((uid_validity, decode_special_use(decoder.byte()?)?));
@@ -380,6 +409,7 @@ const CREATE: u8 = 1;
 const RENAME: u8 = 2;
 const DELETE: u8 = 3;
 const SUBSCRIBE: u8 = 4;
+const MOVE_INBOX: u8 = 5;
 
 impl DirectoryBatch {
     /// The encoded form.
@@ -415,6 +445,11 @@ impl DirectoryBatch {
                     encoder.text(name.as_str());
                     encoder.byte(u8::from(*subscribed));
                 }
+                DirectoryOperation::MoveInbox { mailbox, to } => {
+                    encoder.byte(MOVE_INBOX);
+                    encoder.array(&mailbox.0);
+                    encoder.byte(encode_inbox_move(*to));
+                }
             }
         }
         encoder.finish()
@@ -444,12 +479,33 @@ impl DirectoryBatch {
                     name: MailboxName::new(decoder.text()?),
                     subscribed: decoder.byte()? != 0,
                 },
+                MOVE_INBOX => DirectoryOperation::MoveInbox {
+                    mailbox: MailboxId(decoder.array()?),
+                    to: decode_inbox_move(decoder.byte()?)?,
+                },
                 _ => return Err(DecodeError::Invalid("operation")),
             });
         }
         decoder.finish()?;
         Ok(Self { stamp, operations })
     }
+}
+
+fn encode_inbox_move(inbox: InboxMove) -> u8 {
+    match inbox {
+        InboxMove::None => 0,
+        InboxMove::Begun => 1,
+        InboxMove::Done => 2,
+    }
+}
+
+fn decode_inbox_move(code: u8) -> Result<InboxMove, DecodeError> {
+    Ok(match code {
+        0 => InboxMove::None,
+        1 => InboxMove::Begun,
+        2 => InboxMove::Done,
+        _ => return Err(DecodeError::Invalid("move of INBOX")),
+    })
 }
 
 fn encode_special_use(special_use: Option<SpecialUse>) -> u8 {

@@ -1,7 +1,7 @@
 //! The directory's encodings, and its log as several servers write it.
 
 use super::clock::Stamp;
-use super::directory::{Directory, DirectoryBatch, DirectoryOperation};
+use super::directory::{Directory, DirectoryBatch, DirectoryOperation, InboxMove};
 use super::{LogState, MailboxId, MailboxName, SpecialUse, UidValidity, VersionVector, WriterId};
 use crate::mailbox::AccountId;
 use crate::random::{Random, Seed};
@@ -45,6 +45,10 @@ fn every_operation() -> DirectoryBatch {
                 subscribed: true,
             },
             rename(9, "not yet created"),
+            DirectoryOperation::MoveInbox {
+                mailbox: MailboxId([1; 16]),
+                to: InboxMove::Begun,
+            },
         ],
     }
 }
@@ -91,15 +95,19 @@ fn the_lower_id_keeps_a_name_that_two_servers_gave() {
 
 fn operation() -> impl Strategy<Value = DirectoryOperation> {
     let name = prop::sample::select(vec!["a", "b", "a/b", "c"]);
-    (0u8..4, 1u8..6, name).prop_map(|(kind, id, name)| match kind {
+    (0u8..6, 1u8..6, name).prop_map(|(kind, id, name)| match kind {
         0 => create(id, name),
         1 => rename(id, name),
         2 => DirectoryOperation::Delete {
             mailbox: MailboxId([id; 16]),
         },
-        _ => DirectoryOperation::Subscribe {
+        3 => DirectoryOperation::Subscribe {
             name: MailboxName::new(name),
             subscribed: id % 2 == 0,
+        },
+        more => DirectoryOperation::MoveInbox {
+            mailbox: MailboxId([id; 16]),
+            to: [InboxMove::Begun, InboxMove::Done][usize::from(more - 4)],
         },
     })
 }

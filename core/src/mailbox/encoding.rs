@@ -77,6 +77,11 @@ impl Encoder {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    /// Bytes to the end of the value.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// What was written.
     pub(crate) fn finish(self) -> Vec<u8> {
         self.bytes
@@ -160,6 +165,11 @@ impl<'a> Decoder<'a> {
         let (text, rest) = self.rest.split_at(len);
         self.rest = rest;
         core::str::from_utf8(text).map_err(|_| DecodeError::Invalid("text"))
+    }
+
+    /// Everything to the end of the value.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.rest
     }
 
     /// Checks that nothing is left over.

@@ -77,7 +77,8 @@ random_identity! {
     AccountId;
     /// Names a mailbox for ever, whatever its name becomes.
     MailboxId;
-    /// Names one message of one mailbox. A copy of it has another one.
+    /// Names one message of one mailbox. A copy of it has another one; only what moves by a
+    /// RENAME of INBOX keeps its own.
     MessageId;
     /// Names a sealed body with its summary; copies of a message share it.
     ContentId;

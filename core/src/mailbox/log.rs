@@ -16,7 +16,7 @@ const VERSION: u8 = 1;
 
 /// A state that is kept as a log.
 pub(crate) trait LogState: Clone + Send + Sync + 'static {
-    /// What one item holds.
+    /// Changes that happen together.
     type Batch: Send;
     /// The kind of the log's items.
     const OPERATION: ItemKind;
@@ -88,7 +88,7 @@ impl LogState for MailboxState {
         batch.stamp
     }
     fn weight(batch: &Batch) -> usize {
-        batch.operations.len()
+        batch.weight()
     }
     fn floor(&self) -> Floor {
         self.floor()

@@ -4,13 +4,23 @@
 //! There are no names without a mailbox (`\Noselect`): CREATE makes missing parents, and
 //! a mailbox that has children cannot be deleted.
 
-use super::directory::{Directory, DirectoryOperation};
+use super::directory::{Directory, DirectoryOperation, InboxMove};
 use super::{MailboxId, MailboxName, SpecialUse, UidValidity};
 use crate::account::AccountFailure;
 use crate::config::Config;
 use crate::random::Random;
 use crate::time::Now;
 use core::num::NonZeroU32;
+
+/// The highest UIDVALIDITY: some clients keep it as a signed number of 32 bits.
+const UID_VALIDITY_MAX: u32 = i32::MAX.unsigned_abs();
+
+/// 2020-01-01T00:00:00Z in seconds since 1970: what UIDVALIDITY counts from.
+const UID_VALIDITY_EPOCH_S: u64 = 1_577_836_800;
+
+/// Where UIDVALIDITY ceases to follow the clock (in 2054, or with a clock that is wrong)
+/// and goes on in small steps: half of the numbers are left then.
+const UID_VALIDITY_CLOCK_MAX: u32 = UID_VALIDITY_MAX / 2;
 
 /// What new mailboxes are made with.
 pub(crate) struct Making<'a> {
@@ -29,11 +39,7 @@ impl Making<'_> {
         name: &MailboxName,
         special_use: Option<SpecialUse>,
     ) -> Operations {
-        // A trailing separator only says that children will follow.
-        let name = match name.as_str().strip_suffix(MailboxName::SEPARATOR) {
-            Some(name) => MailboxName::new(name),
-            None => name.clone(),
-        };
+        let name = without_trailing_separator(name);
         check(&name, self.config)?;
         if directory.find(&name).is_some() {
             return Err(AccountFailure::AlreadyExists);
@@ -94,6 +100,28 @@ impl Making<'_> {
         Ok(operations)
     }
 
+    /// RENAME of INBOX (RFC 3501 §6.3.5): makes the mailbox that its messages go to, or
+    /// finds the one of an earlier attempt that was not finished.
+    pub(crate) fn rename_inbox(
+        &mut self,
+        directory: &Directory,
+        to: &MailboxName,
+    ) -> Result<(Vec<DirectoryOperation>, MailboxId), AccountFailure> {
+        let to = without_trailing_separator(to);
+        if let Some(entry) = directory.find(&to)
+            && directory.inbox_move(entry.id) == InboxMove::Begun
+        {
+            return Ok((Vec::new(), entry.id));
+        }
+        let mut operations = self.create(directory, &to, None)?;
+        let Some(DirectoryOperation::Create { mailbox, .. }) = operations.last() else {
+            unreachable!("the mailbox itself is made after those above it");
+        };
+        let (mailbox, to) = (*mailbox, InboxMove::Begun);
+        operations.push(DirectoryOperation::MoveInbox { mailbox, to });
+        Ok((operations, mailbox))
+    }
+
     /// SUBSCRIBE and UNSUBSCRIBE (RFC 3501 §6.3.6).
     pub(crate) fn subscribe(
         &mut self,
@@ -150,17 +178,30 @@ impl Making<'_> {
         Ok(operations)
     }
 
-    /// A UIDVALIDITY above every one before. Ten random bits keep two servers apart that
-    /// create the same name in the same second, not knowing of each other.
+    /// A UIDVALIDITY above every one before. It follows the clock, so that it is higher
+    /// even if the directory should have lost what was before. Ten random bits keep two
+    /// servers apart that create the same name in the same second, not knowing of each
+    /// other.
     fn uid_validity(&mut self, highest: u32) -> Result<UidValidity, AccountFailure> {
-        let unix_s = u32::try_from(self.now.unix_ms / 1000).unwrap_or(u32::MAX);
+        let since = (self.now.unix_ms / 1000).saturating_sub(UID_VALIDITY_EPOCH_S);
+        let clock = u32::try_from(since).unwrap_or(u32::MAX);
+        let clock = clock.min(UID_VALIDITY_CLOCK_MAX);
         let [high, low] = self.random.bytes();
         let spread = u32::from(u16::from_be_bytes([high & 3, low]));
-        let number = highest.max(unix_s).checked_add(1 + spread);
+        let number = highest.max(clock).checked_add(1 + spread);
         number
+            .filter(|number| *number <= UID_VALIDITY_MAX)
             .and_then(NonZeroU32::new)
             .map(UidValidity)
             .ok_or(AccountFailure::Limit("Too many mailboxes were created"))
+    }
+}
+
+/// A trailing separator only says that children will follow (RFC 3501 §6.3.3).
+fn without_trailing_separator(name: &MailboxName) -> MailboxName {
+    match name.as_str().strip_suffix(MailboxName::SEPARATOR) {
+        Some(name) => MailboxName::new(name),
+        None => name.clone(),
     }
 }
 
@@ -190,4 +231,46 @@ fn check(name: &MailboxName, config: &Config) -> Result<(), AccountFailure> {
         return Err(AccountFailure::Cannot("The name has a wildcard"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::AccountId;
+    use crate::random::Seed;
+    use crate::seal::AccountKeys;
+    use crate::time::Instant;
+
+    fn uid_validity(unix_ms: u64, highest: u32) -> Option<u32> {
+        let mut random = Random::new(Seed::new([3; 32]));
+        let now = Now {
+            instant: Instant(0),
+            unix_ms,
+        };
+        let mut making = Making {
+            config: &Config::default(),
+            random: &mut random,
+            now,
+        };
+        making.uid_validity(highest).ok().map(|it| it.0.get())
+    }
+
+    #[test]
+    fn a_uidvalidity_is_above_those_before_and_below_2_to_the_31() {
+        let mut random = Random::new(Seed::new([5; 32]));
+        let keys = AccountKeys::generate(AccountId([0xff; 16]), &mut random);
+        let directory = Directory::initial(&keys);
+        assert!(directory.mailboxes().all(|it| it.uid_validity.0.get() == 1));
+        for unix_ms in [0, 1_577_836_800_000, 1_800_000_000_000, u64::MAX] {
+            let mut highest = directory.uid_validity_max();
+            for _ in 0..100_000 {
+                let next = uid_validity(unix_ms, highest).unwrap();
+                assert!(next > highest);
+                highest = next;
+            }
+            assert!(highest <= UID_VALIDITY_MAX);
+        }
+        assert!((uid_validity(1_800_000_000_000, 1).unwrap() - 222_163_201) < 1_024);
+        assert_eq!(uid_validity(0, UID_VALIDITY_MAX), None);
+    }
 }

@@ -1,9 +1,9 @@
 //! The operations of a mailbox's log, and the batches that carry them.
 //!
-//! One item of the log is one batch: storage writes an item whole or not at all, so
-//! what must happen together (all messages of a MULTIAPPEND and their UIDs) is one
-//! batch. The encoding begins with a version; batches live until a checkpoint covers
-//! them, so each version must be read for ever.
+//! What must happen together (all messages of a MULTIAPPEND and their UIDs) is one
+//! batch: it counts as a whole or not at all, however many items of the log it takes
+//! (see `part.rs`). The encoding begins with a version; batches live until a checkpoint
+//! covers them, so each version must be read for ever.
 
 use super::clock::Stamp;
 use super::encoding::{DecodeError, Decoder, Encoder};
@@ -34,7 +34,7 @@ pub(crate) enum Operation {
     RecentFrom { uid: Uid },
 }
 
-/// What one item of the log holds.
+/// Changes that happen together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
     /// When it was written. A writer uses no stamp twice.
@@ -55,6 +55,17 @@ const RECENT_FROM: u8 = 5;
 const ID: usize = 16;
 
 impl Batch {
+    /// How many changes of single messages it stands for.
+    pub(crate) fn weight(&self) -> usize {
+        let weight = |operation: &Operation| match operation {
+            Operation::SetFlags { messages, .. } | Operation::Expunge { messages } => {
+                messages.len().max(1)
+            }
+            _ => 1,
+        };
+        self.operations.iter().map(weight).sum()
+    }
+
     /// The encoded form.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let keywords = self.keywords();

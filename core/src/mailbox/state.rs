@@ -293,6 +293,14 @@ impl MailboxState {
             .map(|(id, _)| *id)
     }
 
+    /// Whether this message has come, be it here, without UID, or expunged.
+    pub(crate) fn knows(&self, id: MessageId) -> bool {
+        let pending = self.pending.get(&id);
+        self.ids.find(id).is_some()
+            || self.tombstones.find(id).is_some()
+            || pending.is_some_and(|pending| pending.arrival.is_some())
+    }
+
     /// Messages that were expunged.
     #[cfg_attr(not(test), expect(dead_code, reason = "for the sweep of contents"))]
     pub(crate) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {

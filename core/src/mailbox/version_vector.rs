@@ -1,5 +1,9 @@
 //! Which items of a log are contained in a state: of each writer all up to a number,
 //! and those beyond it that came before their predecessors.
+//!
+//! Of a batch in several items either all are contained or none. Those of a batch that
+//! was never written to its end are in no vector, so they are never deleted, and should
+//! the rest come at last they are all still there.
 
 use super::WriterId;
 use super::encoding::{DecodeError, Decoder, Encoder};

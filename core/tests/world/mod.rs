@@ -14,7 +14,7 @@ use restante_core::imap::{Connection, Peer};
 use restante_core::mailbox::AccountId;
 use restante_core::random::{Random, Seed};
 use restante_core::seal::AccountKeys;
-use restante_core::storage::RequestId;
+use restante_core::storage::{RequestId, StorageRequest};
 use restante_core::time::{Instant, Now};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -37,6 +37,10 @@ pub(crate) struct World {
     account: Option<Account>,
     account_deadline: Option<Instant>,
     account_streams: store::Streams,
+    /// Requests of the account that wait for [`World::release`], while it is held.
+    held: Option<VecDeque<(RequestId, StorageRequest)>>,
+    /// Replies on their way to connections, while they are held.
+    held_replies: Option<Vec<(ConnectionId, AccountReply)>>,
     clients: BTreeMap<ConnectionId, Client>,
     random: Random,
 }
@@ -79,9 +83,52 @@ impl World {
             account: None,
             account_deadline: None,
             account_streams: store::Streams::default(),
+            held: None,
+            held_replies: None,
             clients: BTreeMap::new(),
             random,
         }
+    }
+
+    /// From now on storage answers the account only when told to.
+    pub(crate) fn hold_account(&mut self) {
+        self.held.get_or_insert_default();
+    }
+
+    /// Answers the oldest held request of the account; `false`: there is none.
+    pub(crate) fn release(&mut self) -> bool {
+        let Some((request, wanted)) = self.held.as_mut().and_then(VecDeque::pop_front) else {
+            return false;
+        };
+        self.answer_account(request, wanted);
+        self.run();
+        true
+    }
+
+    /// Storage answers the account at once again.
+    pub(crate) fn release_account(&mut self) {
+        while self.release() {}
+        self.held = None;
+    }
+
+    /// From now on replies of the account stay on their way.
+    pub(crate) fn hold_replies(&mut self) {
+        self.held_replies.get_or_insert_default();
+    }
+
+    /// Replies arrive again, those on their way first.
+    pub(crate) fn release_replies(&mut self) {
+        for (id, reply) in self.held_replies.take().unwrap_or_default() {
+            self.reply(id, reply);
+        }
+        self.run();
+    }
+
+    fn answer_account(&mut self, request: RequestId, wanted: StorageRequest) {
+        let answer = self
+            .store
+            .answer(&mut self.account_streams, request, wanted);
+        self.feed_account(AccountInput::Storage(request, answer));
     }
 
     /// The server dies and starts again on the same storage.
@@ -372,7 +419,6 @@ impl World {
     fn turn_account(&mut self) -> bool {
         let mut moved = false;
         loop {
-            let now = self.now;
             let Some(account) = &mut self.account else {
                 return moved;
             };
@@ -382,12 +428,10 @@ impl World {
                     return moved;
                 }
                 AccountOutput::Done => return moved,
-                AccountOutput::Storage(request, wanted) => {
-                    let answer = self
-                        .store
-                        .answer(&mut self.account_streams, request, wanted);
-                    account.handle_input(now, AccountInput::Storage(request, answer));
-                }
+                AccountOutput::Storage(request, wanted) => match &mut self.held {
+                    Some(held) => held.push_back((request, wanted)),
+                    None => self.answer_account(request, wanted),
+                },
                 AccountOutput::Abandon(request) => self.account_streams.forget(request),
                 AccountOutput::Reply(id, reply) => self.reply(id, reply),
                 AccountOutput::Event(event) => self.events.push(event),
@@ -398,7 +442,9 @@ impl World {
 
     fn reply(&mut self, id: ConnectionId, reply: AccountReply) {
         let now = self.now;
-        if let Some(client) = self.clients.get_mut(&id) {
+        if let Some(held) = &mut self.held_replies {
+            held.push((id, reply));
+        } else if let Some(client) = self.clients.get_mut(&id) {
             client.connection.handle_input(now, Input::Account(reply));
         }
     }

@@ -41,13 +41,16 @@ pub(super) fn run<R: Runtime>(
     if accounts.read()?.entries().is_empty() {
         tracing::warn!(file = %accounts.path().display(), "there is no account yet");
     }
-    let sockets = bind(config)?;
-    let addresses = sockets
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<Result<Vec<_>, _>>()?;
     R::run(|runtime| async move {
+        // Signals are caught before anything is open, and nobody can connect before
+        // everything is.
+        let mut signals = runtime.signals()?;
         let storage = open_storage(config, &runtime).await?;
+        let sockets = bind(config)?;
+        let addresses = sockets
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<Result<Vec<_>, _>>()?;
         let server = start(
             runtime.clone(),
             Arc::clone(&storage),
@@ -55,7 +58,6 @@ pub(super) fn run<R: Runtime>(
             certificate,
             config,
         )?;
-        let mut signals = runtime.signals()?;
         for (socket, listener) in sockets.into_iter().zip(&config.imap) {
             server.listen(socket, listener, config.core(listener))?;
         }

@@ -75,6 +75,8 @@ pub(crate) struct Driver<R: Runtime, M> {
     stage: Stage,
     /// The client will send no more.
     ended: bool,
+    /// The account's task is gone, and with it the answers that the machine waits for.
+    orphaned: bool,
     /// What was written is not all with the operating system yet.
     unflushed: bool,
     desk: Desk,
@@ -119,6 +121,7 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
             socket,
             stage: Stage::Open,
             ended: false,
+            orphaned: false,
             unflushed: false,
             desk: Desk::new(Arc::clone(&server.storage)),
             answers: Answers::new(),
@@ -152,6 +155,9 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
                 }
             }
             if !progress {
+                if self.orphaned && self.stage == Stage::Open {
+                    return Poll::Ready(Err(io::Error::other("the account's task has ended")));
+                }
                 return Poll::Pending;
             }
         }
@@ -296,8 +302,9 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
             match reply {
                 Some(reply) => self.input(Input::Account(reply)),
                 None => {
-                    // Its task is gone: there is nothing that this connection can do.
+                    // The machine may wait for an answer that will not come.
                     self.account = None;
+                    self.orphaned = true;
                     self.input(Input::Shutdown);
                 }
             }

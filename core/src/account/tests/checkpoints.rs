@@ -1,10 +1,10 @@
 //! Checkpoints are made, keep the log short, and may be damaged.
 
-use super::world::{Fate, Server, Store, config, message, uid, view};
-use crate::account::{AccountInput, AccountReply, AccountRequest};
+use super::world::{Fate, Server, Store, config, failure, message, uid, view};
+use crate::account::{AccountFailure, AccountInput, AccountReply, AccountRequest};
 use crate::boundary::Event;
 use crate::config::Config;
-use crate::mailbox::Flag;
+use crate::mailbox::{Flag, FlagAction, FlagChange, Keyword};
 use core::time::Duration;
 
 fn fill(server: &mut Server, storage: &mut Store, from: u32, to: u32) {
@@ -252,4 +252,77 @@ fn a_server_that_slept_while_the_log_was_shortened_wakes_up_right() {
         view(&snapshot.state),
         view(&worker.status(&mut storage, "INBOX"))
     );
+}
+
+#[test]
+fn damage_of_every_kind_and_too_many_keywords_leave_what_is_readable() {
+    let config = Config {
+        keywords_max: 100,
+        ..config()
+    };
+    let (mut one, mut two) = (
+        Server::new(1, config.clone()),
+        Server::new(2, config.clone()),
+    );
+    let mut storage = Store::default();
+    // Two servers that do not know of each other give 160 keywords; 123 have room.
+    let words = |letter: char, count| -> Vec<Flag> {
+        let word = |number| Flag::Keyword(Keyword::new(&format!("{letter}{number}")));
+        (0..count).map(word).collect()
+    };
+    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    two.status(&mut storage, "INBOX");
+    one.append(&mut storage, "INBOX", vec![message(2, &words('a', 80))]);
+    two.append(&mut storage, "INBOX", vec![message(3, &words('b', 80))]);
+    for turn in [1, 2, 1] {
+        let server = if turn == 1 { &mut one } else { &mut two };
+        server.status(&mut storage, "INBOX");
+        server.drain(&mut storage);
+    }
+    // Two checkpoints, and items behind them.
+    for round in 0..7 {
+        fill(&mut one, &mut storage, round * 6 + 4, round * 6 + 9);
+        one.wait(Duration::from_secs(1));
+    }
+    assert_eq!(counts(&storage).0, 2);
+    fill(&mut one, &mut storage, 46, 48);
+    let newest = storage.objects.keys().last().cloned().unwrap();
+    damage(storage.objects.get_mut(&newest).unwrap());
+    let items = storage.items.iter_mut();
+    let (_, (last, _)) = items.max_by_key(|(_, (_, written))| *written).unwrap();
+    damage(last);
+    let mut other = Server::new(3, config);
+    let state = other.status(&mut storage, "INBOX");
+    let contents: Vec<u32> = view(&state).iter().map(|it| it.1).collect();
+    let mut sorted = contents.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, (1..=47).collect::<Vec<_>>());
+    assert_eq!(state.keywords().len(), 123);
+    let told = other.events.iter();
+    let told = told.filter(|event| matches!(event, Event::Damaged { .. }));
+    assert_eq!(told.count(), 2);
+    // A server that has it in memory says the same of what both can read.
+    let mut shown = view(&one.status(&mut storage, "INBOX"));
+    shown.retain(|it| it.1 != 48);
+    assert_eq!(view(&state), shown);
+    // It can be worked with: more keywords are refused, anything else goes.
+    let connection = other.connect();
+    other.select(&mut storage, connection, "INBOX");
+    let mut store = |flag| {
+        let first = state.message(0).unwrap().uid;
+        let action = FlagAction::Add;
+        let flags = vec![flag];
+        let request = AccountRequest::Store {
+            uids: vec![first],
+            change: FlagChange { action, flags },
+            unchanged_since: None,
+        };
+        other.ask(&mut storage, connection, request)
+    };
+    let reply = store(Flag::Keyword(Keyword::new("new")));
+    assert!(matches!(failure(reply), AccountFailure::Limit(_)));
+    let reply = store(Flag::Seen);
+    assert!(matches!(reply, AccountReply::Stored { .. }));
+    other.append(&mut storage, "INBOX", vec![message(49, &[])]);
+    assert_eq!(other.status(&mut storage, "INBOX").len(), 48);
 }

@@ -4,11 +4,20 @@
 
 use super::world::{Fate, Server, Store, config, message, name, view};
 use crate::account::{AccountInput, AccountReply, AccountRequest, ConnectionId, Snapshot};
+use crate::config::Config;
 use crate::mailbox::{ContentId, Flag, FlagAction, FlagChange, ModSeq, Uid};
 use crate::random::{Random, Seed};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Even a batch of one message takes several items.
+fn torn() -> Config {
+    Config {
+        log_item_bytes_max: 60,
+        ..config()
+    }
+}
 
 /// What is certain about a message.
 #[derive(Debug, Default)]
@@ -56,7 +65,7 @@ impl Chaos {
         Self {
             storage: Store::default(),
             servers: (0..servers)
-                .map(|number| Server::new(number, config()))
+                .map(|number| Server::new(number, torn()))
                 .collect(),
             clients: (0..servers).map(|_| None).collect(),
             expected: BTreeMap::new(),
@@ -75,15 +84,17 @@ impl Chaos {
     }
 
     fn fate(&mut self) -> Fate {
-        let [trouble, kind] = self.random.bytes();
+        let [trouble, kind, bits] = self.random.bytes();
         if trouble >= self.trouble {
             return Fate::Works;
         }
-        match kind % 8 {
+        match kind % 10 {
             0 => Fate::Full,
             1 => Fate::Refused,
             2 => Fate::AnswerLost,
             3 if self.conflicts => Fate::Late,
+            4 | 5 => Fate::Torn(bits),
+            6 if self.conflicts => Fate::TornLate(bits),
             _ => Fate::Lost,
         }
     }
@@ -324,7 +335,7 @@ impl Chaos {
                 server.drain(&mut self.storage);
             }
         }
-        let mut fresh = Server::new(200, config());
+        let mut fresh = Server::new(200, torn());
         let state = fresh.status(&mut self.storage, "INBOX");
         let shown = view(&state);
         for server in &mut self.servers {

@@ -2,5 +2,9 @@
 
 mod checkpoints;
 mod faults;
+mod large;
+mod rename;
 mod requests;
+mod shutdown;
+mod torn;
 mod world;

@@ -10,7 +10,7 @@ use crate::mailbox::{AccountId, ContentId, Flag, MailboxName, MailboxState, Uid}
 use crate::random::{Random, Seed};
 use crate::seal::AccountKeys;
 use crate::storage::{
-    CausalityToken, Item, ItemKey, ObjectKey, RequestId, StorageError, StorageRequest,
+    CausalityToken, InsertItem, Item, ItemKey, ObjectKey, RequestId, StorageError, StorageRequest,
     StorageResponse,
 };
 use crate::time::{Instant, Now};
@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What is durable.
-#[derive(Default)]
 pub(super) struct Store {
+    /// Octets of a value that it takes.
+    value_bytes_max: usize,
     pub(super) items: BTreeMap<ItemKey, (Bytes, u64)>,
     pub(super) objects: BTreeMap<ObjectKey, Bytes>,
     writes: u64,
@@ -46,6 +47,11 @@ pub(super) enum Fate {
     AnswerLost,
     /// The answer says that it is unknown, and it is done some time later.
     Late,
+    /// The answer says that it is unknown, and of the items to be inserted only those are
+    /// done whose number has its bit set (modulo 8).
+    Torn(u8),
+    /// The same, and the rest is done some time later.
+    TornLate(u8),
 }
 
 /// One server process.
@@ -158,6 +164,13 @@ impl Server {
                 }
                 Some(StorageError::Unavailable("late".to_owned()))
             }
+            Fate::Torn(bits) | Fate::TornLate(bits) => {
+                if let StorageRequest::InsertItems(items) = &request {
+                    let late = matches!(fate, Fate::TornLate(_));
+                    store.tear(items, bits, late);
+                }
+                Some(StorageError::Unavailable("torn".to_owned()))
+            }
             Fate::Full if !writes(&request) => None,
             Fate::Full => Some(StorageError::Full),
             Fate::Refused => Some(StorageError::Refused("no".to_owned())),
@@ -175,6 +188,16 @@ impl Server {
         }
         self.input(AccountInput::Storage(id, response));
         true
+    }
+
+    /// The keys that the oldest open request inserts.
+    pub(super) fn inserted(&self) -> Vec<ItemKey> {
+        match self.open.front() {
+            Some((_, StorageRequest::InsertItems(items))) => {
+                items.iter().map(|item| item.key.clone()).collect()
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(super) fn wait(&mut self, duration: Duration) {
@@ -296,11 +319,44 @@ fn writes(request: &StorageRequest) -> bool {
     )
 }
 
+impl Default for Store {
+    fn default() -> Self {
+        Self::taking(1024 * 1024)
+    }
+}
+
 impl Store {
+    /// A storage that takes values of so many octets.
+    pub(super) fn taking(value_bytes_max: usize) -> Self {
+        Self {
+            value_bytes_max,
+            items: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            writes: 0,
+            late: Vec::new(),
+        }
+    }
+
     /// What is late comes now.
     pub(super) fn land(&mut self) {
         for request in core::mem::take(&mut self.late) {
             self.carry_out(&mut BTreeMap::new(), RequestId(0), request);
+        }
+    }
+
+    /// Does a part of an insert, and the rest late if at all.
+    fn tear(&mut self, items: &[InsertItem], bits: u8, late: bool) {
+        let (now, rest): (Vec<_>, Vec<_>) = items
+            .iter()
+            .cloned()
+            .enumerate()
+            .partition(|(number, _)| bits >> (number % 8) & 1 == 1);
+        let items = |part: Vec<(usize, InsertItem)>| {
+            StorageRequest::InsertItems(part.into_iter().map(|(_, item)| item).collect())
+        };
+        self.carry_out(&mut BTreeMap::new(), RequestId(0), items(now));
+        if late {
+            self.late.push(items(rest));
         }
     }
 
@@ -332,6 +388,13 @@ impl Store {
                 });
                 let items = items.collect();
                 StorageResponse::Range { items, next }
+            }
+            StorageRequest::InsertItems(items)
+                if items
+                    .iter()
+                    .any(|item| item.value.len() > self.value_bytes_max) =>
+            {
+                StorageResponse::Failed(StorageError::Refused("too long".to_owned()))
             }
             StorageRequest::InsertItems(items) => {
                 for item in items {

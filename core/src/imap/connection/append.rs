@@ -159,10 +159,7 @@ impl Connection {
             unix_s: now_s,
             zone_min: 0,
         };
-        let date = message.date.map_or(now, |date| InternalDate {
-            unix_s: date.seconds(),
-            zone_min: date.zone_minutes(),
-        });
+        let date = message.date.map_or(now, Into::into);
         let arriving = Arriving {
             probe,
             literal,

@@ -16,7 +16,7 @@ use super::store::NO_SUCH_MESSAGE;
 use super::summaries::Summaries;
 use super::view::{Quiet, Renumber, View, number_into};
 use crate::account::{AccountReply, AccountRequest};
-use crate::imap::grammar::{self, FetchItem, SequenceSet, response};
+use crate::imap::grammar::{FetchItem, SequenceSet, response};
 use crate::mailbox::{Flag, FlagAction, FlagChange, MailboxState, Message, Uid};
 use crate::mime::{Envelope, write_bodystructure, write_envelope};
 use crate::seal::ContentLayout;
@@ -433,9 +433,7 @@ impl<'a> Fetch<'a> {
             FetchItem::Flags => self.view.write_flags(message, out),
             FetchItem::InternalDate => {
                 out.extend_from_slice(b"INTERNALDATE ");
-                let date = message.internal_date;
-                let date = grammar::InternalDate::new(date.unix_s, date.zone_min);
-                response::internal_date(out, date);
+                response::internal_date(out, message.internal_date.into());
             }
             FetchItem::Rfc822Size => {
                 out.extend_from_slice(b"RFC822.SIZE ");

@@ -29,6 +29,7 @@ use crate::account::{AccountReply, Snapshot};
 use crate::boundary::{Event, Input, Output, Reason, Wait};
 use crate::config::Config;
 use crate::imap::grammar::Tag;
+use crate::mailbox::MailboxState;
 use crate::random::{Random, Seed};
 use crate::storage::{RequestId, StorageResponse};
 use crate::time::Now;
@@ -86,14 +87,19 @@ pub struct Connection {
     timers: Timers,
     wrong_passwords: u32,
     bad_commands: u32,
+    /// The selected mailbox was deleted while a command ran.
+    vanished: bool,
     eof: bool,
     shutdown: bool,
 }
 
+const VANISHED: &str = "The selected mailbox was deleted";
+
 /// What came from the account while a command held the view.
 #[derive(Debug)]
 struct Pending {
-    snapshot: Snapshot,
+    /// `None`: a reply to the command that runs brought a newer one.
+    state: Option<Arc<MailboxState>>,
     recent: Recent,
 }
 
@@ -144,6 +150,7 @@ impl Connection {
             pending: None,
             wrong_passwords: 0,
             bad_commands: 0,
+            vanished: false,
             eof: false,
             shutdown: false,
         };
@@ -253,9 +260,24 @@ impl Connection {
     }
 
     fn account_replied(&mut self, reply: AccountReply) {
-        if matches!(reply, AccountReply::Selected { .. }) {
-            // What came before was about the mailbox selected before.
-            self.pending = None;
+        match &reply {
+            AccountReply::Selected { .. } => {
+                // What came before was about the mailbox selected before.
+                self.pending = None;
+                self.vanished = false;
+            }
+            AccountReply::Snapshot(_)
+            | AccountReply::Stored { .. }
+            | AccountReply::Copied { .. }
+            | AccountReply::Appended {
+                snapshot: Some(_), ..
+            } => {
+                // It is newer than what came before it.
+                if let Some(pending) = &mut self.pending {
+                    pending.state = None;
+                }
+            }
+            _ => {}
         }
         match &mut self.activity {
             Activity::Running { body, .. } => body.reply(reply),
@@ -282,13 +304,18 @@ impl Connection {
             .map(|pending| pending.recent)
             .unwrap_or_default();
         recent.grant(&snapshot);
-        self.pending = Some(Pending { snapshot, recent });
+        self.pending = Some(Pending {
+            state: Some(snapshot.state),
+            recent,
+        });
     }
 
-    /// The selected mailbox was deleted by another connection: there is no response for
-    /// that in RFC 3501, and ending the connection is what RFC 2180 §3.3 suggests.
+    /// The selected mailbox was deleted. A command that runs is answered first.
     fn vanished(&mut self) {
-        self.say_bye("The selected mailbox was deleted");
+        match self.activity {
+            Activity::Running { .. } | Activity::Appending(_) => self.vanished = true,
+            _ => self.say_bye(VANISHED),
+        }
     }
 
     fn timed_out(&mut self) {
@@ -338,7 +365,14 @@ impl Connection {
         if self.unsent() >= self.config.transmit_bytes_max {
             return false;
         }
-        match self.collector.advance(&mut self.inbox, &self.config) {
+        let frame = self.collector.advance(&mut self.inbox, &self.config);
+        if !matches!(frame, Frame::Incomplete | Frame::Continue) {
+            // Any command will do, also one that fails (RFC 3501 §5.4). The next one has
+            // its own time.
+            self.timers.stop(Reason::Inactivity);
+            self.timers.stop(Reason::Command);
+        }
+        match frame {
             Frame::Incomplete => {
                 if self.eof {
                     self.close();
@@ -415,8 +449,16 @@ impl Connection {
             self.abort(reason);
             return;
         }
-        self.put_back(outcome.view);
+        let vanished = core::mem::take(&mut self.vanished);
+        let deleted_it = vanished && name == "DELETE" && outcome.completion.is_ok();
+        self.put_back(outcome.view.filter(|_| !deleted_it));
         self.complete(tag, &outcome.completion, name);
+        // Deleted by another connection, and not left by this command: there is no
+        // response for that in RFC 3501, and ending the connection is what RFC 2180 §3.3
+        // suggests.
+        if vanished && self.session.is_selected() {
+            self.say_bye(VANISHED);
+        }
     }
 
     /// Puts the view back that a body held, and what came meanwhile into it.
@@ -425,7 +467,7 @@ impl Connection {
         if let Session::Authenticated { view, .. } = &mut self.session {
             *view = returned;
             if let (Some(view), Some(pending)) = (view, pending) {
-                view.catch_up(pending.snapshot.state, pending.recent);
+                view.catch_up(pending.state, pending.recent);
             }
         }
     }

@@ -45,6 +45,11 @@ impl Completion {
         }
     }
 
+    /// Whether it says OK.
+    pub(super) fn is_ok(&self) -> bool {
+        self.condition == Condition::Ok
+    }
+
     /// With a response code, given without its brackets.
     pub(super) fn with_code(self, code: &str) -> Self {
         Self {

@@ -73,18 +73,17 @@ fn selected(io: &Io, read_only: bool, snapshot: Snapshot) -> Outcome {
     Outcome::new(completion, Some(view))
 }
 
-/// NOOP and CHECK.
+/// NOOP and CHECK. NOOP cannot fail (RFC 3501 §6.1.2): where storage does not answer, the
+/// client is told what is known.
 pub(super) async fn refresh(io: &Io, context: &Context, mut view: View) -> Outcome {
     match io.account(AccountRequest::Refresh).await {
-        AccountReply::Snapshot(snapshot) => {
-            view.learn(snapshot);
-            view.announce(io, context, Renumber::Allowed, &Quiet::default())
-                .await;
-            Outcome::new(Completion::ok("Nothing else was done"), Some(view))
-        }
-        AccountReply::Failed(failure) => Outcome::new(failure.into(), Some(view)),
-        _ => out_of_step(Some(view)),
+        AccountReply::Snapshot(snapshot) => view.learn(snapshot),
+        AccountReply::Failed(_) => {}
+        _ => return out_of_step(Some(view)),
     }
+    view.announce(io, context, Renumber::Allowed, &Quiet::default())
+        .await;
+    Outcome::new(Completion::ok("Nothing else was done"), Some(view))
 }
 
 /// CLOSE: expunges silently, then nothing is selected (RFC 3501 §6.4.2).

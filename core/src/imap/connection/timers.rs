@@ -79,7 +79,11 @@ impl Connection {
         let now = self.now.instant;
         let ready = matches!(self.activity, Activity::Ready);
         let in_command = match &self.activity {
-            Activity::Ready => self.collector.has_begun() || self.inbox.len() > 0,
+            // A whole pipeline that waits for the client to read is not slow to come.
+            Activity::Ready => {
+                self.unsent() < self.config.transmit_bytes_max
+                    && (self.collector.has_begun() || self.inbox.len() > 0)
+            }
             Activity::Appending(appending) => appending.wants_input(),
             Activity::LoggingIn(login) => login.wants_input(),
             Activity::StartingTls => true,

@@ -6,7 +6,7 @@
 
 use super::context::Context;
 use crate::account::Snapshot;
-use crate::imap::grammar::{SequenceSet, response};
+use crate::imap::grammar::{SequenceSet, SetNumber, SetRange, response};
 use crate::mailbox::{Flag, MailboxState, Message, ModSeq, Uid};
 use crate::workflow::Io;
 use core::ops::RangeInclusive;
@@ -39,7 +39,7 @@ impl Recent {
             return;
         };
         match self.0.last_mut() {
-            Some(range) if *range.end() + 1 >= from.get() => {
+            Some(range) if range.end().saturating_add(1) >= from.get() => {
                 *range = *range.start()..=last.get().max(*range.end());
             }
             _ if from <= last => self.0.push(from.get()..=last.get()),
@@ -47,9 +47,17 @@ impl Recent {
         }
     }
 
-    /// Adds what was granted later.
-    pub(super) fn append(&mut self, later: Self) {
-        self.0.extend(later.0);
+    /// Adds what was granted apart from these, earlier or later.
+    fn join(&mut self, other: Self) {
+        self.0.extend(other.0);
+        self.0.sort_unstable_by_key(|range| *range.start());
+        self.0.dedup_by(|later, range| {
+            let touch = range.end().saturating_add(1) >= *later.start();
+            if touch {
+                *range = *range.start()..=*range.end().max(later.end());
+            }
+            touch
+        });
     }
 
     fn contains(&self, uid: Uid) -> bool {
@@ -96,10 +104,13 @@ impl View {
         self.latest = snapshot.state;
     }
 
-    /// Takes in a newer state whose `\Recent` were collected before.
-    pub(super) fn catch_up(&mut self, state: Arc<MailboxState>, recent: Recent) {
-        self.recent.append(recent);
-        self.latest = state;
+    /// Takes in what came while a command held the view: `\Recent`, and a newer state
+    /// unless the command itself got one that is newer still.
+    pub(super) fn catch_up(&mut self, state: Option<Arc<MailboxState>>, recent: Recent) {
+        self.recent.join(recent);
+        if let Some(state) = state {
+            self.latest = state;
+        }
     }
 
     pub(super) fn is_recent(&self, uid: Uid) -> bool {
@@ -125,19 +136,21 @@ impl View {
         set: &SequenceSet,
     ) -> Option<Vec<core::ops::Range<usize>>> {
         let count = u32::try_from(self.shown.len()).unwrap_or(u32::MAX);
-        let ranges = set.resolve(count);
-        if ranges
-            .iter()
-            .any(|range| *range.end() > count || *range.start() == 0)
-        {
-            return None;
-        }
-        Some(
-            ranges
-                .into_iter()
-                .map(|r| *r.start() as usize - 1..*r.end() as usize)
-                .collect(),
-        )
+        let is_there = |number: SetNumber| match number {
+            SetNumber::Number(number) => number.get() <= count,
+            SetNumber::Last => true,
+        };
+        // `5:*` asks for what is new from 5 on, and nothing new is no mistake: as with
+        // UIDs, it names the last message then.
+        let valid = set.ranges().iter().all(|SetRange(first, last)| {
+            *first == SetNumber::Last
+                || *last == SetNumber::Last
+                || (is_there(*first) && is_there(*last))
+        });
+        let ranges = set.resolve(count).into_iter();
+        let positions =
+            ranges.map(|range| *range.start() as usize - 1..(*range.end()).min(count) as usize);
+        valid.then(|| positions.filter(|range| !range.is_empty()).collect())
     }
 
     /// Positions in the shown state that a set of UIDs names; those that are not there

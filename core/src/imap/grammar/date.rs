@@ -221,6 +221,23 @@ impl InternalDate {
     }
 }
 
+/// What a mailbox keeps of it.
+impl From<InternalDate> for crate::account::InternalDate {
+    fn from(date: InternalDate) -> Self {
+        Self {
+            unix_s: date.seconds,
+            zone_min: date.zone_minutes,
+        }
+    }
+}
+
+/// As it can be written.
+impl From<crate::account::InternalDate> for InternalDate {
+    fn from(date: crate::account::InternalDate) -> Self {
+        Self::new(date.unix_s, date.zone_min)
+    }
+}
+
 fn parse_zone(cursor: &mut Cursor<'_>) -> Parsed<i16> {
     let west = cursor.take(b'-');
     if !west && !cursor.take(b'+') {

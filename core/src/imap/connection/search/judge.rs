@@ -1,7 +1,7 @@
 //! Whether a message matches a key, with what is known of it so far.
 
 use crate::imap::connection::view::View;
-use crate::imap::grammar::{DateField, DateTest, SearchKey};
+use crate::imap::grammar::{DateField, DateTest, InternalDate, SearchKey};
 use crate::mailbox::{FlagBit, Message};
 use crate::mime::decode::TextMatcher;
 use crate::mime::header::{self, decode_text, sent_date};
@@ -161,9 +161,8 @@ impl<'a> Judge<'a> {
                 test,
                 day,
             } => {
-                let date = message.internal_date;
-                let local = date.unix_s + i64::from(date.zone_min) * 60;
-                Verdict::of(compare(local.div_euclid(DAY_S), *test, *day))
+                let date = InternalDate::from(message.internal_date).date();
+                Verdict::of(compare(date.days_since_epoch(), *test, *day))
             }
             Test::Date {
                 field: DateField::Sent,
@@ -196,8 +195,6 @@ impl<'a> Judge<'a> {
         if open { Verdict::Open } else { deciding.not() }
     }
 }
-
-const DAY_S: i64 = 24 * 60 * 60;
 
 fn compare(day: i64, test: DateTest, with: i64) -> bool {
     match test {

@@ -1,0 +1,192 @@
+//! A commit: requests become one batch, the batch becomes items, and when storage has all
+//! of them the requests are answered.
+//!
+//! All items of a batch go in one request. Storage may keep any part of them when the
+//! request fails or the process dies: no reader counts a batch before it is whole, so the
+//! batch either happens or does not. The same request is made again, with the same
+//! bytes, a few times. If it fails for good, nobody knows whether what is missing comes
+//! yet: so its numbers are never used again, which means that this machine goes on as
+//! another writer, and reads the log before it writes.
+
+use super::AccountFailure;
+use super::log::{Activity, Happened, Log, RETRY_PAUSE};
+use super::plan::{Planned, Planner};
+use super::shared::Shared;
+use crate::boundary::Event;
+use crate::mailbox::{LogPosition, Owed, Part};
+use crate::storage::{
+    InsertItem, ItemKey, RequestId, StorageError, StorageRequest, StorageResponse,
+};
+use crate::time::Instant;
+use std::sync::Arc;
+
+/// A batch on its way to storage.
+#[derive(Debug)]
+pub(super) struct Commit<S: Planner> {
+    /// In flight, or when to send it again.
+    pub(super) request: Result<RequestId, Instant>,
+    /// The batch, in as many items as it takes, with consecutive numbers.
+    pub(super) items: Vec<InsertItem>,
+    /// Of the first of them.
+    position: LogPosition,
+    attempt: u32,
+    /// The state afterwards.
+    next: S,
+    operations: usize,
+    /// Whether what merging left is in it.
+    settles: bool,
+    /// The work, should it fail, and the answers, should it not.
+    pub(super) done: Vec<(S::Work, S::Answer)>,
+    at_once: Vec<S::Answer>,
+}
+
+impl<S: Planner> Log<S> {
+    pub(super) fn start_commit(&mut self, shared: &mut Shared, happened: &mut Vec<Happened<S>>) {
+        let Some(known) = &self.known else { return };
+        let mut next = S::clone(&known.state);
+        let stamp = shared.clock.tick(shared.now);
+        let (writer, seq) = shared.writer(self.id);
+        let (mut operations, mut weight) = (Vec::new(), 0);
+        let (mut done, mut at_once) = (Vec::new(), Vec::new());
+        while weight < shared.config.commit_operations_max
+            && let Some(work) = self.jobs.pop_front()
+        {
+            match next.plan(&work, &self.owed, shared) {
+                Ok(Planned {
+                    operations: new,
+                    answer,
+                }) if new.is_empty() => match done.is_empty() {
+                    true => at_once.push(answer),
+                    false => done.push((work, answer)),
+                },
+                Ok(Planned {
+                    operations: new,
+                    answer,
+                }) => {
+                    weight += next.take_in(&known.state, writer, stamp, &new);
+                    operations.extend(new);
+                    done.push((work, answer));
+                }
+                Err(failure) => happened.push(Happened::Failed(work, failure)),
+            }
+        }
+        if operations.is_empty() {
+            if !at_once.is_empty() {
+                happened.push(Happened::Done(at_once));
+            }
+            return;
+        }
+        let batch = S::encode_batch(&known.state.batch(stamp, operations));
+        let items = self.seal(shared, LogPosition { writer, seq }, &batch);
+        let insert = StorageRequest::InsertItems(items.clone());
+        self.activity = Activity::Committing(Box::new(Commit {
+            request: Ok(shared.request(self.id, insert)),
+            items,
+            position: LogPosition { writer, seq },
+            attempt: 0,
+            next,
+            operations: weight,
+            settles: done.iter().any(|(work, _)| S::settles(work)),
+            done,
+            at_once,
+        }));
+    }
+
+    pub(super) fn commit_answered(
+        &mut self,
+        shared: &mut Shared,
+        response: StorageResponse,
+        happened: &mut Vec<Happened<S>>,
+    ) {
+        let Activity::Committing(commit) = core::mem::replace(&mut self.activity, Activity::Idle)
+        else {
+            return;
+        };
+        let error = match response {
+            StorageResponse::Done => return self.committed(shared, *commit, happened),
+            StorageResponse::Failed(error) => error,
+            other => StorageError::Unavailable(format!("not an answer to an insert: {other:?}")),
+        };
+        let unavailable = matches!(error, StorageError::Unavailable(_));
+        // Once an answer was lost the items may be there, whatever is answered later. And
+        // of several some may be there even if the whole was refused.
+        let lost = unavailable || commit.attempt > 0 || commit.items.len() > 1;
+        if unavailable && commit.attempt < shared.config.storage_retries_max {
+            let pause = RETRY_PAUSE * (1 << commit.attempt.min(6));
+            self.activity = Activity::Committing(Box::new(Commit {
+                request: Err(shared.now.instant.after(pause)),
+                attempt: commit.attempt + 1,
+                ..*commit
+            }));
+            return;
+        }
+        shared.event(Event::StorageFailed {
+            step: "commit",
+            reason: error.to_string(),
+        });
+        if lost {
+            // It may be there, or parts of it, or come yet, and nothing else may ever be
+            // written under these numbers. What is shown stays right: should all of it
+            // be there, it is read like what others write.
+            shared.writers.remove(&self.id);
+            self.read_needed = true;
+        }
+        let failure = match error {
+            StorageError::Full => AccountFailure::OverQuota,
+            _ => AccountFailure::Unavailable,
+        };
+        if !commit.at_once.is_empty() {
+            happened.push(Happened::Done(commit.at_once));
+        }
+        for (work, _) in commit.done {
+            happened.push(Happened::Failed(work, failure.clone()));
+        }
+    }
+
+    fn committed(
+        &mut self,
+        shared: &mut Shared,
+        commit: Commit<S>,
+        happened: &mut Vec<Happened<S>>,
+    ) {
+        let LogPosition { writer, seq } = commit.position;
+        let end = seq + commit.items.len() as u64;
+        shared.writers.insert(self.id, (writer, end));
+        let Some(known) = &mut self.known else {
+            return;
+        };
+        if commit.settles {
+            self.owed = Owed::default();
+        }
+        known.state = Arc::new(commit.next);
+        for seq in seq..end {
+            known.covered.insert(LogPosition { writer, seq });
+        }
+        known.present.insert(writer, end);
+        known.operations += commit.operations;
+        let due = shared
+            .config
+            .checkpoint_operations_min
+            .max(known.state.size() / 8);
+        self.want_checkpoint(due);
+        let mut answers = commit.at_once;
+        answers.extend(commit.done.into_iter().map(|(_, answer)| answer));
+        happened.push(Happened::Done(answers));
+    }
+
+    /// The items of a batch, sealed once: what is sent again are the same bytes.
+    fn seal(&self, shared: &mut Shared, first: LogPosition, batch: &[u8]) -> Vec<InsertItem> {
+        let keys = Arc::clone(&shared.keys);
+        let parts = Part::cut(batch, shared.config.log_item_bytes_max);
+        let seal = |(seq, part): (u64, Vec<u8>)| {
+            let key = ItemKey {
+                partition: self.partition.clone(),
+                sort: shared.places.operation(first.writer, seq),
+            };
+            let value = keys.seal_item(&key, S::OPERATION, &part, &mut shared.random);
+            let token = None;
+            InsertItem { key, token, value }
+        };
+        (first.seq..).zip(parts).map(seal).collect()
+    }
+}

@@ -1,0 +1,208 @@
+//! Batches of which some items were read and others are not there yet.
+//!
+//! Either they are just being written, or their writer died over it. In the latter case
+//! the rest may still come late or never: what is here waits for it, counted as nothing.
+
+use crate::mailbox::{LogPosition, Part, VersionVector, WriterId};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// See the module. A clone shares the octets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parts {
+    /// By the position of their first item.
+    batches: BTreeMap<LogPosition, Unfinished>,
+}
+
+#[derive(Clone, Debug)]
+struct Unfinished {
+    count: u64,
+    read: BTreeMap<u64, Bytes>,
+}
+
+/// A batch whose items are all there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finished {
+    /// The position of its first item.
+    pub(super) first: LogPosition,
+    /// How many items it has.
+    pub(super) count: u64,
+    /// The encoded batch; `None` if some of the items are damaged.
+    pub(super) batch: Option<Vec<u8>>,
+}
+
+/// A part that cannot be where it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Misplaced;
+
+impl Parts {
+    /// Takes in the part at a position. The batch, if that was the last one missing.
+    pub(super) fn take(
+        &mut self,
+        position: LogPosition,
+        part: Part,
+        covered: &VersionVector,
+    ) -> Result<Option<Finished>, Misplaced> {
+        let first = position.seq.checked_sub(part.index).ok_or(Misplaced)?;
+        first.checked_add(part.count).ok_or(Misplaced)?;
+        let first = LogPosition {
+            seq: first,
+            ..position
+        };
+        let unfinished = self.batches.entry(first).or_insert(Unfinished {
+            count: part.count,
+            read: BTreeMap::new(),
+        });
+        if unfinished.count != part.count {
+            return Err(Misplaced);
+        }
+        unfinished.read.insert(part.index, part.piece);
+        Ok(self.finish(first, covered))
+    }
+
+    /// The item at a position cannot be read and is covered now. The batch that it is a
+    /// part of, if nothing else of it is missing.
+    pub(super) fn damaged(
+        &mut self,
+        position: LogPosition,
+        covered: &VersionVector,
+    ) -> Option<Finished> {
+        let (first, _) = self.batches.range(..=position).next_back()?;
+        let first = *first;
+        (first.writer == position.writer).then(|| self.finish(first, covered))?
+    }
+
+    /// What of a writer may still come though later items were read: the first number and
+    /// the one behind the last, ascending.
+    pub(super) fn gaps(
+        &self,
+        writer: WriterId,
+        covered: &VersionVector,
+    ) -> impl Iterator<Item = (u64, u64)> {
+        let from = LogPosition { writer, seq: 0 };
+        let to = LogPosition {
+            writer,
+            seq: u64::MAX,
+        };
+        self.batches.range(from..=to).filter_map(|(first, it)| {
+            let end = it.read.keys().next_back()?;
+            let mut missing = (0..*end).filter(|index| it.is_missing(*first, *index, covered));
+            let from = missing.next()?;
+            let last = missing.next_back().unwrap_or(from);
+            Some((first.seq + from, first.seq + last + 1))
+        })
+    }
+
+    fn finish(&mut self, first: LogPosition, covered: &VersionVector) -> Option<Finished> {
+        let it = self.batches.get(&first)?;
+        if (0..it.count).any(|index| it.is_missing(first, index, covered)) {
+            return None;
+        }
+        let it = self.batches.remove(&first)?;
+        let whole = it.read.len() as u64 == it.count;
+        let pieces: Vec<Bytes> = it.read.into_values().collect();
+        Some(Finished {
+            first,
+            count: it.count,
+            batch: whole.then(|| pieces.concat()),
+        })
+    }
+}
+
+impl Unfinished {
+    fn is_missing(&self, first: LogPosition, index: u64, covered: &VersionVector) -> bool {
+        let position = LogPosition {
+            seq: first.seq + index,
+            ..first
+        };
+        !self.read.contains_key(&index) && !covered.contains(position)
+    }
+}
+
+impl Finished {
+    /// The positions of its items.
+    pub(super) fn positions(&self) -> impl Iterator<Item = LogPosition> {
+        let first = self.first;
+        (first.seq..first.seq + self.count).map(move |seq| LogPosition { seq, ..first })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITER: WriterId = WriterId([3; 16]);
+
+    fn at(seq: u64) -> LogPosition {
+        let writer = WRITER;
+        LogPosition { writer, seq }
+    }
+
+    fn part(index: u64, count: u64) -> Part {
+        let piece = Bytes::from(vec![index as u8]);
+        Part {
+            index,
+            count,
+            piece,
+        }
+    }
+
+    #[test]
+    fn a_batch_is_there_with_its_last_part_in_any_order() {
+        let covered = VersionVector::default();
+        for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]] {
+            let mut parts = Parts::default();
+            for index in &order[..2] {
+                assert_eq!(
+                    parts.take(at(5 + index), part(*index, 3), &covered),
+                    Ok(None)
+                );
+                // Read again: no change.
+                assert_eq!(
+                    parts.take(at(5 + index), part(*index, 3), &covered),
+                    Ok(None)
+                );
+            }
+            let last = order[2];
+            let finished = parts.take(at(5 + last), part(last, 3), &covered);
+            let finished = finished.unwrap().unwrap();
+            assert_eq!(finished.batch, Some(vec![0, 1, 2]));
+            assert!(finished.positions().eq([at(5), at(6), at(7)]));
+            assert!(parts.batches.is_empty());
+        }
+    }
+
+    #[test]
+    fn only_what_may_still_come_below_what_was_read_is_a_gap() {
+        let mut covered = VersionVector::default();
+        let mut parts = Parts::default();
+        let gaps = |parts: &Parts, covered: &VersionVector| -> Vec<_> {
+            parts.gaps(WRITER, covered).collect()
+        };
+        parts.take(at(2), part(0, 6), &covered).unwrap();
+        assert_eq!(gaps(&parts, &covered), []);
+        parts.take(at(6), part(4, 6), &covered).unwrap();
+        parts.take(at(4), part(2, 6), &covered).unwrap();
+        assert_eq!(gaps(&parts, &covered), [(3, 6)]);
+        covered.insert(at(3));
+        assert_eq!(parts.damaged(at(3), &covered), None);
+        assert_eq!(gaps(&parts, &covered), [(5, 6)]);
+        let other = WriterId([4; 16]);
+        assert_eq!(parts.gaps(other, &covered).count(), 0);
+        parts.take(at(5), part(3, 6), &covered).unwrap();
+        assert_eq!(gaps(&parts, &covered), []);
+        let finished = parts.take(at(7), part(5, 6), &covered).unwrap().unwrap();
+        assert_eq!((finished.count, finished.batch), (6, None));
+    }
+
+    #[test]
+    fn a_part_that_contradicts_the_others_is_refused() {
+        let covered = VersionVector::default();
+        let mut parts = Parts::default();
+        assert_eq!(parts.take(at(1), part(2, 3), &covered), Err(Misplaced));
+        parts.take(at(4), part(0, 3), &covered).unwrap();
+        assert_eq!(parts.take(at(5), part(1, 4), &covered), Err(Misplaced));
+        let last = part(u64::MAX - 1, u64::MAX);
+        assert_eq!(parts.take(at(u64::MAX), last, &covered), Err(Misplaced));
+    }
+}

@@ -18,7 +18,11 @@ use restante_core::storage::{RequestId, StorageRequest};
 use restante_core::time::{Instant, Now};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-pub(crate) use store::Store;
+#[allow(
+    unused_imports,
+    reason = "each test file uses another part of the world"
+)]
+pub(crate) use store::{Liar, Store};
 
 /// One server process with one account, `alice` / `hunter2`.
 pub(crate) struct World {
@@ -27,7 +31,9 @@ pub(crate) struct World {
     pub(crate) now: Now,
     /// What the machines told the log.
     pub(crate) events: Vec<Event>,
-    keys: AccountKeys,
+    pub(crate) keys: AccountKeys,
+    /// Turns after which the machines should have come to rest.
+    pub(crate) turns_max: u64,
     account: Option<Account>,
     account_deadline: Option<Instant>,
     account_streams: store::Streams,
@@ -46,6 +52,8 @@ struct Client {
     read: Vec<u8>,
     /// Octets that the connection may still be told were sent.
     window: usize,
+    /// Octets that it may ask for at once.
+    receive_max: usize,
     to_send: VecDeque<u8>,
     deadline: Option<Instant>,
     attached: bool,
@@ -71,6 +79,7 @@ impl World {
             },
             events: Vec::new(),
             keys,
+            turns_max: 10_000_000,
             account: None,
             account_deadline: None,
             account_streams: store::Streams::default(),
@@ -145,6 +154,7 @@ impl World {
             streams: store::Streams::default(),
             read: Vec::new(),
             window: usize::MAX,
+            receive_max: self.config.receive_bytes_max,
             to_send: VecDeque::new(),
             deadline: None,
             attached: false,
@@ -179,7 +189,11 @@ impl World {
 
     /// What has come since the last look.
     pub(crate) fn read(&mut self, id: ConnectionId) -> String {
-        String::from_utf8_lossy(&core::mem::take(&mut self.client(id).read)).into_owned()
+        String::from_utf8_lossy(&self.read_octets(id)).into_owned()
+    }
+
+    pub(crate) fn read_octets(&mut self, id: ConnectionId) -> Vec<u8> {
+        core::mem::take(&mut self.client(id).read)
     }
 
     pub(crate) fn end_input(&mut self, id: ConnectionId) {
@@ -276,7 +290,7 @@ impl World {
                 return;
             }
             turns += 1;
-            assert!(turns < 10_000_000, "the machines never come to rest");
+            assert!(turns < self.turns_max, "the machines never come to rest");
         }
     }
 
@@ -327,6 +341,10 @@ impl World {
                 .handle_input(now, Input::Transmitted(count));
             return true;
         }
+        assert!(
+            receive <= client.receive_max,
+            "more is taken than the limit"
+        );
         let count = client.to_send.len().min(receive);
         if count > 0 {
             let octets: Vec<u8> = client.to_send.drain(..count).collect();

@@ -7,6 +7,9 @@ use restante_core::storage::{
 };
 use std::collections::BTreeMap;
 
+/// Says something else than what storage would have answered.
+pub(crate) type Liar = Box<dyn FnMut(&StorageRequest, StorageResponse) -> StorageResponse>;
+
 /// Everything that is stored.
 #[derive(Default)]
 pub(crate) struct Store {
@@ -16,6 +19,8 @@ pub(crate) struct Store {
     pub(crate) requests: BTreeMap<&'static str, u64>,
     /// Requests that fail from now on: kind, and how.
     pub(crate) failing: BTreeMap<&'static str, StorageError>,
+    /// Changes every answer, once there is one.
+    pub(crate) liar: Option<Liar>,
 }
 
 /// Streams that one machine has open.
@@ -30,6 +35,14 @@ enum Stream {
 impl Streams {
     pub(crate) fn forget(&mut self, id: RequestId) {
         self.0.remove(&id);
+    }
+
+    fn is_reading(&self, id: RequestId) -> bool {
+        matches!(self.0.get(&id), Some(Stream::Reading(_)))
+    }
+
+    fn is_writing(&self, id: RequestId) -> bool {
+        matches!(self.0.get(&id), Some(Stream::Writing(..)))
     }
 }
 
@@ -61,6 +74,31 @@ impl Store {
     }
 
     pub(crate) fn answer(
+        &mut self,
+        streams: &mut Streams,
+        id: RequestId,
+        request: StorageRequest,
+    ) -> StorageResponse {
+        let Some(mut liar) = self.liar.take() else {
+            return self.honest_answer(streams, id, request);
+        };
+        // A machine that was lied to may use a stream that is not there.
+        let lost = match &request {
+            StorageRequest::ReadChunk { .. } => !streams.is_reading(id),
+            StorageRequest::WriteChunk(_) | StorageRequest::FinishObject => !streams.is_writing(id),
+            _ => false,
+        };
+        let honest = if lost {
+            StorageResponse::Failed(StorageError::Unavailable("no such stream".to_owned()))
+        } else {
+            self.honest_answer(streams, id, request.clone())
+        };
+        let answer = liar(&request, honest);
+        self.liar = Some(liar);
+        answer
+    }
+
+    fn honest_answer(
         &mut self,
         streams: &mut Streams,
         id: RequestId,

@@ -275,7 +275,7 @@ fn create(cursor: &mut Cursor<'_>) -> Parsed<Command> {
     let mut unsupported_use = false;
     if !cursor.at_end() {
         cursor.space()?;
-        cursor.require(b'(', "CREATE takes (USE (…))")?;
+        cursor.require(b'(', "CREATE takes (USE (attributes))")?;
         if cursor.word() != "USE" {
             return bad("CREATE takes no parameter but USE");
         }

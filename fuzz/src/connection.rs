@@ -1,0 +1,176 @@
+//! What a client may send, at any point of a session, cut anywhere.
+//!
+//! Input: an octet of choices, the lengths of the pieces, then what the client sends.
+
+use super::source::{Source, pieces};
+use super::stream::{Response, responses};
+use super::world::World;
+use restante_core::account::ConnectionId;
+use restante_core::config::Config;
+
+const LOGGED_IN: u8 = 1;
+const SELECTED: u8 = 2;
+const SMALL_LIMITS: u8 = 4;
+const READS_SLOWLY: u8 = 8;
+const BYSTANDER: u8 = 16;
+const ENDS: u8 = 32;
+
+/// Octets beyond `transmit_bytes_max` that one command may still say at its end.
+const LAST_LINES_BYTES: usize = 64 * 1024;
+
+/// A message that the mailbox has when a client comes that has selected it.
+const MAIL: &str = "From: Ada <ada@example.org>\r\nSubject: hello\r\nMIME-Version: 1.0\r\n\
+    Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\n\
+    Content-Type: message/rfc822\r\n\r\nSubject: inside\r\n\r\ntwo\r\n--b--\r\n";
+
+/// Runs one input.
+pub fn run(data: &[u8]) {
+    let mut source = Source::new(data);
+    let choices = source.byte();
+    let pattern = source.byte();
+    let pattern = source.take(usize::from(pattern % 8));
+    let octets = source.rest();
+    let is = |choice| choices & choice != 0;
+
+    let mut world = World::with_config(1, config(is(SMALL_LIMITS)));
+    world.turns_max = 100_000 + 100 * octets.len() as u64;
+    let bystander = is(BYSTANDER).then(|| watch(&mut world));
+    let client = if is(LOGGED_IN) {
+        world.log_in()
+    } else {
+        world.connect()
+    };
+    world.read(client);
+    if is(LOGGED_IN) && is(SELECTED) {
+        let append = format!(
+            "p APPEND INBOX (\\Flagged) {{{}+}}\r\n{MAIL}\r\n",
+            MAIL.len()
+        );
+        world.say(client, append.as_bytes());
+        world.say(client, b"s SELECT INBOX\r\n");
+    }
+    let said = talk(
+        &mut world,
+        client,
+        &pieces(octets, pattern),
+        is(READS_SLOWLY),
+    );
+    let closed_before_end = world.is_closed(client);
+    if is(ENDS) {
+        world.end_input(client);
+    }
+    check(&said, octets, closed_before_end);
+    if let Some(bystander) = bystander {
+        let heard = world.read_octets(bystander);
+        let closed = world.is_closed(bystander);
+        responses(&heard, closed);
+    }
+}
+
+fn config(small: bool) -> Config {
+    let usual = Config {
+        bad_commands_max: u32::MAX,
+        plaintext_login: true,
+        ..Config::default()
+    };
+    if !small {
+        return usual;
+    }
+    Config {
+        line_bytes_max: 256,
+        literal_bytes_max: 300,
+        skip_bytes_max: 2_048,
+        message_bytes_max: 4_096,
+        append_messages_max: 2,
+        pipeline_max: 4,
+        receive_bytes_max: 512,
+        transmit_bytes_max: 1_024,
+        chunk_bytes: 64,
+        prefetch_bytes_max: 256,
+        prefetch_objects_max: 2,
+        summary_batch_bytes_max: 1_024,
+        summary_batch_items_max: 2,
+        summary_item_bytes_max: 512,
+        header_bytes_max: 128,
+        mime_parts_max: 4,
+        mime_depth_max: 3,
+        mime_header_bytes_max: 64,
+        structure_bytes_max: 256,
+        search_depth_max: 4,
+        search_keys_max: 8,
+        set_ranges_max: 4,
+        fetch_items_max: 6,
+        flags_max: 4,
+        keyword_bytes_max: 16,
+        mailboxes_max: 4,
+        mailbox_name_bytes_max: 40,
+        mailbox_depth_max: 3,
+        keywords_max: 2,
+        messages_max: 8,
+        checkpoint_operations_min: 4,
+        ..usual
+    }
+}
+
+/// Another client, which idles in the same mailbox.
+fn watch(world: &mut World) -> ConnectionId {
+    let id = world.log_in();
+    world.say(id, b"w SELECT INBOX\r\n");
+    world.say(id, b"w IDLE\r\n");
+    id
+}
+
+/// Sends the pieces; all that came back.
+fn talk(world: &mut World, client: ConnectionId, pieces: &[&[u8]], slowly: bool) -> Vec<u8> {
+    let limit = world.config.transmit_bytes_max + LAST_LINES_BYTES;
+    let mut said = Vec::new();
+    for (number, piece) in pieces.iter().enumerate() {
+        if slowly {
+            world.set_window(client, number % 3 * 40);
+            said.extend(world.read_octets(client));
+        }
+        said.extend(world.say_octets(client, piece));
+        let held = world.held_for(client);
+        assert!(held <= limit, "{held} octets are held for a slow client");
+    }
+    world.set_window(client, usize::MAX);
+    said.extend(world.read_octets(client));
+    // Wrong passwords are answered late.
+    world.wait_s(40);
+    said.extend(world.read_octets(client));
+    said
+}
+
+/// The answers must be responses and, where it is clear what the commands are, as many as
+/// commands.
+fn check(said: &[u8], octets: &[u8], closed: bool) {
+    let responses = responses(said, closed);
+    if !is_plain(octets) {
+        return;
+    }
+    let commands = octets.iter().filter(|&&octet| octet == b'\n').count();
+    let answers = responses.iter().filter(|it| is_answer(it)).count();
+    assert!(
+        answers <= commands,
+        "{answers} answers to {commands} commands"
+    );
+    assert!(
+        closed || answers == commands,
+        "{answers} answers to {commands} commands"
+    );
+}
+
+fn is_answer(response: &Response) -> bool {
+    match response.first.as_slice() {
+        b"*" => response.second == b"BAD",
+        first => first != b"+",
+    }
+}
+
+/// Whether each line is a command for certain: no literals, and nothing that has lines of
+/// its own.
+fn is_plain(octets: &[u8]) -> bool {
+    let upper = octets.to_ascii_uppercase();
+    let has = |word: &[u8]| upper.windows(word.len()).any(|it| it == word);
+    !(has(b"{") || has(b"IDLE") || has(b"AUTHENTICATE") || has(b"STARTTLS"))
+}

@@ -1,0 +1,12 @@
+//! What the fuzz targets do with their input. One function for each target, called by the
+//! fuzzer (`fuzz_targets/`) and, for the inputs that are kept, by `core/tests/fuzz_corpus.rs`.
+
+pub mod connection;
+pub mod grammar;
+pub mod mime;
+pub mod operations;
+pub mod sealed;
+mod source;
+mod stream;
+#[path = "../../core/tests/world/mod.rs"]
+mod world;

@@ -261,6 +261,31 @@ fn flags_changed_while_a_message_was_fetched_are_told() {
     );
 }
 
+#[test]
+fn a_storage_that_is_away_is_no_corruption_and_a_full_one_can_be_read() {
+    let mut world = World::new(13);
+    let alice = world.log_in();
+    append(&mut world, alice, "INBOX", MAIL);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    let away = StorageError::Unavailable("away".to_owned());
+    world.store.failing.insert("OpenObject", away);
+    for command in ["FETCH 1 BODY.PEEK[]", "SEARCH BODY light"] {
+        let answer = world.say(alice, format!("f {command}\r\n").as_bytes());
+        assert!(answer.contains("f NO [UNAVAILABLE]"), "{answer}");
+    }
+    world.store.failing.clear();
+    world
+        .store
+        .failing
+        .insert("InsertItems", StorageError::Full);
+    let answer = world.say(alice, b"f FETCH 1 BODY[TEXT]\r\n");
+    assert!(answer.starts_with("* 1 FETCH (BODY[TEXT] {"), "{answer}");
+    assert!(
+        answer.contains("f OK ") && !answer.contains("Seen)"),
+        "{answer}"
+    );
+}
+
 /// What a client believes about its mailbox, from nothing but what it was told.
 #[derive(Default)]
 struct Belief {

@@ -2,6 +2,7 @@
 //! it is used, at the pace at which the reader asks.
 
 use super::context::Context;
+use super::reply::Completion;
 use crate::boundary::Event;
 use crate::mailbox::Message;
 use crate::seal::{ContentKind, ContentLayout, ContentReader, Progress, SealError};
@@ -27,10 +28,16 @@ impl fmt::Display for ReadError {
 }
 
 impl ReadError {
+    /// Whether the same may work later: storage did not answer, nothing is known to be
+    /// wrong with the message.
+    pub(super) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Storage(error) if *error != StorageError::NotFound)
+    }
+
     /// What the log is told.
     pub(super) fn event(&self, place: &str) -> Event {
         match self {
-            Self::Storage(error) if *error != StorageError::NotFound => Event::StorageFailed {
+            Self::Storage(error) if self.is_temporary() => Event::StorageFailed {
                 step: "read a message",
                 reason: format!("{place}: {error}"),
             },
@@ -38,6 +45,34 @@ impl ReadError {
                 place: place.to_owned(),
                 reason: error.to_string(),
             },
+        }
+    }
+}
+
+/// Messages that a command could not read.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    any: bool,
+    damaged: bool,
+}
+
+impl Unread {
+    /// One more.
+    pub(super) fn add(&mut self, error: &ReadError) {
+        self.any = true;
+        self.damaged |= !error.is_temporary();
+    }
+
+    /// `done`, or what to say instead (RFC 5530).
+    pub(super) fn completion(&self, done: Completion) -> Completion {
+        if self.damaged {
+            Completion::no("Some messages could not be read; the server's log says more")
+                .with_code("CORRUPTION")
+        } else if self.any {
+            Completion::no("Some messages cannot be read just now, try again later")
+                .with_code("UNAVAILABLE")
+        } else {
+            done
         }
     }
 }

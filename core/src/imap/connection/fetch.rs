@@ -8,7 +8,7 @@
 
 mod section;
 
-use super::body::{BodyReader, ReadError};
+use super::body::{BodyReader, ReadError, Unread};
 use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::select::uids_of;
@@ -49,7 +49,7 @@ pub(super) async fn fetch(
     let Fetch {
         mut view,
         quiet,
-        failed,
+        unread,
         unseen_failed,
         ..
     } = fetch;
@@ -62,15 +62,13 @@ pub(super) async fn fetch(
         Renumber::Forbidden
     };
     view.announce(io, context, renumber, &quiet).await;
-    let completion = if failed > 0 {
-        Completion::no("Some messages could not be read; the server's log says more")
-            .with_code("CORRUPTION")
-    } else if unseen_failed {
-        Completion::no("Fetched, but \\Seen could not be stored").with_code("UNAVAILABLE")
+    // Who cannot store flags, because storage is full, can read all the same.
+    let done = Completion::ok(if unseen_failed {
+        "Fetched, but \\Seen could not be stored"
     } else {
-        Completion::ok("Fetched")
-    };
-    Outcome::new(completion, Some(view))
+        "Fetched"
+    });
+    Outcome::new(unread.completion(done), Some(view))
 }
 
 /// The literal was announced and cannot be finished: nothing but closing is left.
@@ -89,7 +87,7 @@ struct Fetch<'a> {
     /// Messages whose flags went out with their FETCH.
     quiet: Quiet,
     /// Messages that could not be read.
-    failed: usize,
+    unread: Unread,
     unseen_failed: bool,
 }
 
@@ -136,7 +134,7 @@ impl<'a> Fetch<'a> {
             sets_seen,
             seen: Vec::new(),
             quiet: Quiet::default(),
-            failed: 0,
+            unread: Unread::default(),
             unseen_failed: false,
         }
     }
@@ -274,7 +272,7 @@ impl<'a> Fetch<'a> {
                 let place = self.context.places.content(message.content);
                 self.io.event(error.event(&place.0));
             }
-            self.failed += 1;
+            self.unread.add(&error);
             return Ok(());
         }
         let view_message = self.view.message(prepared.position).cloned();
@@ -387,7 +385,7 @@ impl<'a> Fetch<'a> {
     fn unreadable(&mut self, message: &Message, error: &ReadError, name: &mut Vec<u8>) {
         let place = self.context.places.content(message.content);
         self.io.event(error.event(&place.0));
-        self.failed += 1;
+        self.unread.add(error);
         name.extend_from_slice(b"NIL");
     }
 

@@ -89,6 +89,10 @@ impl Connection {
             self.say_bye("The response is too long");
             return false;
         }
+        if self.shutdown {
+            self.say_bye("The server is going down");
+            return false;
+        }
         if self.eof {
             self.close();
             return false;

@@ -6,7 +6,7 @@
 
 mod judge;
 
-use super::body::{BodyReader, ReadError};
+use super::body::{BodyReader, ReadError, Unread};
 use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::store::NO_SUCH_MESSAGE;
@@ -49,19 +49,14 @@ pub(super) async fn search(io: &Io, context: &Context, mut view: View, search: S
         context,
         view: &view,
         judge,
-        failed: 0,
+        unread: Unread::default(),
     };
     let found = run.find().await;
-    let failed = run.failed;
+    let unread = run.unread;
     say(io, context, &view, search.uid, &found).await;
     view.announce(io, context, renumber, &Quiet::default())
         .await;
-    let completion = if failed > 0 {
-        Completion::no("Some messages could not be read; the server's log says more")
-            .with_code("CORRUPTION")
-    } else {
-        Completion::ok("Searched")
-    };
+    let completion = unread.completion(Completion::ok("Searched"));
     Outcome::new(completion, Some(view))
 }
 
@@ -93,7 +88,7 @@ struct Run<'a> {
     view: &'a View,
     judge: Judge<'a>,
     /// Messages that could not be read.
-    failed: usize,
+    unread: Unread,
 }
 
 /// A message whose text is to be read.
@@ -187,7 +182,7 @@ impl Run<'_> {
     }
 
     fn unreadable(&mut self, message: &Message, error: &ReadError) {
-        self.failed += 1;
+        self.unread.add(error);
         let place = self.context.places.content(message.content);
         self.io.event(error.event(&place.0));
     }

@@ -49,3 +49,23 @@ fn what_was_sent_is_not_kept_for_a_client_that_never_reads_everything() {
         "{largest} octets are kept"
     );
 }
+
+#[test]
+fn nobody_is_waited_for_when_the_server_goes_down() {
+    let config = Arc::new(Config::default());
+    for command in [
+        &b""[..],
+        b"a AUTHENTICATE PLAIN\r\n",
+        b"a LOGIN alice {7}\r\n",
+    ] {
+        let mut connection = connection(&config);
+        connection.handle_input(NOW, Input::Received(command));
+        connection.handle_input(NOW, Input::Shutdown);
+        assert!(
+            connection
+                .transmit()
+                .ends_with(b"* BYE The server is going down\r\n")
+        );
+        assert!(matches!(connection.poll_output(), Output::Close));
+    }
+}

@@ -1,5 +1,10 @@
 //! Sessions that went wrong once, each named by what must hold.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy allows it in #[test] only, not beside it"
+)]
+
 mod world;
 
 use restante_core::account::ConnectionId;

@@ -286,6 +286,31 @@ fn a_storage_that_is_away_is_no_corruption_and_a_full_one_can_be_read() {
     );
 }
 
+#[test]
+fn a_conditional_store_says_what_it_left_alone() {
+    let mut world = World::new(14);
+    let (alice, _) = two_with(&mut world, 3);
+    world.say(
+        alice,
+        b"x STORE 2:3 +FLAGS (\\Seen)\r\nx UID STORE 1 +FLAGS (\\Deleted)\r\n",
+    );
+    world.say(alice, b"x EXPUNGE\r\n");
+    let answer = world.say(
+        alice,
+        b"x STORE 1:2 (UNCHANGEDSINCE 1) +FLAGS.SILENT (\\Flagged)\r\n",
+    );
+    assert_eq!(answer, "x OK [MODIFIED 1:2] Some messages had changed\r\n");
+    let answer = world.say(
+        alice,
+        b"x UID STORE 3 (UNCHANGEDSINCE 1) +FLAGS.SILENT (\\Flagged)\r\n",
+    );
+    assert_eq!(answer, "x OK [MODIFIED 3] Some messages had changed\r\n");
+    assert_eq!(
+        world.say(alice, b"q SEARCH FLAGGED\r\n"),
+        "* SEARCH\r\nq OK Searched\r\n"
+    );
+}
+
 /// What a client believes about its mailbox, from nothing but what it was told.
 #[derive(Default)]
 struct Belief {

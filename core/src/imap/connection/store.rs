@@ -5,7 +5,7 @@ use super::reply::{Completion, Outcome};
 use super::select::{out_of_step, read_only, uids_of};
 use super::view::{Quiet, Renumber, View, number_into};
 use crate::account::{AccountReply, AccountRequest};
-use crate::imap::grammar::SequenceSet;
+use crate::imap::grammar::{SequenceSet, response};
 use crate::mailbox::{FlagAction, FlagChange, FlagSet, MailboxState, ModSeq, Uid};
 use crate::workflow::Io;
 
@@ -44,19 +44,39 @@ pub(super) async fn store(io: &Io, context: &Context, mut view: View, store: Sto
         unchanged_since: store.unchanged_since.map(ModSeq),
     };
     match io.account(request).await {
-        AccountReply::Stored { snapshot, .. } => {
+        AccountReply::Stored { snapshot, modified } => {
             view.learn(snapshot);
             let quiet = if store.silent {
                 as_expected(&view.latest, &before, &store.change)
             } else {
                 say_flags(io, context, &view, &uids).await
             };
+            let completion = stored(&view, store.uid, &modified);
             view.announce(io, context, renumber, &quiet).await;
-            Outcome::new(Completion::ok("Stored"), Some(view))
+            Outcome::new(completion, Some(view))
         }
         AccountReply::Failed(failure) => Outcome::new(failure.into(), Some(view)),
         _ => out_of_step(Some(view)),
     }
+}
+
+/// The answer: it names what was left alone because it changed after UNCHANGEDSINCE
+/// (RFC 7162 §3.1.3), in the numbers of the command.
+fn stored(view: &View, uid: bool, modified: &[Uid]) -> Completion {
+    if modified.is_empty() {
+        return Completion::ok("Stored");
+    }
+    let position = |uid: &Uid| view.shown.position(*uid).ok();
+    let number = |at: usize| u32::try_from(at + 1).unwrap_or(u32::MAX);
+    let mut code = b"MODIFIED ".to_vec();
+    if uid {
+        let uids = modified.iter().map(|uid| uid.get());
+        response::set(&mut code, response::ranges(uids));
+    } else {
+        let numbers = modified.iter().filter_map(position).map(number);
+        response::set(&mut code, response::ranges(numbers));
+    }
+    Completion::ok("Some messages had changed").with_code(&String::from_utf8_lossy(&code))
 }
 
 /// Flags of messages as the client knows them.

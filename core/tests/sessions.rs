@@ -623,3 +623,20 @@ fn everything_acknowledged_is_there_after_a_restart() {
         after.replace(" \\Recent", "").replace("(\\Recent)", "()")
     );
 }
+
+#[test]
+fn a_new_keyword_is_announced_before_it_is_used() {
+    let mut world = World::new(24);
+    let (alice, phone) = (world.log_in(), world.log_in());
+    append(&mut world, alice, MAIL);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    world.say(phone, b"s SELECT INBOX\r\n");
+    let flags = "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Todo)\r\n";
+    let told = "* 1 FETCH (UID 1 FLAGS ($Todo \\Recent))\r\n";
+    let answer = world.say(alice, b"x STORE 1 +FLAGS ($Todo)\r\n");
+    assert_eq!(answer, format!("{flags}{told}x OK Stored\r\n"));
+    let answer = world.say(phone, b"n NOOP\r\nn NOOP\r\n");
+    let told = told.replace(" \\Recent", "");
+    let done = "n OK Nothing else was done\r\n";
+    assert_eq!(answer, format!("{flags}{told}{done}{done}"));
+}

@@ -438,6 +438,11 @@ impl Account {
                         snapshot,
                     });
                 }
+                if !self.has_mailbox(origin.mailbox) {
+                    // Deleted while the copies were made: the originals went with it.
+                    let why = "The mailbox was deleted while its messages were moved";
+                    return self.fail(connection, AccountFailure::Cannot(why));
+                }
                 let messages = origin.originals.iter().map(|(_, id)| *id).collect();
                 let work = MailboxWork::Remove {
                     connection,
@@ -491,6 +496,11 @@ impl Account {
                 }
             }
         }
+    }
+
+    fn has_mailbox(&self, mailbox: MailboxId) -> bool {
+        let directory = self.directory.state();
+        directory.is_some_and(|directory| directory.contains(mailbox))
     }
 
     /// The mailbox, made ready to be used.

@@ -5,7 +5,7 @@ use super::reply::{Completion, Outcome};
 use super::view::{Quiet, Renumber, View, line};
 use crate::account::{AccountReply, AccountRequest, Snapshot};
 use crate::imap::grammar::{SequenceSet, response};
-use crate::mailbox::{Flag, MailboxName, Uid};
+use crate::mailbox::{MailboxName, Uid};
 use crate::workflow::Io;
 use std::io::Write as _;
 
@@ -29,15 +29,7 @@ fn selected(io: &Io, read_only: bool, snapshot: Snapshot) -> Outcome {
     let view = View::new(read_only, snapshot);
     io.write(|out| {
         let state = &view.shown;
-        let system = [
-            Flag::Answered,
-            Flag::Flagged,
-            Flag::Deleted,
-            Flag::Seen,
-            Flag::Draft,
-        ];
-        let keywords = state.keywords().iter().cloned().map(Flag::Keyword);
-        let flags: Vec<Flag> = system.into_iter().chain(keywords).collect();
+        let flags = view.mailbox_flags();
         out.extend_from_slice(b"* FLAGS ");
         response::flag_list(out, &flags, false);
         out.extend_from_slice(b"\r\n* OK [PERMANENTFLAGS ");

@@ -46,6 +46,7 @@ pub(super) async fn store(io: &Io, context: &Context, mut view: View, store: Sto
     match io.account(request).await {
         AccountReply::Stored { snapshot, modified } => {
             view.learn(snapshot);
+            view.announce_keywords(io);
             let quiet = if store.silent {
                 as_expected(&view.latest, &before, &store.change)
             } else {

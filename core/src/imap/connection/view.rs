@@ -26,6 +26,8 @@ pub(crate) struct View {
     flags_told: ModSeq,
     /// UIDs that are `\Recent` in this session.
     recent: Recent,
+    /// Keywords of the mailbox that the client was told of.
+    keywords_told: usize,
 }
 
 /// UIDs that are `\Recent` in one session (RFC 3501 §2.3.2): ranges, ascending.
@@ -106,6 +108,7 @@ impl View {
         Self {
             read_only,
             flags_told: snapshot.state.highest_modseq(),
+            keywords_told: snapshot.state.keywords().len(),
             shown: Arc::clone(&snapshot.state),
             latest: snapshot.state,
             recent,
@@ -222,6 +225,32 @@ impl View {
         response::flag_list(out, &flags, self.is_recent(message.uid));
     }
 
+    /// The flags and keywords of the mailbox.
+    pub(super) fn mailbox_flags(&self) -> Vec<Flag> {
+        let system = [
+            Flag::Answered,
+            Flag::Flagged,
+            Flag::Deleted,
+            Flag::Seen,
+            Flag::Draft,
+        ];
+        let keywords = self.latest.keywords().iter().cloned().map(Flag::Keyword);
+        system.into_iter().chain(keywords).collect()
+    }
+
+    /// `* FLAGS (…)` when the mailbox has keywords that the client does not know.
+    pub(super) fn announce_keywords(&mut self, io: &Io) {
+        let count = self.latest.keywords().len();
+        if count > self.keywords_told {
+            self.keywords_told = count;
+            io.write(|out| {
+                out.extend_from_slice(b"* FLAGS ");
+                response::flag_list(out, &self.mailbox_flags(), false);
+                out.extend_from_slice(b"\r\n");
+            });
+        }
+    }
+
     /// Whether there is anything to announce.
     pub(super) fn is_behind(&self) -> bool {
         !Arc::ptr_eq(&self.shown, &self.latest)
@@ -238,6 +267,7 @@ impl View {
         if !self.is_behind() {
             return;
         }
+        self.announce_keywords(io);
         let before = (self.shown.len(), self.recent_count());
         let expunged = expunged_positions(&self.shown, &self.latest);
         let renumbered = expunged.is_empty() || renumber == Renumber::Allowed;

@@ -272,27 +272,28 @@ impl Reader {
             content,
             Some(pointer.bytes),
         );
-        let (mut read, mut len) = (0, u64::MAX);
+        // The length is what storage says, and storage may say anything.
+        let (mut read, mut len) = (0_u64, None);
         let mut plaintext = Vec::new();
         let outcome = loop {
             match reader.next(&mut plaintext) {
                 Ok(Progress::Chunk(_)) => continue,
                 Ok(Progress::End) => break Ok(()),
-                Ok(Progress::NeedMore(_)) if read >= len => {
+                Ok(Progress::NeedMore(_)) if len.is_some_and(|len| read >= len) => {
                     break Err("it ends too early".to_owned());
                 }
-                Ok(Progress::NeedMore(_)) if len != u64::MAX => {
+                Ok(Progress::NeedMore(_)) if len.is_some() => {
                     self.io.send(id, StorageRequest::ReadChunk { max });
                 }
                 Ok(Progress::NeedMore(_)) => {}
                 Err(error) => break Err(error.to_string()),
             }
             let chunk = match self.io.answer(id).await {
-                Ok(StorageResponse::Opened { len: all, chunk }) => {
-                    len = all;
+                Ok(StorageResponse::Opened { len: all, chunk }) if len.is_none() => {
+                    len = Some(all);
                     chunk
                 }
-                Ok(StorageResponse::Chunk(chunk)) if !chunk.is_empty() => chunk,
+                Ok(StorageResponse::Chunk(chunk)) if len.is_some() && !chunk.is_empty() => chunk,
                 Ok(_) => break Err("it ends too early".to_owned()),
                 Err(StorageError::NotFound) => break Err("it is not there".to_owned()),
                 Err(error) => return Err(error),
@@ -300,7 +301,7 @@ impl Reader {
             read += chunk.len() as u64;
             reader.feed(&chunk);
         };
-        if read < len {
+        if len.is_none_or(|len| read < len) {
             self.io.abandon(id);
         } else {
             self.io.close(id);

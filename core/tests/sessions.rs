@@ -640,3 +640,47 @@ fn a_new_keyword_is_announced_before_it_is_used() {
     let done = "n OK Nothing else was done\r\n";
     assert_eq!(answer, format!("{flags}{told}{done}{done}"));
 }
+
+#[test]
+fn search_tells_bodies_from_headers_of_parts() {
+    let mut world = World::new(25);
+    let alice = world.log_in();
+    // Far apart, so that the last part is read apart from the first ones.
+    let attachment = "QUJD\r\n".repeat(30_000);
+    let mail = format!(
+        "Subject: parts\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+         preamble of no part\r\n--b\r\nContent-Type: text/plain\r\nX-Part: firstheader\r\n\r\n\
+         the first text\r\n--b\r\nContent-Type: application/octet-stream\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n{attachment}\r\n--b\r\n\
+         Content-Type: message/rfc822\r\n\r\nSubject: nestedsubject\r\n\r\nnested text\r\n\
+         --b\r\nContent-Type: text/plain; charset=us-ascii\r\nX-Part: lastheader\r\n\r\n\
+         the last text\r\n--b--\r\n"
+    );
+    append(&mut world, alice, &mail);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    for (key, found) in [
+        ("BODY \"first text\"", true),
+        ("BODY \"last text\"", true),
+        ("BODY \"nested text\"", true),
+        ("BODY nestedsubject", false),
+        ("TEXT nestedsubject", true),
+        ("BODY firstheader", false),
+        ("TEXT firstheader", true),
+        ("TEXT lastheader BODY nested", true),
+        ("TEXT preamble", false),
+        ("TEXT ABCABC", false),
+        ("TEXT QUJD", false),
+        ("TEXT \"text the\"", false),
+    ] {
+        let answer = world.say(alice, format!("q SEARCH {key}\r\n").as_bytes());
+        let expected = if found { "* SEARCH 1" } else { "* SEARCH" };
+        assert_eq!(answer, format!("{expected}\r\nq OK Searched\r\n"), "{key}");
+    }
+    let opened = world.store.count("OpenObject");
+    world.say(alice, b"q SEARCH TEXT absent\r\n");
+    assert_eq!(
+        world.store.count("OpenObject") - opened,
+        2,
+        "parts close together are read together"
+    );
+}

@@ -319,7 +319,7 @@ impl Reader {
             return;
         }
         let next = work.known.present.entry(writer).or_default();
-        *next = (*next).max(seq + 1);
+        *next = (*next).max(seq.saturating_add(1));
         let position = LogPosition { writer, seq };
         if work.known.covered.contains(position) {
             work.known.superfluous += 1;

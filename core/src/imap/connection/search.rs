@@ -95,12 +95,23 @@ struct Run<'a> {
 struct Candidate {
     position: u32,
     summary: Summary,
-    /// Parts still to be looked at, in order.
-    parts: VecDeque<Searchable>,
+    /// What is still to be looked at, in order.
+    stretches: VecDeque<Stretch>,
     layout: ContentLayout,
     /// The first of them, opened already.
     body: Option<BodyReader>,
 }
+
+/// Parts that lie so close together that they are read in one go.
+struct Stretch {
+    range: Range<u64>,
+    /// Ascending, one behind the other.
+    parts: Vec<Searchable>,
+}
+
+/// Octets between two parts that are rather read than left out: less than it takes to open
+/// the message once more.
+const GAP_OCTETS_MAX: u64 = 32 * 1024;
 
 impl Run<'_> {
     /// Positions that match, ascending.
@@ -207,15 +218,14 @@ impl Run<'_> {
             return Ok((verdict, None));
         }
         let layout = ContentLayout::decode(&summary.layout).map_err(ReadError::Damaged)?;
-        let parts: VecDeque<Searchable> = summary
+        let parts = summary
             .structure
             .searchable_parts()
-            .filter(|part| matches!(part, Searchable::Text { .. }) || self.judge.wants_headers())
-            .collect();
+            .filter(|part| matches!(part, Searchable::Text { .. }) || self.judge.wants_headers());
         let mut candidate = Candidate {
             position,
+            stretches: stretches(parts),
             summary,
-            parts,
             layout,
             body: None,
         };
@@ -256,35 +266,73 @@ impl Run<'_> {
             if candidate.body.is_none() {
                 candidate.open(self.io, self.context, message);
             }
-            let (Some(part), Some(body)) = (candidate.parts.pop_front(), candidate.body.take())
+            let (Some(stretch), Some(body)) =
+                (candidate.stretches.pop_front(), candidate.body.take())
             else {
                 return Ok(verdict(&texts, candidate, true) == Verdict::Yes);
             };
-            self.read_part(&candidate.summary, part, body, &mut texts)
-                .await?;
+            read_stretch(&candidate.summary, &stretch, body, &mut texts).await?;
         }
     }
+}
 
-    async fn read_part(
-        &self,
-        summary: &Summary,
-        part: Searchable,
-        mut body: BodyReader,
-        texts: &mut Texts,
-    ) -> Result<(), ReadError> {
-        let mut text = PartText::new(&summary.structure, &part);
+/// Joins parts that are close together.
+fn stretches(parts: impl Iterator<Item = Searchable>) -> VecDeque<Stretch> {
+    let mut stretches: VecDeque<Stretch> = VecDeque::new();
+    for part in parts {
+        let (_, span) = part.place();
+        match stretches.back_mut() {
+            Some(last)
+                if span.offset >= last.range.end
+                    && span.offset - last.range.end <= GAP_OCTETS_MAX =>
+            {
+                last.range.end = span.end();
+                last.parts.push(part);
+            }
+            _ => stretches.push_back(Stretch {
+                range: span.offset..span.end(),
+                parts: vec![part],
+            }),
+        }
+    }
+    stretches
+}
+
+/// Looks at the parts of a stretch, each for what its octets are.
+async fn read_stretch(
+    summary: &Summary,
+    stretch: &Stretch,
+    mut body: BodyReader,
+    texts: &mut Texts,
+) -> Result<(), ReadError> {
+    let (mut chunk, mut at, mut position) = (Vec::new(), 0, stretch.range.start);
+    for part in &stretch.parts {
+        let (_, span) = part.place();
+        let mut text = PartText::new(&summary.structure, part);
         let matcher = match part {
             Searchable::Header { .. } => &mut texts.headers,
             Searchable::Text { .. } => &mut texts.bodies,
         };
-        let mut chunk = Vec::new();
-        while !matcher.is_complete() && body.next(&mut chunk).await? > 0 {
-            text.feed(&chunk, matcher);
-            chunk.clear();
+        while position < span.end() {
+            if at == chunk.len() {
+                (chunk, at) = (Vec::new(), 0);
+                if body.next(&mut chunk).await? == 0 {
+                    break;
+                }
+            }
+            let before = position < span.offset;
+            let until = if before { span.offset } else { span.end() };
+            let here =
+                (chunk.len() - at).min(usize::try_from(until - position).unwrap_or(usize::MAX));
+            if !before && !matcher.is_complete() {
+                text.feed(&chunk[at..at + here], matcher);
+            }
+            at += here;
+            position += here as u64;
         }
         text.finish(matcher);
-        Ok(())
     }
+    Ok(())
 }
 
 impl Candidate {
@@ -294,9 +342,8 @@ impl Candidate {
 
     /// Opens the next part.
     fn open(&mut self, io: &Io, context: &Context, message: &Message) {
-        self.body = self.parts.front().map(|part| {
-            let (_, span) = part.place();
-            let range: Range<u64> = span.offset..span.end();
+        self.body = self.stretches.front().map(|stretch| {
+            let range = stretch.range.clone();
             BodyReader::start(io, context, message, Some(&self.layout), range)
         });
     }

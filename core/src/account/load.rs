@@ -142,10 +142,10 @@ impl Reader {
             .map(|(start, end)| self.io.start(self.range(start.clone(), end.clone())))
             .collect();
         let mut there = Vec::new();
-        for (id, (_, end)) in first.into_iter().zip(segments) {
+        for (id, (start, end)) in first.into_iter().zip(segments) {
             let answer = self.io.answer(id).await;
             self.io.close(id);
-            let (mut items, mut next) = range_of(answer)?;
+            let (mut items, mut next) = range_of(answer, &start)?;
             loop {
                 for item in &items {
                     if is_pointer(&item.key.sort) {
@@ -401,7 +401,8 @@ impl Reader {
         start: SortKey,
         end: Option<SortKey>,
     ) -> Result<(Vec<Item>, Option<SortKey>), StorageError> {
-        range_of(self.io.request(self.range(start, end)).await)
+        let answer = self.io.request(self.range(start.clone(), end)).await;
+        range_of(answer, &start)
     }
 }
 
@@ -437,10 +438,17 @@ pub(super) fn pointer_stamp(key: &SortKey) -> Option<Stamp> {
     u64::from_str_radix(hex, 16).ok().map(Stamp)
 }
 
+/// The items of a range that begins at `start`, and where it goes on, which must be further.
 fn range_of(
     response: Result<StorageResponse, StorageError>,
+    start: &SortKey,
 ) -> Result<(Vec<Item>, Option<SortKey>), StorageError> {
     match response? {
+        StorageResponse::Range {
+            next: Some(next), ..
+        } if next <= *start => Err(StorageError::Refused(
+            "a range that does not go on".to_owned(),
+        )),
         StorageResponse::Range { items, next } => Ok((items, next)),
         other => Err(StorageError::Refused(format!("not a range: {other:?}"))),
     }

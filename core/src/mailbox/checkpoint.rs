@@ -14,7 +14,7 @@ use super::message::{FlagBit, FlagSet, Message, Register, Registers};
 use super::operation::{decode_date, decode_uid, encode_date};
 use super::state::{Arrival, Gone, Numbered, Pending, Tombstone};
 use super::version_vector::VersionVector;
-use super::{ContentId, Keyword, MailboxState, MessageId, ModSeq, Uid, UidValidity, WriterId};
+use super::{ContentId, Keyword, MailboxState, MessageId, Uid, UidValidity, WriterId};
 use core::num::NonZeroU32;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl CheckpointPointer {
             content: ContentId(decoder.array()?),
             bytes: decoder.number()?,
             floor: Floor {
-                modseq: ModSeq(decoder.number()?),
+                modseq: decoder.modseq()?,
                 uid_next: decoder.number32()?,
             },
             covered: VersionVector::decode(&mut decoder)?,
@@ -272,7 +272,7 @@ impl MailboxState {
         let mut state = Self::new(UidValidity(uid_validity));
         state.uid_next = decoder.number32()?;
         state.recent_from = decode_uid(decoder)?;
-        state.highest_modseq = ModSeq(decoder.number()?);
+        state.highest_modseq = decoder.modseq()?;
         let mut writers = Vec::new();
         for _ in 0..decoder.count(16)? {
             writers.push(WriterId(decoder.array()?));
@@ -315,7 +315,7 @@ impl MailboxState {
                 summary_len: arrival.summary_len,
                 internal_date: arrival.internal_date,
                 flags: arrival.flags,
-                modseq: ModSeq(decoder.number()?),
+                modseq: decoder.modseq()?,
                 registers: decode_registers(decoder, last, writers)?,
             };
             self.count(&message, 1);
@@ -347,7 +347,7 @@ impl MailboxState {
             let pending = Pending {
                 claimed,
                 arrival: arrival.transpose()?,
-                modseq: ModSeq(decoder.number()?),
+                modseq: decoder.modseq()?,
                 registers: decode_registers(decoder, last, writers)?,
             };
             all.insert(id, pending);
@@ -362,7 +362,7 @@ impl MailboxState {
         let mut gone = Vec::new();
         for _ in 0..decoder.count(2)? {
             let uid = next_uid(decoder, &mut before)?;
-            let modseq = ModSeq(decoder.number()?);
+            let modseq = decoder.modseq()?;
             gone.push(Gone { uid, modseq });
         }
         let mut tombstones = Vec::new();
@@ -410,6 +410,7 @@ impl Arrival {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ModSeq;
     use super::super::operation::tests::arrival;
     use super::super::{Batch, Flag, LogPosition, LogState, Operation};
     use super::*;

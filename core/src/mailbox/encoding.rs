@@ -5,6 +5,7 @@
 //! account's keys; a decoder still refuses what is cut short or absurd, because a
 //! fault elsewhere must damage one value and nothing else.
 
+use super::ModSeq;
 use core::fmt;
 
 /// Why a stored value could not be understood.
@@ -126,6 +127,15 @@ impl<'a> Decoder<'a> {
             }
         }
         Err(DecodeError::Invalid("number"))
+    }
+
+    /// A modification sequence. What is written stays far below 2^62, so that there is
+    /// always a next one (RFC 7162 §3.1: 63 bits).
+    pub(crate) fn modseq(&mut self) -> Result<ModSeq, DecodeError> {
+        match self.number()? {
+            number @ ..0x4000_0000_0000_0000 => Ok(ModSeq(number)),
+            _ => Err(DecodeError::Invalid("modification sequence")),
+        }
     }
 
     /// A number of 32 bits.

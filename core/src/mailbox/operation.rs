@@ -87,7 +87,7 @@ impl Batch {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut decoder = Decoder::new(bytes, VERSION)?;
         let stamp = Stamp(decoder.number()?);
-        let modseq = ModSeq(decoder.number()?);
+        let modseq = decoder.modseq()?;
         let mut keywords = Vec::new();
         for _ in 0..decoder.count(1)? {
             keywords.push(Keyword::new(decoder.text()?));

@@ -78,6 +78,42 @@ def times_faster(slow, fast):
     return median([s / max(f, FLOOR_S) for s, f in zip(slow, fast) if s is not None and f is not None])
 
 
+def failures(servers):
+    """Every row that failed or answered wrongly, as text: none may hide in a median."""
+    out = []
+    for name, server in servers.items():
+        runs = [(f"round {i + 1}", one) for i, one in enumerate(server["rounds"])]
+        runs.append(("memory", server.get("memory") or {}))
+        for when, one in runs:
+            if one.get("server_ended"):
+                out.append(f"{name}, {when}: the server {one['server_ended']} during the measures")
+            for measure, row, title in COMMANDS:
+                figures = (one.get(measure) or {}) if measure in one else None
+                if figures is None:
+                    continue
+                figures = (figures.get(row) or {"error": "no result"}) if row else figures
+                if not sound(figures, measure, row):
+                    why = figures.get("error") or figures.get("reply") or "a wrong or missing answer"
+                    out.append(f"{name}, {when}, {title}: {why}")
+        large = server.get("large") or {}
+        for row in ("append", *(row for row, _ in LARGE)):
+            figures = large.get(row) or {"error": large.get("error", "no result")}
+            if "error" in figures or figures.get("status", "OK") != "OK":
+                out.append(f"{name}, large, {row}: {figures.get('error') or figures.get('reply')}")
+        if idle_kib(server) is None:
+            errors = [step["error"] for step in (server.get("idle") or {}).get("steps", []) if "error" in step]
+            out.append(f"{name}, idle: {(errors or ['no result'])[0]}")
+    return out
+
+
+def failures_list(servers):
+    found = failures(servers)
+    if not found:
+        return "## Failures\n\nNone: every command of every round succeeded with the right answer."
+    return ("## Failures\n\nMedians leave these out; a goal with a failed round is not met.\n\n"
+            + "\n".join(f"- {line}" for line in found))
+
+
 def large_wall(server, row):
     figures = (server.get("large") or {}).get(row) or {}
     return figures.get("wall_s") if figures.get("status") == "OK" else None
@@ -112,9 +148,9 @@ def growth(server, measure, row):
 
 
 def idle_kib(server):
-    """KiB of each idle connection, from 10 to 100 of them, shared pages counted once."""
+    """KiB of each idle connection, from 10 to 40 of them, shared pages counted once."""
     steps = (server.get("idle") or {}).get("steps") or []
-    if len(steps) < 2 or "pss_kib" not in steps[-1]:
+    if len(steps) < 2 or any("error" in step or "pss_kib" not in step for step in steps):
         return None
     first, last = steps[0], steps[-1]
     return (last["pss_kib"] - first["pss_kib"]) / (last["idle"] - first["idle"])
@@ -129,10 +165,11 @@ def markdown(data, name):
              f"`{about['commit']}`. {about['cores']} cores ({about['processor']}), Linux {about['kernel']}, data on "
              f"{about['filesystem']}. Load average {about['load_before']} before, {about['load_after']} after: "
              "a load above the number of cores makes absolute times too long and ratios rough. "
+             + ("The binaries were given, so the commit is that of the scripts. " if about.get("binaries_given") else "") +
              f"Dovecot {about['dovecot']} on a Maildir; mail_crypt with folder and user keys on "
              f"{about['mail_crypt_curve']}, the user's key opened by the login's password. "
              f"{about['rounds']} rounds, each command three times a round."]
-    parts += [goals(servers), commands_table(servers), large_table(servers),
+    parts += [goals(servers), failures_list(servers), commands_table(servers), large_table(servers),
               f"![APPEND rate as the mailbox grows]({name}-append.svg)", memory_table(servers), notes()]
     return "\n\n".join(parts) + "\n"
 
@@ -148,15 +185,17 @@ def goals(servers):
     for measure, row, title in (COMMANDS[0], COMMANDS[2]):
         cells = []
         for n in ours:
-            ratio = CRYPT in servers and times_faster(round_walls(servers[CRYPT], measure, row),
-                                                      round_walls(servers[n], measure, row))
-            cells.append(verdict(ratio, lambda r: r >= GOAL_FASTER, "{:.1f} times"))
+            walls = round_walls(servers[n], measure, row)
+            ratio = CRYPT in servers and times_faster(round_walls(servers[CRYPT], measure, row), walls)
+            failed = walls.count(None)
+            form = "{:.1f} times" + (f", {failed} of {len(walls)} rounds failed" if failed else "")
+            cells.append(verdict(ratio, lambda r, failed=failed: r >= GOAL_FASTER and not failed, form))
         rows.append([f"{title}: at least {GOAL_FASTER} times faster than with mail_crypt", *cells])
     cells = []
     for n in ours:
         count = ((servers[n].get("large") or {}).get("fetch_flags") or {}).get("fetch_responses")
-        cells.append(verdict(large_wall(servers[n], "select_after_restart"),
-                             lambda s: s < GOAL_SELECT_S and count == 10000, "{:.4f} s"))
+        wall = large_wall(servers[n], "select_after_restart") if count == 10000 else None
+        cells.append(verdict(wall, lambda s: s < GOAL_SELECT_S, "{:.4f} s"))
     rows.append([f"SELECT of 10,000 messages after a restart: under {GOAL_SELECT_S} s", *cells])
     rows.append([f"APPEND flat: last three windows at least {GOAL_FLAT} of the first three",
                  *[verdict(flatness(servers[n]), lambda r: r >= GOAL_FLAT, "{:.2f}") for n in ours]])
@@ -180,7 +219,7 @@ def commands_table(servers):
     rows = []
     for measure, row, title in COMMANDS:
         walls = {n: round_walls(s, measure, row) for n, s in servers.items()}
-        cells = [title, *[seconds(median(walls[n])) for n in servers]]
+        cells = [title, *[seconds(median(walls[n])) + rounds_left(walls[n]) for n in servers]]
         for n in ours:
             cells += [times(times_faster(walls.get(other, []), walls[n])) for other in (CRYPT, PLAIN)]
         rows.append(cells)
@@ -248,6 +287,12 @@ def seconds(value):
     if value is None:
         return "failed"
     return f"{value:.4f}" if value < 0.1 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def rounds_left(walls):
+    """Says beside a median over which part of the rounds it is taken, if not all."""
+    failed = walls.count(None)
+    return f" ({len(walls) - failed} of {len(walls)} rounds)" if 0 < failed < len(walls) else ""
 
 
 def milliseconds(costs):

@@ -38,6 +38,7 @@ class Server:
         spec = json.loads((self.folder / "server.json").read_text())
         self.name, self.argv, self.port = spec["name"], spec["argv"], spec["port"]
         self.forks, self.filling_argv = spec["forks"], spec["filling_argv"]
+        self.child = None
 
     def start(self, filling=False):
         """Starts the server, waits for its greeting, returns its pid.
@@ -51,6 +52,7 @@ class Server:
             # then stops the server in order. The parent's pipes are not inherited.
             child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                      cwd=self.folder, start_new_session=True)
+        self.child = child
         (self.folder / "pid").write_text(f"{child.pid}\n")
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._greets():
@@ -60,6 +62,16 @@ class Server:
                 raise RuntimeError(f"{self.name} gave no greeting; the end of its log:\n{tail}")
             time.sleep(0.02)
         return child.pid
+
+    def death(self):
+        """How the server that this object started ended by itself; None while it runs.
+        The end of its log goes to stderr, since the folder will be gone."""
+        status = self.child.poll() if self.child else None
+        if status is None:
+            return None
+        tail = (self.folder / "log").read_bytes()[-3000:].decode("utf-8", "replace")
+        print(f"{self.name} ended during a measure; the end of its log:\n{tail}", file=sys.stderr)
+        return f"killed by signal {-status}" if status < 0 else f"exited with status {status}"
 
     def stop(self):
         """SIGTERM, then SIGKILL after STOP_TIMEOUT_S. Nothing runs: nothing happens."""

@@ -108,29 +108,13 @@ impl Summary {
         [prefix.into_octets(), plain].concat()
     }
 
-    /// Reads the stored form. Its strings share one allocation.
+    /// Reads the stored form. For many of them there is [`SummaryDecoder`].
     ///
     /// # Errors
     ///
     /// If `stored` is not what [`encode`](Self::encode) wrote.
     pub fn decode(stored: &[u8]) -> Result<Self, SummaryError> {
-        let (&version, rest) = stored.split_first().ok_or(SummaryError::Malformed)?;
-        if version != VERSION {
-            return Err(SummaryError::Version(version));
-        }
-        let (&form, rest) = rest.split_first().ok_or(SummaryError::Malformed)?;
-        let plain = match form {
-            PLAIN if rest.len() > SUMMARY_BYTES_MAX => return Err(SummaryError::TooLong),
-            PLAIN => Octets::copy_from_slice(rest),
-            ZSTD => decompress(rest)?,
-            _ => return Err(SummaryError::Malformed),
-        };
-        let mut reader = Reader::new(plain);
-        let summary = Self::read(&mut reader).ok_or(SummaryError::Malformed)?;
-        if !reader.at_end() {
-            return Err(SummaryError::Malformed);
-        }
-        Ok(summary)
+        SummaryDecoder::default().decode(stored)
     }
 
     fn read(reader: &mut Reader) -> Option<Self> {
@@ -151,20 +135,58 @@ impl Summary {
     }
 }
 
-/// Undoes zstd. The length that is claimed limits what is allocated.
-fn decompress(stored: &[u8]) -> Result<Octets, SummaryError> {
-    let mut reader = Reader::new(Octets::copy_from_slice(stored));
-    let len = reader.number().ok_or(SummaryError::Malformed)?;
-    let len = usize::try_from(len)
-        .ok()
-        .filter(|&len| len <= SUMMARY_BYTES_MAX);
-    let len = len.ok_or(SummaryError::TooLong)?;
-    let compressed = reader.rest();
-    let plain = zstd::bulk::decompress(&compressed, len).map_err(|_| SummaryError::Malformed)?;
-    if plain.len() != len {
-        return Err(SummaryError::Malformed);
+/// Reads many summaries with one zstd context: to make one takes longer than to read a
+/// summary.
+#[derive(Default)]
+pub struct SummaryDecoder(Option<zstd::bulk::Decompressor<'static>>);
+
+impl SummaryDecoder {
+    /// Reads a stored summary. Its strings share one allocation.
+    ///
+    /// # Errors
+    ///
+    /// If `stored` is not what [`Summary::encode`] wrote.
+    pub fn decode(&mut self, stored: &[u8]) -> Result<Summary, SummaryError> {
+        let (&version, rest) = stored.split_first().ok_or(SummaryError::Malformed)?;
+        if version != VERSION {
+            return Err(SummaryError::Version(version));
+        }
+        let (&form, rest) = rest.split_first().ok_or(SummaryError::Malformed)?;
+        let plain = match form {
+            PLAIN if rest.len() > SUMMARY_BYTES_MAX => return Err(SummaryError::TooLong),
+            PLAIN => Octets::copy_from_slice(rest),
+            ZSTD => self.decompress(rest)?,
+            _ => return Err(SummaryError::Malformed),
+        };
+        let mut reader = Reader::new(plain);
+        let summary = Summary::read(&mut reader).ok_or(SummaryError::Malformed)?;
+        if !reader.at_end() {
+            return Err(SummaryError::Malformed);
+        }
+        Ok(summary)
     }
-    Ok(plain.into())
+
+    /// Undoes zstd. The length that is claimed limits what is allocated.
+    fn decompress(&mut self, stored: &[u8]) -> Result<Octets, SummaryError> {
+        let mut reader = Reader::new(Octets::copy_from_slice(stored));
+        let len = reader.number().ok_or(SummaryError::Malformed)?;
+        let len = usize::try_from(len)
+            .ok()
+            .filter(|&len| len <= SUMMARY_BYTES_MAX);
+        let len = len.ok_or(SummaryError::TooLong)?;
+        let compressed = reader.rest();
+        if self.0.is_none() {
+            self.0 = zstd::bulk::Decompressor::new().ok();
+        }
+        let zstd = self.0.as_mut().ok_or(SummaryError::Malformed)?;
+        let plain = zstd
+            .decompress(&compressed, len)
+            .map_err(|_| SummaryError::Malformed)?;
+        if plain.len() != len {
+            return Err(SummaryError::Malformed);
+        }
+        Ok(plain.into())
+    }
 }
 
 #[cfg(test)]

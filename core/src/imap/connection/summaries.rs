@@ -5,7 +5,7 @@ use super::context::Context;
 use crate::mailbox::{ContentId, Message};
 use crate::seal::{CONTENT_HEAD_BYTES, ContentKind, ItemKind, SealError, open_summary};
 use crate::storage::{Item, RequestId, StorageError, StorageRequest, StorageResponse};
-use crate::summary::Summary;
+use crate::summary::{Summary, SummaryDecoder};
 use crate::workflow::Io;
 use bytes::Bytes;
 use core::iter::Peekable;
@@ -25,6 +25,7 @@ pub(super) struct Summaries<'a> {
     sealed: BTreeMap<ContentId, Item>,
     /// Messages of the batch in use that were not asked for yet.
     left: usize,
+    decoder: SummaryDecoder,
 }
 
 /// The messages whose summaries will be asked for.
@@ -44,6 +45,7 @@ impl<'a> Summaries<'a> {
             started_count: VecDeque::new(),
             sealed: BTreeMap::new(),
             left: 0,
+            decoder: SummaryDecoder::default(),
         };
         summaries.start_batches();
         summaries
@@ -84,13 +86,10 @@ impl<'a> Summaries<'a> {
         self.left = self.left.saturating_sub(1);
         let key = self.context.places.summary(message.content);
         if let Some(item) = self.sealed.get(&message.content) {
+            let (keys, decoder) = (&self.context.keys, &mut self.decoder);
             let opened = item.values.iter().find_map(|value| {
-                let plain = self
-                    .context
-                    .keys
-                    .open_item(&key, ItemKind::Summary, value)
-                    .ok()?;
-                Summary::decode(&plain).ok()
+                let plain = keys.open_item(&key, ItemKind::Summary, value).ok()?;
+                decoder.decode(&plain).ok()
             });
             match opened {
                 Some(summary) => return Ok(summary),
@@ -128,7 +127,7 @@ impl<'a> Summaries<'a> {
     }
 
     /// The summary at the end of the object.
-    async fn read_from_object(&self, message: &Message) -> Result<Summary, ReadError> {
+    async fn read_from_object(&mut self, message: &Message) -> Result<Summary, ReadError> {
         let head = self.range(message, 0, CONTENT_HEAD_BYTES as u32).await?;
         let sealed = self
             .range(message, message.summary_offset, message.summary_len)
@@ -141,7 +140,8 @@ impl<'a> Summaries<'a> {
             &sealed,
         )
         .map_err(ReadError::Damaged)?;
-        Summary::decode(&plain).map_err(|_| ReadError::Damaged(SealError::Forged))
+        let summary = self.decoder.decode(&plain);
+        summary.map_err(|_| ReadError::Damaged(SealError::Forged))
     }
 
     async fn range(&self, message: &Message, start: u64, len: u32) -> Result<Bytes, ReadError> {

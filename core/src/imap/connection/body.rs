@@ -5,7 +5,10 @@ use super::context::Context;
 use super::reply::Completion;
 use crate::boundary::Event;
 use crate::mailbox::Message;
-use crate::seal::{ContentKind, ContentLayout, ContentReader, Progress, SealError};
+use crate::seal::{
+    CHUNK_OVERHEAD_BYTES, CONTENT_HEAD_BYTES, ContentKind, ContentLayout, ContentReader, Progress,
+    SealError,
+};
 use crate::storage::{ObjectKey, RequestId, StorageError, StorageRequest, StorageResponse};
 use crate::workflow::Io;
 use core::fmt;
@@ -91,7 +94,9 @@ pub(super) struct BodyReader {
     /// A verified chunk that was not handed out yet.
     chunk: Vec<u8>,
     retries_left: u32,
-    /// Octets that one request asks for.
+    /// Where the last chunk of the range ends in the stored object, if that is known.
+    stored_end: Option<u64>,
+    /// Octets that one request asks for: the head and a chunk that does not compress.
     read_max: u32,
 }
 
@@ -131,7 +136,9 @@ impl BodyReader {
             left: range.end.saturating_sub(range.start),
             chunk: Vec::new(),
             retries_left: context.config.storage_retries_max,
-            read_max: u32::try_from(context.config.chunk_bytes).unwrap_or(u32::MAX),
+            stored_end: layout.map(|layout| layout.stored_range(range).end),
+            read_max: u32::try_from(context.config.chunk_bytes + AROUND_CHUNK_BYTES)
+                .unwrap_or(u32::MAX),
         };
         if body.left > 0 {
             body.open();
@@ -156,7 +163,7 @@ impl BodyReader {
         let request = StorageRequest::OpenObject {
             key: self.key.clone(),
             start,
-            end: None,
+            end: self.stored_end,
             max: self.read_max,
         };
         self.request = Some(self.io.start(request));
@@ -268,6 +275,9 @@ impl BodyReader {
         }
     }
 }
+
+/// Stored octets before the first chunk and around each.
+const AROUND_CHUNK_BYTES: usize = CONTENT_HEAD_BYTES + CHUNK_OVERHEAD_BYTES;
 
 impl Drop for BodyReader {
     fn drop(&mut self) {

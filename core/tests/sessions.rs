@@ -684,3 +684,24 @@ fn search_tells_bodies_from_headers_of_parts() {
         "parts close together are read together"
     );
 }
+
+#[test]
+fn what_is_not_offered_is_refused_and_not_left_out() {
+    let mut world = World::new(26);
+    let alice = world.log_in();
+    append(&mut world, alice, MAIL);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    for command in [
+        "a FETCH 1 FLAGS (CHANGEDSINCE 1)",
+        "a UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)",
+        "a SEARCH RETURN (COUNT) ALL",
+    ] {
+        let answer = world.say(alice, format!("{command}\r\n").as_bytes());
+        assert!(
+            answer.starts_with("a BAD ") && answer.lines().count() == 1,
+            "{answer}"
+        );
+    }
+    let answer = world.say(alice, b"f FETCH 1 UID\r\n");
+    assert_eq!(answer, "* 1 FETCH (UID 1)\r\nf OK Fetched\r\n");
+}

@@ -204,7 +204,7 @@ impl BodyReader {
         Ok(count)
     }
 
-    /// Octets that the next call of `next` will bring, once `verify_first` is done.
+    /// Gives the stream back, if it is open still.
     pub(super) fn close(&mut self) {
         if let Some(request) = self.request.take() {
             self.io.abandon(request);

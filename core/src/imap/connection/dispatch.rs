@@ -135,6 +135,11 @@ async fn run(io: Io, context: Context, view: Option<View>, command: Command) -> 
         Command::Unselect => select::unselect(&io).await,
         Command::Expunge => select::expunge(&io, &context, view, None).await,
         Command::UidExpunge(set) => select::expunge(&io, &context, view, Some(set)).await,
+        // To leave it out would answer with messages that the client did not ask for.
+        Command::Fetch {
+            changed_since: Some(_),
+            ..
+        } => Outcome::new(Completion::bad("CHANGEDSINCE is not offered"), Some(view)),
         Command::Fetch {
             uid, set, items, ..
         } => fetch::fetch(&io, &context, view, uid, &set, items).await,

@@ -70,6 +70,10 @@ pub struct Config {
     pub keywords_max: usize,
     /// Messages of one mailbox.
     pub messages_max: usize,
+    /// How long NOOP and CHECK wait for storage before they say what is known.
+    pub refresh_patience: Duration,
+    /// After how long a log that others wrote to is read again if storage failed.
+    pub reread_interval: Duration,
     /// Operations in a log before a checkpoint is made, for a small mailbox. One that
     /// changes many messages counts for each of them; so it does in a batch.
     pub checkpoint_operations_min: usize,
@@ -149,6 +153,8 @@ impl Default for Config {
             mailbox_depth_max: 32,
             keywords_max: 100,
             messages_max: 4_000_000,
+            refresh_patience: Duration::from_millis(250),
+            reread_interval: Duration::from_secs(5),
             checkpoint_operations_min: 256,
             log_grace: Duration::from_secs(600),
             log_item_bytes_max: 64 * 1024,

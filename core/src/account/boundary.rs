@@ -97,7 +97,10 @@ pub enum AccountRequest {
     /// CLOSE and UNSELECT: nothing is selected from now on. Reply: `Done`.
     Unselect,
     /// NOOP and CHECK: the newest state of the selected mailbox, read from storage
-    /// where other servers may have written. Reply: `Snapshot`.
+    /// where other servers may have written. After
+    /// [`refresh_patience`](crate::config::Config::refresh_patience), or when storage
+    /// fails, it is what is known; what is read later comes as `Changed`.
+    /// Reply: `Snapshot`.
     Refresh,
     /// STATUS: the state of a mailbox without selecting it. Reply: `Status`.
     Status(MailboxName),
@@ -227,6 +230,11 @@ pub enum AccountInput {
     Detach(ConnectionId),
     /// From storage.
     Storage(RequestId, StorageResponse),
+    /// Another server, or a delivery, may have written to this mailbox (`None`: to the
+    /// directory). If clients watch it, it is read again and they get `Changed`.
+    Rung(Option<MailboxId>),
+    /// It is not known what others wrote: everything that is watched is read again.
+    RungAll,
     /// The deadline of the last `Wait` has passed.
     Timeout,
     /// Finish what is being committed, take no more requests. See
@@ -243,6 +251,9 @@ pub enum AccountOutput {
     Abandon(RequestId),
     /// To a connection.
     Reply(ConnectionId, AccountReply),
+    /// This mailbox (`None`: the directory) changed, durably unless storage lost the
+    /// answer: other servers should be told, and nobody waits for that.
+    Ring(Option<MailboxId>),
     /// For the log and the metrics.
     Event(Event),
     /// Nothing more for now; `Timeout` is wanted at the deadline.

@@ -130,6 +130,7 @@ impl<S: Planner> Log<S> {
             // be there, it is read like what others write.
             shared.writers.remove(&self.id);
             self.read_needed = true;
+            happened.push(Happened::Written);
         }
         let failure = match error {
             StorageError::Full => AccountFailure::OverQuota,
@@ -169,9 +170,13 @@ impl<S: Planner> Log<S> {
             .checkpoint_operations_min
             .max(known.state.size() / 8);
         self.want_checkpoint(due);
+        let news = commit.done.iter().any(|(work, _)| S::is_news(work));
         let mut answers = commit.at_once;
         answers.extend(commit.done.into_iter().map(|(_, answer)| answer));
         happened.push(Happened::Done(answers));
+        if news {
+            happened.push(Happened::Written);
+        }
     }
 
     /// The items of a batch, sealed once: what is sent again are the same bytes.

@@ -31,6 +31,8 @@ pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub(super) enum Happened<S: Planner> {
     /// The log was read; the state may have changed.
     Read,
+    /// A batch was stored, or may have been, that others want to know of.
+    Written,
     /// It cannot be read.
     Unreadable(AccountFailure),
     /// These were committed (or needed no commit) and the state shows it.
@@ -63,6 +65,10 @@ pub(super) struct Log<S: Planner> {
     /// How many times the log began to be read.
     pub(super) reads: u64,
     pub(super) checkpoint_wanted: bool,
+    /// Others wrote to it after it was read last.
+    pub(super) rung: bool,
+    /// When to try to read that again.
+    pub(super) reread_at: Option<Instant>,
     /// When to look again whether the log can be shortened.
     pub(super) shorten_at: Option<Instant>,
     pub(super) last_read: Option<Instant>,
@@ -101,6 +107,8 @@ impl<S: Planner> Log<S> {
             read_needed: false,
             reads: 0,
             checkpoint_wanted: false,
+            rung: false,
+            reread_at: None,
             shorten_at: None,
             last_read: None,
         }
@@ -130,10 +138,21 @@ impl<S: Planner> Log<S> {
         self.reads + 1
     }
 
+    /// Others wrote to the log: it is read again, however often that fails.
+    pub(super) fn ring(&mut self) {
+        self.rung = true;
+        self.want_read(true);
+    }
+
     /// How many times the log began to be read: after [`Happened::Read`], which reading
     /// that was.
     pub(super) fn reads(&self) -> u64 {
         self.reads
+    }
+
+    /// Whether clients wait to be told what is in it.
+    fn is_watched(&self) -> bool {
+        self.shown.is_some() || self.id == LogId::Directory
     }
 
     /// Asks for a checkpoint if so many operations are in no checkpoint.
@@ -175,7 +194,8 @@ impl<S: Planner> Log<S> {
             Some(_) => Some(self.background_until),
             None => self.shorten_at,
         };
-        [own, background].into_iter().flatten().min()
+        let reread = self.reread_at.filter(|_| self.is_watched());
+        [own, background, reread].into_iter().flatten().min()
     }
 
     /// Takes an answer of storage.
@@ -262,6 +282,10 @@ impl<S: Planner> Log<S> {
         {
             shared.give_up(&background);
         }
+        if self.is_watched() && self.reread_at.is_some_and(|at| at <= now) {
+            self.reread_at = None;
+            self.read_wanted = true;
+        }
         match &mut self.activity {
             Activity::Pausing { until, attempt } if *until <= now => {
                 let attempt = *attempt;
@@ -291,6 +315,7 @@ impl<S: Planner> Log<S> {
 
     fn start_reading(&mut self, shared: &mut Shared, attempt: u32) {
         self.read_wanted = false;
+        self.reread_at = None;
         self.reads += 1;
         let (known, initial) = (self.known.clone(), self.initial.clone());
         let workflow = Workflow::new(&shared.ids, |io| {
@@ -334,6 +359,10 @@ impl<S: Planner> Log<S> {
                     reason: error.to_string(),
                 });
                 self.checkpoint_wanted = false;
+                if self.rung {
+                    let interval = shared.config.reread_interval;
+                    self.reread_at = Some(shared.now.instant.after(interval));
+                }
                 for work in self.jobs.drain(..) {
                     happened.push(Happened::Failed(work, AccountFailure::Unavailable));
                 }
@@ -351,6 +380,7 @@ impl<S: Planner> Log<S> {
         shared.clock.observe(outcome.latest);
         self.last_read = Some(shared.now.instant);
         self.read_needed = false;
+        self.rung = self.read_wanted;
         self.owed.extend(outcome.owed);
         let mut known = outcome.known;
         if outcome.whole

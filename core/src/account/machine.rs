@@ -71,6 +71,8 @@ use std::sync::Arc;
 ///                 inputs.push_back(AccountInput::Detach(ConnectionId(1)));
 ///                 inputs.push_back(AccountInput::Shutdown);
 ///             }
+///             // For other servers, when others are there.
+///             AccountOutput::Ring(_) => {}
 ///             AccountOutput::Reply(..) | AccountOutput::Event(_) => {}
 ///             AccountOutput::Wait { deadline } => break deadline,
 ///             AccountOutput::Done => break 'machine,
@@ -172,7 +174,9 @@ impl Account {
                 if self.shutdown {
                     self.fail(connection, AccountFailure::Unavailable);
                 } else {
-                    self.dispatch(Ask::new(connection, request));
+                    let patience = self.shared.config.refresh_patience;
+                    let patience = now.instant.after(patience);
+                    self.dispatch(Ask::new(connection, request, patience));
                 }
             }
             AccountInput::Detach(connection) => {
@@ -182,6 +186,8 @@ impl Account {
                     .retain(|waiting| waiting.ask.connection != connection);
             }
             AccountInput::Storage(id, response) => self.storage(id, response),
+            AccountInput::Rung(log) => self.rung(log),
+            AccountInput::RungAll => self.rung_all(),
             AccountInput::Timeout => self.timeout(),
             AccountInput::Shutdown => self.begin_shutdown(),
         }
@@ -223,6 +229,7 @@ impl Account {
                 ]
             })
             .chain([self.directory.deadline()])
+            .chain(self.waiting.iter().map(|waiting| waiting.ask.patience))
             .flatten()
             .min()
     }
@@ -244,6 +251,7 @@ impl Account {
     }
 
     fn timeout(&mut self) {
+        self.end_patience();
         self.run_directory();
         let mailboxes: Vec<_> = self.mailboxes.keys().copied().collect();
         for mailbox in mailboxes {
@@ -342,6 +350,7 @@ impl Account {
     fn after_directory(&mut self, happened: Vec<Happened<Directory>>) {
         for event in happened {
             match event {
+                Happened::Written => self.ring(None),
                 Happened::Read => {
                     self.forget_deleted();
                     self.resume_waiting(LogId::Directory, None);
@@ -379,6 +388,7 @@ impl Account {
         for event in happened {
             match event {
                 Happened::Read => self.resume_waiting(LogId::Mailbox(mailbox), None),
+                Happened::Written => self.ring(Some(mailbox)),
                 Happened::Unreadable(failure) => {
                     self.resume_waiting(LogId::Mailbox(mailbox), Some(failure));
                 }
@@ -489,6 +499,7 @@ impl Account {
         self.waiting = later;
         for Waiting { mut ask, .. } in now {
             match &failure {
+                Some(_) if ask.patience.is_some() => self.tell_known(&ask),
                 Some(failure) => self.fail(ask.connection, failure.clone()),
                 None => {
                     ask.was_read(log);

@@ -10,6 +10,7 @@ mod machine;
 mod parts;
 mod plan;
 mod requests;
+mod ringing;
 mod selection;
 mod shared;
 #[cfg(test)]

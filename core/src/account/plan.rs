@@ -34,6 +34,8 @@ pub(super) trait Planner: LogState + fmt::Debug {
     fn settle(&self, owed: &Owed) -> Option<Self::Work>;
     /// Whether this is such work.
     fn settles(work: &Self::Work) -> bool;
+    /// Whether other servers' clients want to know what it becomes.
+    fn is_news(work: &Self::Work) -> bool;
 
     /// Applies operations of the batch that follows `before`; what they weigh.
     fn take_in(
@@ -217,6 +219,10 @@ impl Planner for MailboxState {
 
     fn settles(work: &MailboxWork) -> bool {
         matches!(work, MailboxWork::Settle)
+    }
+
+    fn is_news(work: &MailboxWork) -> bool {
+        !matches!(work, MailboxWork::Recent(_))
     }
 }
 
@@ -449,5 +455,9 @@ impl Planner for Directory {
 
     fn settles(_: &DirectoryWork) -> bool {
         false
+    }
+
+    fn is_news(_: &DirectoryWork) -> bool {
+        true
     }
 }

@@ -9,6 +9,7 @@ use super::plan::{DirectoryChange, DirectoryWork, MailboxWork, Origin};
 use super::shared::LogId;
 use super::{AccountFailure, AccountReply, AccountRequest, ConnectionId, Copied, NewMessage};
 use crate::mailbox::{Directory, MailboxId, MailboxName, MailboxState, Message};
+use crate::time::Instant;
 use std::sync::Arc;
 
 /// A request on its way.
@@ -20,6 +21,8 @@ pub(super) struct Ask {
     move_inbox: Option<MailboxId>,
     /// Logs that were read since the request came.
     read: Vec<LogId>,
+    /// Until when it waits; then what is known will do.
+    pub(super) patience: Option<Instant>,
 }
 
 /// A request that waits for a log to be read.
@@ -35,8 +38,15 @@ pub(super) struct Waiting {
 struct Later;
 
 impl Ask {
-    pub(super) fn new(connection: ConnectionId, request: AccountRequest) -> Self {
+    /// A request that came; `patience` is for one that can do with what is known.
+    pub(super) fn new(
+        connection: ConnectionId,
+        request: AccountRequest,
+        patience: Instant,
+    ) -> Self {
+        let hurries = matches!(request, AccountRequest::Refresh);
         Self {
+            patience: hurries.then_some(patience),
             connection,
             request,
             move_inbox: None,
@@ -48,8 +58,11 @@ impl Ask {
     pub(super) fn move_inbox(connection: ConnectionId, to: MailboxName, target: MailboxId) -> Self {
         let from = MailboxName::inbox();
         Self {
+            connection,
+            request: AccountRequest::Rename { from, to },
             move_inbox: Some(target),
-            ..Self::new(connection, AccountRequest::Rename { from, to })
+            read: Vec::new(),
+            patience: None,
         }
     }
 

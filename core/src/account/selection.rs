@@ -81,7 +81,8 @@ impl Account {
         }
     }
 
-    fn is_held(&self, mailbox: MailboxId) -> bool {
+    /// Whether a connection has it selected.
+    pub(super) fn is_held(&self, mailbox: MailboxId) -> bool {
         let mut selected = self
             .connections
             .values()

@@ -434,6 +434,7 @@ impl World {
                 },
                 AccountOutput::Abandon(request) => self.account_streams.forget(request),
                 AccountOutput::Reply(id, reply) => self.reply(id, reply),
+                AccountOutput::Ring(_) => {}
                 AccountOutput::Event(event) => self.events.push(event),
             }
             moved = true;

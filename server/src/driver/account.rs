@@ -177,6 +177,7 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
                         inbox.push(reply);
                     }
                 }
+                AccountOutput::Ring(_) => {}
                 AccountOutput::Event(event) => super::log(&event),
                 AccountOutput::Wait { deadline } => {
                     self.wait = deadline;

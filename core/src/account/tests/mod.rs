@@ -5,6 +5,7 @@ mod faults;
 mod large;
 mod rename;
 mod requests;
+mod ringing;
 mod shutdown;
 mod torn;
 mod world;

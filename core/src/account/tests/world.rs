@@ -6,7 +6,9 @@ use crate::account::{
 };
 use crate::boundary::Event;
 use crate::config::Config;
-use crate::mailbox::{AccountId, ContentId, Flag, MailboxName, MailboxState, Uid};
+use crate::mailbox::{
+    AccountId, ContentId, Directory, Flag, MailboxId, MailboxName, MailboxState, Uid,
+};
 use crate::random::{Random, Seed};
 use crate::seal::AccountKeys;
 use crate::storage::{
@@ -63,6 +65,8 @@ pub(super) struct Server {
     streams: BTreeMap<RequestId, Stream>,
     replies: BTreeMap<ConnectionId, VecDeque<AccountReply>>,
     pub(super) events: Vec<Event>,
+    /// What the other servers are to be told of.
+    pub(super) rings: Vec<Option<MailboxId>>,
     deadline: Option<Instant>,
     pub(super) done: bool,
     next_connection: u64,
@@ -106,6 +110,7 @@ impl Server {
             streams: BTreeMap::new(),
             replies: BTreeMap::new(),
             events: Vec::new(),
+            rings: Vec::new(),
             deadline: None,
             done: false,
             next_connection: 1,
@@ -134,6 +139,7 @@ impl Server {
                 AccountOutput::Reply(connection, reply) => {
                     self.replies.entry(connection).or_default().push_back(reply);
                 }
+                AccountOutput::Ring(log) => self.rings.push(log),
                 AccountOutput::Event(event) => self.events.push(event),
                 AccountOutput::Wait { deadline } => {
                     self.deadline = deadline;
@@ -506,4 +512,10 @@ pub(super) fn failure(reply: AccountReply) -> AccountFailure {
         AccountReply::Failed(failure) => failure,
         other => panic!("{other:?}"),
     }
+}
+
+/// The mailbox that every account has.
+pub(super) fn inbox_id() -> MailboxId {
+    let directory = Directory::initial(&keys());
+    directory.find(&name("INBOX")).unwrap().id
 }

@@ -1,0 +1,59 @@
+//! Between this server and the others: what they are told was changed here, and what is
+//! done when they, or a delivery, have written; and clients that do not wait for it.
+
+use super::machine::Account;
+use super::requests::{Ask, Waiting};
+use super::{AccountOutput, AccountReply};
+use crate::mailbox::MailboxId;
+
+impl Account {
+    /// Others are told that a log was written to (`None`: the directory's).
+    pub(super) fn ring(&mut self, log: Option<MailboxId>) {
+        self.shared.outputs.push_back(AccountOutput::Ring(log));
+    }
+
+    /// Others wrote to a log. What nobody watches is read when somebody asks for it.
+    pub(super) fn rung(&mut self, log: Option<MailboxId>) {
+        if self.shutdown {
+            return;
+        }
+        match log {
+            None if self.directory.state().is_some() => {
+                self.directory.ring();
+                self.run_directory();
+            }
+            Some(mailbox) if self.is_held(mailbox) => {
+                if let Some(it) = self.mailboxes.get_mut(&mailbox) {
+                    it.log.ring();
+                }
+                self.run_mailbox(mailbox);
+            }
+            _ => {}
+        }
+    }
+
+    /// Others may have written to any log.
+    pub(super) fn rung_all(&mut self) {
+        let mailboxes: Vec<_> = self.mailboxes.keys().copied().map(Some).collect();
+        for log in mailboxes.into_iter().chain([None]) {
+            self.rung(log);
+        }
+    }
+
+    /// Whoever has waited for storage as long as it may is told what is known.
+    pub(super) fn end_patience(&mut self) {
+        let now = self.shared.now.instant;
+        let over = |it: &Waiting| it.ask.patience.is_some_and(|until| until <= now);
+        let waiting = core::mem::take(&mut self.waiting);
+        let (over, waiting) = waiting.into_iter().partition::<Vec<_>, _>(over);
+        self.waiting = waiting;
+        for waiting in over {
+            self.tell_known(&waiting.ask);
+        }
+    }
+
+    /// Answers a request with the state that is known.
+    pub(super) fn tell_known(&mut self, ask: &Ask) {
+        self.tell(ask.connection, AccountReply::Snapshot);
+    }
+}

@@ -1,0 +1,198 @@
+//! What other servers are told, what is done when they tell, and NOOP beside a storage
+//! that is slow.
+
+use super::world::{Fate, Server, Store, config, inbox_id, message, name};
+use crate::account::{AccountInput, AccountReply, AccountRequest, ConnectionId, Snapshot};
+use crate::mailbox::{Flag, FlagAction, FlagChange};
+use core::time::Duration;
+
+/// The only reply that came unasked.
+fn changed(server: &mut Server, connection: ConnectionId) -> Snapshot {
+    match server.unasked(connection).as_slice() {
+        [AccountReply::Changed(snapshot)] => snapshot.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_commit_rings_and_what_only_reads_does_not() {
+    let mut server = Server::new(1, config());
+    let mut storage = Store::default();
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    server.ask(&mut storage, connection, AccountRequest::Refresh);
+    assert_eq!(server.rings, []);
+    let uids = server.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    let inbox = inbox_id();
+    assert_eq!(core::mem::take(&mut server.rings), [Some(inbox)]);
+    let store = |flag: Flag| AccountRequest::Store {
+        uids: uids.clone(),
+        change: FlagChange {
+            action: FlagAction::Add,
+            flags: vec![flag],
+        },
+        unchanged_since: None,
+    };
+    server.ask(&mut storage, connection, store(Flag::Seen));
+    assert_eq!(core::mem::take(&mut server.rings), [Some(inbox)]);
+    // It has that flag already.
+    server.ask(&mut storage, connection, store(Flag::Seen));
+    assert_eq!(server.rings, []);
+    let create = AccountRequest::Create {
+        name: name("Work"),
+        special_use: None,
+    };
+    server.ask(&mut storage, connection, create);
+    assert_eq!(core::mem::take(&mut server.rings), [None]);
+}
+
+#[test]
+fn nobody_is_rung_because_messages_were_shown_as_recent() {
+    let mut server = Server::new(1, config());
+    let mut storage = Store::default();
+    server.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    server.rings.clear();
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    let items = storage.items.len();
+    server.wait(Duration::from_secs(60));
+    server.drain(&mut storage);
+    assert!(storage.items.len() > items, "it was written down");
+    assert_eq!(server.rings, []);
+}
+
+#[test]
+fn a_commit_that_may_have_landed_rings() {
+    let mut server = Server::new(1, config());
+    let mut storage = Store::default();
+    server.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    server.rings.clear();
+    let connection = server.connect();
+    let append = AccountRequest::Append {
+        name: name("INBOX"),
+        messages: vec![message(2, &[])],
+    };
+    server.send(connection, append);
+    let reply = server.await_reply(&mut storage, connection, |_| Fate::AnswerLost);
+    assert!(matches!(reply, AccountReply::Failed(_)));
+    assert_eq!(server.rings, [Some(inbox_id())]);
+}
+
+#[test]
+fn who_is_rung_shows_what_another_server_wrote() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    let watching = two.connect();
+    two.select(&mut storage, watching, "INBOX");
+    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    for log in core::mem::take(&mut one.rings) {
+        two.input(AccountInput::Rung(log));
+    }
+    two.drain(&mut storage);
+    let snapshot = changed(&mut two, watching);
+    assert_eq!(snapshot.state.len(), 1);
+    assert!(snapshot.recent_from.is_some());
+
+    // Two rings while it reads: read once more, not twice.
+    one.append(&mut storage, "INBOX", vec![message(2, &[])]);
+    two.input(AccountInput::RungAll);
+    two.input(AccountInput::Rung(Some(inbox_id())));
+    two.input(AccountInput::Rung(Some(inbox_id())));
+    let mut steps = 0;
+    while two.step(&mut storage, Fate::Works) {
+        steps += 1;
+        assert!(steps < 20, "it reads for ever");
+    }
+    assert_eq!(changed(&mut two, watching).state.len(), 2);
+}
+
+#[test]
+fn nothing_is_read_for_a_ring_that_nobody_watches() {
+    let mut server = Server::new(1, config());
+    let mut storage = Store::default();
+    server.input(AccountInput::RungAll);
+    server.input(AccountInput::Rung(Some(inbox_id())));
+    assert!(server.open.is_empty());
+    server.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    server.input(AccountInput::Rung(Some(inbox_id())));
+    assert!(server.open.is_empty());
+}
+
+#[test]
+fn a_mailbox_that_another_server_deletes_vanishes_when_the_directory_is_rung() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    let watching = two.connect();
+    two.select(&mut storage, watching, "Junk");
+    let connection = one.connect();
+    one.ask(
+        &mut storage,
+        connection,
+        AccountRequest::Delete(name("Junk")),
+    );
+    two.input(AccountInput::Rung(None));
+    two.drain(&mut storage);
+    let told = two.unasked(watching);
+    assert!(
+        matches!(told.as_slice(), [AccountReply::Vanished]),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_ring_is_not_forgotten_while_storage_fails() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    let watching = two.connect();
+    two.select(&mut storage, watching, "INBOX");
+    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    two.input(AccountInput::Rung(Some(inbox_id())));
+    for _ in 0..100 {
+        if !two.step(&mut storage, Fate::Lost) {
+            two.wait(Duration::from_millis(100));
+        }
+    }
+    assert!(two.unasked(watching).is_empty());
+    // No later than the interval after the last failure.
+    two.wait(config().reread_interval);
+    two.drain(&mut storage);
+    assert_eq!(changed(&mut two, watching).state.len(), 1);
+}
+
+#[test]
+fn noop_says_what_is_known_when_storage_is_slow_and_the_rest_later() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    let watching = two.connect();
+    two.select(&mut storage, watching, "INBOX");
+    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    two.send(watching, AccountRequest::Refresh);
+    two.wait(Duration::from_millis(249));
+    assert!(two.unasked(watching).is_empty());
+    two.wait(Duration::from_millis(1));
+    let told = two.unasked(watching);
+    let [AccountReply::Snapshot(snapshot)] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(snapshot.state.len(), 0);
+    two.drain(&mut storage);
+    assert_eq!(changed(&mut two, watching).state.len(), 1);
+    // One that is answered in time shows what is new at once, and only that.
+    one.append(&mut storage, "INBOX", vec![message(2, &[])]);
+    let reply = two.ask(&mut storage, watching, AccountRequest::Refresh);
+    assert!(matches!(reply, AccountReply::Snapshot(it) if it.state.len() == 2));
+    two.wait(Duration::from_secs(1));
+    assert!(two.unasked(watching).is_empty());
+}
+
+/// RFC 3501 §6.1.2: NOOP always succeeds.
+#[test]
+fn noop_succeeds_when_storage_fails() {
+    let mut server = Server::new(1, config());
+    let mut storage = Store::default();
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    server.send(connection, AccountRequest::Refresh);
+    let reply = server.await_reply(&mut storage, connection, |_| Fate::Refused);
+    assert!(matches!(reply, AccountReply::Snapshot(_)), "{reply:?}");
+}

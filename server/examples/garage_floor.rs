@@ -1,0 +1,364 @@
+//! Measures what a Garage gives to a client that does nothing but ask it: the floor that
+//! Restante's own figures are divided by. Blocking sockets, a thread for each request in
+//! flight, connections kept open, `TCP_NODELAY`, and acknowledgements at once.
+//!
+//! ```text
+//! GARAGE_S3=127.0.0.1:3900 GARAGE_K2V=127.0.0.1:3904 GARAGE_BUCKET=… GARAGE_KEY=… \
+//! GARAGE_SECRET=… cargo run --release -p restante-server --example garage_floor -- COMMAND
+//! ```
+//!
+//! - `get`: reads every message object of the bucket (`…/c/…`, so the very bytes that a
+//!   FETCH of everything reads), one by one, then with 8 and 16 requests in flight, five
+//!   times each.
+//! - `put COUNT BYTES`: one after the other, an object of BYTES and two items in one batch,
+//!   as an APPEND does; COUNT times.
+//! - `put-sizes`: the same with the sizes of the message objects of the bucket.
+//!
+//! One JSON object a line comes out. What `put` wrote (`floor/…`) is deleted again.
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+    UriPathNormalizationMode, sign,
+};
+use aws_sigv4::sign::v4;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// How often each way of reading is measured.
+const ROUNDS: usize = 5;
+/// Requests in flight.
+const WAYS: [usize; 3] = [1, 8, 16];
+/// Keys in one answer to a list.
+const LIST_KEYS: usize = 1_000;
+
+fn main() -> Result<(), Failure> {
+    let place = Place::from_environment()?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["get"] => get(&place),
+        ["put", count, bytes] => put(&place, &vec![bytes.parse()?; count.parse()?]),
+        ["put-sizes"] => {
+            let objects = list(&place)?;
+            put(
+                &place,
+                &objects.iter().map(|(_, size)| *size).collect::<Vec<_>>(),
+            )
+        }
+        _ => Err("one of: get, put COUNT BYTES, put-sizes".into()),
+    }
+}
+
+fn get(place: &Place) -> Result<(), Failure> {
+    let objects = list(place)?;
+    let bytes: usize = objects.iter().map(|(_, size)| size).sum();
+    for ways in WAYS {
+        for _ in 0..ROUNDS {
+            let seconds = get_all(place, &objects, ways)?;
+            println!(
+                "{{\"measure\": \"get\", \"in_flight\": {ways}, \"objects\": {}, \
+                 \"bytes\": {bytes}, \"wall_s\": {seconds:.4}}}",
+                objects.len()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Reads all objects once; the time it took, connecting left out.
+fn get_all(place: &Place, objects: &[(String, usize)], ways: usize) -> Result<f64, Failure> {
+    let next = AtomicUsize::new(0);
+    let start = std::sync::Barrier::new(ways + 1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..ways)
+            .map(|_| {
+                scope.spawn(|| -> Result<(), Failure> {
+                    let wire = Wire::connect(place, Service::S3);
+                    // Everybody is waited for, also who could not connect.
+                    start.wait();
+                    let mut wire = wire?;
+                    while let Some((key, size)) = objects.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
+                        let body = wire.ask("GET", &format!("/{}/{key}", place.bucket), b"")?;
+                        if body.len() != *size {
+                            return Err(format!("{key}: {} of {size} bytes", body.len()).into());
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        start.wait();
+        let begin = Instant::now();
+        for thread in threads {
+            thread.join().map_err(|_| "a thread panicked")??;
+        }
+        Ok(begin.elapsed().as_secs_f64())
+    })
+}
+
+fn put(place: &Place, sizes: &[usize]) -> Result<(), Failure> {
+    let mut s3 = Wire::connect(place, Service::S3)?;
+    let mut k2v = Wire::connect(place, Service::K2v)?;
+    let longest = sizes.iter().copied().max().unwrap_or(0);
+    let body = noise(longest);
+    let value = STANDARD.encode(&body[..longest.min(300)]);
+    let begin = Instant::now();
+    for (number, size) in sizes.iter().enumerate() {
+        let key = format!("/{}/floor/{number:08}", place.bucket);
+        s3.ask("PUT", &key, &body[..*size])?;
+        let mut batch = String::from("[");
+        for partition in ["floor-log", "floor-summaries"] {
+            let comma = if batch.len() > 1 { "," } else { "" };
+            write!(
+                batch,
+                "{comma}{{\"pk\": \"{partition}\", \"sk\": \"{number:08}\", \"ct\": null, \"v\": \"{value}\"}}"
+            )?;
+        }
+        batch.push(']');
+        k2v.ask("POST", &format!("/{}", place.bucket), batch.as_bytes())?;
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    println!(
+        "{{\"measure\": \"put\", \"objects\": {}, \"bytes\": {}, \"wall_s\": {seconds:.4}, \
+         \"per_s\": {:.1}}}",
+        sizes.len(),
+        sizes.iter().sum::<usize>(),
+        sizes.len() as f64 / seconds
+    );
+    for number in 0..sizes.len() {
+        s3.ask(
+            "DELETE",
+            &format!("/{}/floor/{number:08}", place.bucket),
+            b"",
+        )?;
+    }
+    let filter = "[{\"partitionKey\": \"floor-log\"}, {\"partitionKey\": \"floor-summaries\"}]";
+    k2v.ask(
+        "POST",
+        &format!("/{}?delete", place.bucket),
+        filter.as_bytes(),
+    )?;
+    Ok(())
+}
+
+/// The message objects of the bucket with their lengths.
+fn list(place: &Place) -> Result<Vec<(String, usize)>, Failure> {
+    let mut wire = Wire::connect(place, Service::S3)?;
+    let mut objects = Vec::new();
+    let mut after = String::new();
+    loop {
+        let path = format!(
+            "/{}?list-type=2&max-keys={LIST_KEYS}&start-after={}",
+            place.bucket,
+            after.replace('/', "%2F")
+        );
+        let page = String::from_utf8(wire.ask("GET", &path, b"")?)?;
+        let mut last = None;
+        for entry in page.split("<Contents>").skip(1) {
+            let key = between(entry, "<Key>", "</Key>").ok_or("a list without keys")?;
+            let size = between(entry, "<Size>", "</Size>").ok_or("a list without sizes")?;
+            last = Some(key.to_owned());
+            if key.contains("/c/") {
+                objects.push((key.to_owned(), size.parse()?));
+            }
+        }
+        match last {
+            Some(last) if page.contains("<IsTruncated>true<") => after = last,
+            _ => return Ok(objects),
+        }
+    }
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    Some(text.split_once(start)?.1.split_once(end)?.0)
+}
+
+/// Bytes that do not compress.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut out = Vec::with_capacity(bytes + 8);
+    while out.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        out.extend(state.to_le_bytes());
+    }
+    out.truncate(bytes);
+    out
+}
+
+/// Where the bucket is, and who we are.
+struct Place {
+    s3: SocketAddr,
+    k2v: SocketAddr,
+    bucket: String,
+    key: String,
+    secret: String,
+}
+
+impl Place {
+    fn from_environment() -> Result<Self, Failure> {
+        let named = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
+        Ok(Self {
+            s3: named("GARAGE_S3")?.parse()?,
+            k2v: named("GARAGE_K2V")?.parse()?,
+            bucket: named("GARAGE_BUCKET")?,
+            key: named("GARAGE_KEY")?,
+            secret: named("GARAGE_SECRET")?,
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Service {
+    S3,
+    K2v,
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::K2v => "k2v",
+        }
+    }
+}
+
+/// One connection that is kept open.
+struct Wire<'a> {
+    place: &'a Place,
+    service: Service,
+    address: SocketAddr,
+    stream: BufReader<Prompt>,
+}
+
+impl<'a> Wire<'a> {
+    fn connect(place: &'a Place, service: Service) -> Result<Self, Failure> {
+        let address = match service {
+            Service::S3 => place.s3,
+            Service::K2v => place.k2v,
+        };
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let stream = BufReader::with_capacity(64 * 1024, Prompt(stream));
+        Ok(Self {
+            place,
+            service,
+            address,
+            stream,
+        })
+    }
+
+    /// Sends a request and reads the whole answer; an answer that is no success fails.
+    fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address);
+        for (name, value) in self.signature(method, path, body)? {
+            write!(head, "{name}: {value}\r\n")?;
+        }
+        write!(head, "content-length: {}\r\n\r\n", body.len())?;
+        let mut octets = head.into_bytes();
+        octets.extend_from_slice(body);
+        self.stream.get_mut().0.write_all(&octets)?;
+        let (status, answer) = self.answer()?;
+        if !(200..300).contains(&status) {
+            let text = String::from_utf8_lossy(&answer).into_owned();
+            return Err(format!("{method} {path}: {status} {text}").into());
+        }
+        Ok(answer)
+    }
+
+    fn signature(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Vec<(String, String)>, Failure> {
+        let place = self.place;
+        let identity =
+            Credentials::new(&place.key, &place.secret, None, None, "environment").into();
+        let mut settings = SigningSettings::default();
+        settings.percent_encoding_mode = match self.service {
+            Service::S3 => PercentEncodingMode::Single,
+            Service::K2v => PercentEncodingMode::Double,
+        };
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region("garage")
+            .name(self.service.name())
+            .time(SystemTime::now())
+            .settings(settings)
+            .build()?
+            .into();
+        let host = self.address.to_string();
+        let url = format!("http://{host}{path}");
+        let headers = [("host", host.as_str())];
+        let request =
+            SignableRequest::new(method, &url, headers.into_iter(), SignableBody::Bytes(body))?;
+        let (instructions, _) = sign(request, &parameters)?.into_parts();
+        let headers = instructions.headers();
+        Ok(headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect())
+    }
+
+    fn answer(&mut self) -> Result<(u16, Vec<u8>), Failure> {
+        let status = self.line()?;
+        let status = status.split(' ').nth(1).ok_or("no status")?.parse()?;
+        let (mut length, mut chunked) = (0, false);
+        loop {
+            let line = self.line()?.to_ascii_lowercase();
+            match line.split_once(':') {
+                Some(("content-length", value)) => length = value.trim().parse()?,
+                Some(("transfer-encoding", value)) => chunked = value.trim() == "chunked",
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let mut body = Vec::new();
+        if !chunked {
+            body.resize(length, 0);
+            self.stream.read_exact(&mut body)?;
+            return Ok((status, body));
+        }
+        loop {
+            let bytes = usize::from_str_radix(self.line()?.trim(), 16)?;
+            let before = body.len();
+            body.resize(before + bytes, 0);
+            self.stream.read_exact(&mut body[before..])?;
+            self.line()?;
+            if bytes == 0 {
+                return Ok((status, body));
+            }
+        }
+    }
+
+    fn line(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// A socket that acknowledges at once what it has read: Garage waits for that before it
+/// sends the second segment of an answer.
+struct Prompt(TcpStream);
+
+impl Read for Prompt {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        rustix::net::sockopt::set_tcp_quickack(&self.0, true)?;
+        Ok(read)
+    }
+}

@@ -1,6 +1,6 @@
 //! Measures what a Garage gives to a client that does nothing but ask it: the floor that
 //! Restante's own figures are divided by. Blocking sockets, a thread for each request in
-//! flight, connections kept open, `TCP_NODELAY`, and acknowledgements at once.
+//! flight, connections kept open, `TCP_NODELAY`, and (unless said otherwise) quick acknowledgements.
 //!
 //! ```text
 //! GARAGE_S3=127.0.0.1:3900 GARAGE_K2V=127.0.0.1:3904 GARAGE_BUCKET=… GARAGE_KEY=… \
@@ -9,7 +9,7 @@
 //!
 //! - `get`: reads every message object of the bucket (`…/c/…`, so the very bytes that a
 //!   FETCH of everything reads), one by one, then with 8 and 16 requests in flight, five
-//!   times each.
+//!   times each; all of it once more with the kernel's usual, delayed acknowledgements.
 //! - `put COUNT BYTES`: one after the other, an object of BYTES and two items in one batch,
 //!   as an APPEND does; COUNT times.
 //! - `put-sizes`: the same with the sizes of the message objects of the bucket.
@@ -61,12 +61,12 @@ fn main() -> Result<(), Failure> {
 fn get(place: &Place) -> Result<(), Failure> {
     let objects = list(place)?;
     let bytes: usize = objects.iter().map(|(_, size)| size).sum();
-    for ways in WAYS {
+    for (quick_ack, ways) in [true, false].into_iter().flat_map(|q| WAYS.map(|w| (q, w))) {
         for _ in 0..ROUNDS {
-            let seconds = get_all(place, &objects, ways)?;
+            let seconds = get_all(place, &objects, ways, quick_ack)?;
             println!(
-                "{{\"measure\": \"get\", \"in_flight\": {ways}, \"objects\": {}, \
-                 \"bytes\": {bytes}, \"wall_s\": {seconds:.4}}}",
+                "{{\"measure\": \"get\", \"in_flight\": {ways}, \"quick_ack\": {quick_ack}, \
+                 \"objects\": {}, \"bytes\": {bytes}, \"wall_s\": {seconds:.4}}}",
                 objects.len()
             );
         }
@@ -75,14 +75,19 @@ fn get(place: &Place) -> Result<(), Failure> {
 }
 
 /// Reads all objects once; the time it took, connecting left out.
-fn get_all(place: &Place, objects: &[(String, usize)], ways: usize) -> Result<f64, Failure> {
+fn get_all(
+    place: &Place,
+    objects: &[(String, usize)],
+    ways: usize,
+    quick_ack: bool,
+) -> Result<f64, Failure> {
     let next = AtomicUsize::new(0);
     let start = std::sync::Barrier::new(ways + 1);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..ways)
             .map(|_| {
                 scope.spawn(|| -> Result<(), Failure> {
-                    let wire = Wire::connect(place, Service::S3);
+                    let wire = Wire::connect(place, Service::S3, quick_ack);
                     // Everybody is waited for, also who could not connect.
                     start.wait();
                     let mut wire = wire?;
@@ -107,8 +112,8 @@ fn get_all(place: &Place, objects: &[(String, usize)], ways: usize) -> Result<f6
 }
 
 fn put(place: &Place, sizes: &[usize]) -> Result<(), Failure> {
-    let mut s3 = Wire::connect(place, Service::S3)?;
-    let mut k2v = Wire::connect(place, Service::K2v)?;
+    let mut s3 = Wire::connect(place, Service::S3, true)?;
+    let mut k2v = Wire::connect(place, Service::K2v, true)?;
     let longest = sizes.iter().copied().max().unwrap_or(0);
     let body = noise(longest);
     let value = STANDARD.encode(&body[..longest.min(300)]);
@@ -153,7 +158,7 @@ fn put(place: &Place, sizes: &[usize]) -> Result<(), Failure> {
 
 /// The message objects of the bucket with their lengths.
 fn list(place: &Place) -> Result<Vec<(String, usize)>, Failure> {
-    let mut wire = Wire::connect(place, Service::S3)?;
+    let mut wire = Wire::connect(place, Service::S3, true)?;
     let mut objects = Vec::new();
     let mut after = String::new();
     loop {
@@ -239,18 +244,18 @@ struct Wire<'a> {
     place: &'a Place,
     service: Service,
     address: SocketAddr,
-    stream: BufReader<Prompt>,
+    stream: BufReader<Socket>,
 }
 
 impl<'a> Wire<'a> {
-    fn connect(place: &'a Place, service: Service) -> Result<Self, Failure> {
+    fn connect(place: &'a Place, service: Service, quick_ack: bool) -> Result<Self, Failure> {
         let address = match service {
             Service::S3 => place.s3,
             Service::K2v => place.k2v,
         };
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        let stream = BufReader::with_capacity(64 * 1024, Prompt(stream));
+        let stream = BufReader::with_capacity(64 * 1024, Socket { stream, quick_ack });
         Ok(Self {
             place,
             service,
@@ -268,7 +273,7 @@ impl<'a> Wire<'a> {
         write!(head, "content-length: {}\r\n\r\n", body.len())?;
         let mut octets = head.into_bytes();
         octets.extend_from_slice(body);
-        self.stream.get_mut().0.write_all(&octets)?;
+        self.stream.get_mut().stream.write_all(&octets)?;
         let (status, answer) = self.answer()?;
         if !(200..300).contains(&status) {
             let text = String::from_utf8_lossy(&answer).into_owned();
@@ -351,14 +356,19 @@ impl<'a> Wire<'a> {
     }
 }
 
-/// A socket that acknowledges at once what it has read: Garage waits for that before it
-/// sends the second segment of an answer.
-struct Prompt(TcpStream);
+/// A socket that, with `quick_ack`, acknowledges at once what it has read: Garage waits for
+/// that before it sends the second segment of an answer.
+struct Socket {
+    stream: TcpStream,
+    quick_ack: bool,
+}
 
-impl Read for Prompt {
+impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.0.read(buffer)?;
-        rustix::net::sockopt::set_tcp_quickack(&self.0, true)?;
+        let read = self.stream.read(buffer)?;
+        if self.quick_ack {
+            rustix::net::sockopt::set_tcp_quickack(&self.stream, true)?;
+        }
         Ok(read)
     }
 }

@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// Ranges of one log that are read at once when looking for what is new.
 const SEGMENTS_MAX: usize = 16;
 
+/// A range of sort keys: the first, and the first that is not in it any more.
+type Segment = (SortKey, Option<SortKey>);
+
 /// What is known of a log.
 #[derive(Clone, Debug)]
 pub(super) struct Known<S> {
@@ -49,6 +52,8 @@ pub(super) struct Reader {
     pub(super) keys: Arc<AccountKeys>,
     pub(super) places: Places,
     pub(super) partition: PartitionKey,
+    /// Milliseconds since 1970 when the reading began.
+    pub(super) unix_ms: u64,
 }
 
 /// What came of it.
@@ -98,24 +103,34 @@ impl Reader {
             changed: true,
         };
         let mut start = SortKey(String::new());
-        let mut before_log = true;
-        loop {
+        let (items, next) = loop {
             let (items, next) = self.page(start, None).await?;
             let log = items.partition_point(|item| is_pointer(&item.key.sort));
             for item in &items[..log] {
                 self.note_pointer(&mut work, item);
             }
-            if before_log && (log < items.len() || next.is_none()) {
-                before_log = false;
-                self.start_from_checkpoint(&mut work).await?;
-            }
-            for item in &items[log..] {
-                self.apply(&mut work, item);
-            }
             match next {
-                Some(next) => start = next,
-                None => break,
+                Some(next) if log == items.len() => start = next,
+                next => break (items, next),
             }
+        };
+        let made = self.start_from_checkpoint(&mut work).await?;
+        for item in items.iter().filter(|item| !is_pointer(&item.key.sort)) {
+            self.apply(&mut work, item);
+        }
+        if let Some(next) = next {
+            // What a new checkpoint contains is still there, for those who only know the
+            // one before: it is skipped. What an old one contains should be gone: if it
+            // is not, nobody else will see that.
+            let grace = u64::try_from(self.config.log_grace.as_millis()).unwrap_or(u64::MAX);
+            let is_new = |made: Stamp| made.unix_ms().saturating_add(grace) > self.unix_ms;
+            if made.is_some_and(is_new) {
+                work.known
+                    .present
+                    .extend(work.known.covered.next_by_writer());
+            }
+            let segments = self.segments(next, &work.known);
+            self.read_segments(&mut work, segments).await?;
         }
         Ok(work.finish(true))
     }
@@ -136,31 +151,8 @@ impl Reader {
             changed: false,
         };
         let seen: Vec<SortKey> = work.known.checkpoints.keys().cloned().collect();
-        let segments = self.segments(&work.known);
-        let first: Vec<_> = segments
-            .iter()
-            .map(|(start, end)| self.io.start(self.range(start.clone(), end.clone())))
-            .collect();
-        let mut there = Vec::new();
-        for (id, (start, end)) in first.into_iter().zip(segments) {
-            let answer = self.io.answer(id).await;
-            self.io.close(id);
-            let (mut items, mut next) = range_of(answer, &start)?;
-            loop {
-                for item in &items {
-                    if is_pointer(&item.key.sort) {
-                        self.note_pointer(&mut work, item);
-                        there.push(item.key.sort.clone());
-                    } else {
-                        self.apply(&mut work, item);
-                    }
-                }
-                match next.take() {
-                    Some(start) => (items, next) = self.page(start, end.clone()).await?,
-                    None => break,
-                }
-            }
-        }
+        let segments = self.segments(SortKey(String::new()), &work.known);
+        let there = self.read_segments(&mut work, segments).await?;
         // Who slept longer than the log is kept finds a checkpoint that knows more.
         let known = &work.known;
         let unknown = known.checkpoints.iter().any(|(key, pointer)| {
@@ -176,9 +168,44 @@ impl Reader {
         Ok(work.finish(false))
     }
 
-    /// The ranges of sort keys in which something new may be: behind the last item of
-    /// each writer, between the writers, and where items of a batch are missing.
-    fn segments<S>(&self, known: &Known<S>) -> Vec<(SortKey, Option<SortKey>)> {
+    /// Reads ranges of sort keys, the first page of all of them at once. The pointers that
+    /// were among the items.
+    async fn read_segments<S: LogState>(
+        &self,
+        work: &mut Progressing<S>,
+        segments: Vec<Segment>,
+    ) -> Result<Vec<SortKey>, StorageError> {
+        let first: Vec<_> = segments
+            .iter()
+            .map(|(start, end)| self.io.start(self.range(start.clone(), end.clone())))
+            .collect();
+        let mut pointers = Vec::new();
+        for (id, (start, end)) in first.into_iter().zip(segments) {
+            let answer = self.io.answer(id).await;
+            self.io.close(id);
+            let (mut items, mut next) = range_of(answer, &start)?;
+            loop {
+                for item in &items {
+                    if is_pointer(&item.key.sort) {
+                        self.note_pointer(work, item);
+                        pointers.push(item.key.sort.clone());
+                    } else {
+                        self.apply(work, item);
+                    }
+                }
+                match next.take() {
+                    Some(start) => (items, next) = self.page(start, end.clone()).await?,
+                    None => break,
+                }
+            }
+        }
+        Ok(pointers)
+    }
+
+    /// The ranges of sort keys from `start` on in which something new may be: behind the
+    /// last item of each writer, between the writers, and where items of a batch are
+    /// missing.
+    fn segments<S>(&self, start: SortKey, known: &Known<S>) -> Vec<Segment> {
         let seen = known.present.iter().flat_map(|(writer, next)| {
             let mut from = 0;
             let gaps = known.parts.gaps(*writer, &known.covered);
@@ -188,12 +215,19 @@ impl Reader {
             });
             seen.filter(|(_, start, end)| start < end)
         });
-        let mut segments = Vec::new();
-        let mut start = SortKey(String::new());
-        for (writer, from, to) in seen.take(SEGMENTS_MAX - 1) {
+        // Where there are too many, those that save most are skipped.
+        let mut seen: Vec<_> = seen.collect();
+        seen.sort_by_key(|(_, from, to)| core::cmp::Reverse(to - from));
+        seen.truncate(SEGMENTS_MAX - 1);
+        seen.sort_unstable();
+        let (mut segments, mut start) = (Vec::new(), start);
+        for (writer, from, to) in seen {
             let end = self.places.operation(writer, from);
-            segments.push((start, Some(end)));
-            start = self.places.operation(writer, to);
+            let behind = self.places.operation(writer, to);
+            if end > start {
+                segments.push((start.clone(), Some(end)));
+            }
+            start = start.max(behind);
         }
         segments.push((start, None));
         segments
@@ -222,20 +256,24 @@ impl Reader {
         work.known.checkpoints.insert(key.clone(), pointer);
     }
 
-    /// Begins with the newest checkpoint that can be read.
+    /// Begins with the newest checkpoint that can be read; when it was made.
     async fn start_from_checkpoint<S: LogState>(
         &self,
         work: &mut Progressing<S>,
-    ) -> Result<(), StorageError> {
-        let pointers: Vec<_> = work.known.checkpoints.values().rev().cloned().collect();
+    ) -> Result<Option<Stamp>, StorageError> {
+        let pointers = work.known.checkpoints.iter().rev();
+        let pointers: Vec<_> = pointers
+            .map(|(key, pointer)| (pointer_stamp(key), pointer.clone()))
+            .collect();
         work.known.partial = !pointers.is_empty();
-        for pointer in pointers.iter().flatten() {
+        for (made, pointer) in &pointers {
+            let Some(pointer) = pointer else { continue };
             match self.read_checkpoint(pointer).await? {
                 Ok((state, covered)) => {
                     work.state = state;
                     work.known.covered = covered;
                     work.known.partial = false;
-                    break;
+                    return Ok(made.or(Some(Stamp::default())));
                 }
                 Err(reason) => self.io.event(Event::Damaged {
                     place: self.places.checkpoint(pointer.content).0,
@@ -246,11 +284,13 @@ impl Reader {
         if work.known.partial {
             // The messages cannot be told any more, but what they were told under is
             // not given to others.
-            for pointer in pointers.iter().flatten() {
-                work.state.stay_above(pointer.floor);
+            for (_, pointer) in &pointers {
+                if let Some(pointer) = pointer {
+                    work.state.stay_above(pointer.floor);
+                }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Reads one checkpoint. The inner error: it is damaged.

@@ -310,6 +310,7 @@ impl<S: Planner> Log<S> {
             keys: Arc::clone(&shared.keys),
             places: shared.places,
             partition: self.partition.clone(),
+            unix_ms: shared.now.unix_ms,
         }
     }
 

@@ -67,6 +67,13 @@ impl VersionVector {
         })
     }
 
+    /// Of each writer, the number up to which everything is contained.
+    pub(crate) fn next_by_writer(&self) -> impl Iterator<Item = (WriterId, u64)> {
+        self.writers
+            .iter()
+            .map(|(writer, seen)| (*writer, seen.next))
+    }
+
     /// Appends the encoded form.
     pub(crate) fn encode(&self, encoder: &mut Encoder) {
         encoder.count(self.writers.len());

@@ -77,6 +77,25 @@ fn nothing_is_forgotten_before_the_grace_period() {
 }
 
 #[test]
+fn items_that_a_new_checkpoint_contains_are_not_read_again() {
+    let mut server = Server::new(1, config());
+    let mut storage = Store::default();
+    fill(&mut server, &mut storage, 1, 200);
+    let (_, operations, _) = counts(&storage);
+    assert_eq!(operations, 200);
+    server.restart(2);
+    storage.given = 0;
+    assert_eq!(view(&server.status(&mut storage, "INBOX")), expected(200));
+    assert!(storage.given < 60, "{}", storage.given);
+    // What another server adds afterwards is found, behind and between what was skipped.
+    let mut other = Server::new(3, config());
+    fill(&mut other, &mut storage, 201, 203);
+    assert_eq!(server.status(&mut storage, "INBOX").len(), 203);
+    fill(&mut server, &mut storage, 204, 206);
+    assert_eq!(view(&other.status(&mut storage, "INBOX")), expected(206));
+}
+
+#[test]
 fn appending_is_cheap_however_large_the_mailbox() {
     let mut server = Server::new(1, config());
     let mut storage = Store::default();

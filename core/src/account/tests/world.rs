@@ -27,6 +27,8 @@ pub(super) struct Store {
     value_bytes_max: usize,
     pub(super) items: BTreeMap<ItemKey, (Bytes, u64)>,
     pub(super) objects: BTreeMap<ObjectKey, Bytes>,
+    /// Items in answers to `ReadRange`.
+    pub(super) given: usize,
     writes: u64,
     late: Vec<StorageRequest>,
 }
@@ -338,6 +340,7 @@ impl Store {
             value_bytes_max,
             items: BTreeMap::new(),
             objects: BTreeMap::new(),
+            given: 0,
             writes: 0,
             late: Vec::new(),
         }
@@ -392,7 +395,8 @@ impl Store {
                     token: CausalityToken(version.to_string()),
                     values: vec![value.clone()],
                 });
-                let items = items.collect();
+                let items: Vec<_> = items.collect();
+                self.given += items.len();
                 StorageResponse::Range { items, next }
             }
             StorageRequest::InsertItems(items)

@@ -3,15 +3,17 @@
 use std::{
     fs::{self, OpenOptions},
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU16, AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
+
+use restante_garage_node::unused_port;
 
 use crate::{
     Client,
@@ -490,24 +492,6 @@ fn add_account(
         output.status,
         String::from_utf8_lossy(&output.stderr)
     ))
-}
-
-/// A loopback address that nothing listens on. The ports lie below those that the
-/// kernel gives to clients, so that no connection of another test can take one.
-fn unused_port() -> SocketAddr {
-    const FIRST: u16 = 12_000;
-    const COUNT: u16 = 20_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let offset = u16::try_from(std::process::id().wrapping_mul(97) % u32::from(COUNT))
-        .expect("below the count");
-    for _ in 0..COUNT {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
-        let port = FIRST + (offset + next) % COUNT;
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
-            return SocketAddr::from(([127, 0, 0, 1], port));
-        }
-    }
-    panic!("no unused port between {FIRST} and {}", FIRST + COUNT)
 }
 
 fn greets(mut socket: &TcpStream) -> bool {

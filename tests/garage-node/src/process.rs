@@ -1,0 +1,159 @@
+//! A Garage process in a folder of its own, and what ends it when the test cannot.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::executable;
+
+/// What the guard runs: it learns the process that lives, and when its input ends,
+/// which it does however the test process ends, it kills that one and cleans up.
+const GUARD: &str = r#"pid=
+while read -r line; do pid=$line; done
+[ -z "$pid" ] || kill -KILL "$pid"
+rm -rf "$1" || { sleep 1; rm -rf "$1"; }"#;
+
+/// A folder and the process that keeps its data there.
+pub(crate) struct Process {
+    folder: PathBuf,
+    guard: Child,
+    child: Mutex<Option<Child>>,
+}
+
+impl Process {
+    /// A fresh folder, and nothing running yet.
+    pub(crate) fn new() -> Result<Self, String> {
+        let folder = tempfile::Builder::new()
+            .prefix("restante-garage-")
+            .tempdir()
+            .map_err(|error| error.to_string())?
+            .keep();
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "guard"])
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // An interrupt from the keyboard must not end the guard before its work.
+            .process_group(0)
+            .spawn();
+        match guard {
+            Ok(guard) => Ok(Self {
+                folder,
+                guard,
+                child: Mutex::new(None),
+            }),
+            Err(error) => {
+                // The folder is empty and the failure is reported.
+                let _ = fs::remove_dir_all(&folder);
+                Err(format!("sh cannot be started: {error}"))
+            }
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Everything that the process has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Starts `garage server` on the configuration in the folder.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Result<(), String> {
+        let mut child = self.child();
+        assert!(child.is_none(), "the node runs already");
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .map_err(|error| error.to_string())?;
+        let started = Command::new(executable()?)
+            .arg("-c")
+            .arg(self.folder.join("garage.toml"))
+            .arg("server")
+            .args(arguments)
+            .env("RUST_LOG", "garage=info")
+            .env("NO_COLOR", "1")
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(|error| error.to_string())?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("Garage cannot be started: {error}"))?;
+        self.tell_guard(&started.id().to_string());
+        *child = Some(started);
+        Ok(())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child().as_ref().expect("the node runs").id()
+    }
+
+    /// Whether the process is there, asleep or not.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child()
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Sends a signal by the name that kill(1) knows.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.id();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &id.to_string()])
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "kill -{name} {id} failed"
+        );
+    }
+
+    /// Kills the process if it runs, and waits until it is gone.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child();
+        if let Some(mut child) = child.take() {
+            // Also ends a process that is stopped; one that has ended by itself is no fault here.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.tell_guard("");
+    }
+
+    /// Forgets a process that has ended by itself.
+    pub(crate) fn forget_ended(&self) {
+        *self.child() = None;
+        self.tell_guard("");
+    }
+
+    fn tell_guard(&self, line: &str) {
+        // A guard that is gone can only be missed when this process dies as well.
+        let _ = self
+            .guard
+            .stdin
+            .as_ref()
+            .map(|mut pipe| pipe.write_all(format!("{line}\n").as_bytes()));
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        // A test that panicked while holding the lock has failed already.
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        // The end of its input sends the guard to remove the folder. Waiting for it is
+        // all that is left to do, however it ends.
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}

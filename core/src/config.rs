@@ -74,6 +74,19 @@ pub struct Config {
     pub refresh_patience: Duration,
     /// After how long a log that others wrote to is read again if storage failed.
     pub reread_interval: Duration,
+    /// Changes that a server announces to the others at once in one shard; who missed
+    /// more is rung for everything.
+    pub doorbell_changes_max: usize,
+    /// How long one poll for changes of other servers takes at most.
+    pub doorbell_poll_timeout: Duration,
+    /// How long after a poll was armed the shard is read once more.
+    pub doorbell_look_again: Duration,
+    /// Between two polls, and two reads, of one shard.
+    pub doorbell_interval: Duration,
+    /// The longest pause before a failed poll, read or announcement is made again.
+    pub doorbell_pause_max: Duration,
+    /// After how long a silence what a server announced is deleted.
+    pub doorbell_silence_max: Duration,
     /// Operations in a log before a checkpoint is made, for a small mailbox. One that
     /// changes many messages counts for each of them; so it does in a batch.
     pub checkpoint_operations_min: usize,
@@ -155,6 +168,12 @@ impl Default for Config {
             messages_max: 4_000_000,
             refresh_patience: Duration::from_millis(250),
             reread_interval: Duration::from_secs(5),
+            doorbell_changes_max: 64,
+            doorbell_poll_timeout: Duration::from_secs(60),
+            doorbell_look_again: Duration::from_millis(300),
+            doorbell_interval: Duration::from_millis(20),
+            doorbell_pause_max: Duration::from_secs(5),
+            doorbell_silence_max: Duration::from_secs(24 * 3_600),
             checkpoint_operations_min: 256,
             log_grace: Duration::from_secs(600),
             log_item_bytes_max: 64 * 1024,

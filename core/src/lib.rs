@@ -72,6 +72,7 @@
 pub mod account;
 pub mod boundary;
 pub mod config;
+pub mod doorbell;
 pub mod imap;
 pub mod mailbox;
 pub mod mime;

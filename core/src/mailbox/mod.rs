@@ -36,6 +36,7 @@ pub(crate) use checkpoint::CheckpointPointer;
 pub(crate) use claims::Owed;
 pub(crate) use clock::{Clock, Stamp};
 pub(crate) use directory::{DirectoryBatch, DirectoryOperation, InboxMove};
+pub(crate) use encoding::{Decoder, Encoder};
 pub(crate) use log::LogState;
 pub(crate) use merge::Floor;
 pub(crate) use naming::Making;

@@ -10,7 +10,7 @@ use super::Server;
 use super::clock::Deadline;
 use super::connection::Answers;
 use super::phase::{Phase, Watch};
-use super::registry::{Inbox, Message};
+use super::registry::{Bell, Inbox, Message, Rings};
 use crate::runtime::Runtime;
 use crate::storage::Desk;
 use async_channel::Receiver;
@@ -18,6 +18,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use futures_util::stream::StreamExt;
 use restante_core::account::{Account, AccountInput, AccountOutput, ConnectionId};
+use restante_core::doorbell::Change;
 use restante_core::mailbox::AccountId;
 use restante_core::time::{Instant, Now};
 use std::collections::BTreeMap;
@@ -58,10 +59,12 @@ pub(crate) async fn drive<R: Runtime, M: Machine>(
         connections: BTreeMap::new(),
         armed: true,
     };
+    let bell = server.registry.bell(account);
     tracing::debug!("opened");
     loop {
         let machine = new_machine(server.clock.now());
-        let mut driver = Driver::new(&server, account, &messages, &mut guard.connections, machine);
+        let connections = &mut guard.connections;
+        let mut driver = Driver::new(&server, account, &messages, &bell, connections, machine);
         core::future::poll_fn(|cx| driver.poll(cx)).await;
         let ending = server.phases.now() == Phase::Ending;
         if ending {
@@ -98,6 +101,7 @@ struct Driver<'a, R: Runtime, M> {
     server: &'a Server<R>,
     account: AccountId,
     messages: Pin<Box<Receiver<Message>>>,
+    bell: &'a Bell,
     connections: &'a mut BTreeMap<ConnectionId, Arc<Inbox>>,
     machine: M,
     desk: Desk,
@@ -117,6 +121,7 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
         server: &'a Server<R>,
         account: AccountId,
         messages: &Receiver<Message>,
+        bell: &'a Bell,
         connections: &'a mut BTreeMap<ConnectionId, Arc<Inbox>>,
         machine: M,
     ) -> Self {
@@ -124,6 +129,7 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
             server,
             account,
             messages: Box::pin(messages.clone()),
+            bell,
             connections,
             machine,
             desk: Desk::new(Arc::clone(&server.storage)),
@@ -143,7 +149,7 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
             if self.drain() {
                 return Poll::Ready(());
             }
-            let mut progress = self.poll_messages(cx);
+            let mut progress = self.poll_messages(cx) | self.poll_bell(cx);
             while let Poll::Ready(Some(answer)) = self.answers.poll_next_unpin(cx) {
                 if let Some((id, response)) = answer {
                     self.input(AccountInput::Storage(id, response));
@@ -177,7 +183,10 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
                         inbox.push(reply);
                     }
                 }
-                AccountOutput::Ring(_) => {}
+                AccountOutput::Ring(log) => self.server.announce(Change {
+                    account: self.account,
+                    log,
+                }),
                 AccountOutput::Event(event) => super::log(&event),
                 AccountOutput::Wait { deadline } => {
                     self.wait = deadline;
@@ -213,6 +222,23 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
             }
         }
         progress
+    }
+
+    /// What others wrote. A machine that is finishing need not know.
+    fn poll_bell(&mut self, cx: &Context<'_>) -> bool {
+        let Poll::Ready(Rings { all, logs }) = self.bell.poll(cx) else {
+            return false;
+        };
+        if self.stopping {
+            return true;
+        }
+        if all {
+            self.input(AccountInput::RungAll);
+        }
+        for log in logs {
+            self.input(AccountInput::Rung(log));
+        }
+        true
     }
 
     /// Tells the machine to finish when nobody needs it any more, or the server ends.

@@ -11,6 +11,7 @@
 mod account;
 mod clock;
 mod connection;
+mod doorbell;
 mod phase;
 mod registry;
 mod socket;
@@ -28,6 +29,7 @@ use connection::Driver;
 use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use doorbell::Ringer;
 use futures_util::future::{self, Either, FutureExt};
 use futures_util::io::AsyncWriteExt;
 use phase::{Phase, Phases, Watch};
@@ -35,6 +37,7 @@ use registry::{Attachment, Registry};
 use restante_core::account::{Account, ConnectionId};
 use restante_core::boundary::{Event, Login, LoginError};
 use restante_core::config::Config as CoreConfig;
+use restante_core::doorbell::Change;
 use restante_core::imap::{Connection, Peer};
 use socket::Socket;
 use std::net::{SocketAddr, TcpListener};
@@ -61,6 +64,8 @@ pub struct Server<R: Runtime> {
     connections_max: usize,
     shutdown_timeout: Duration,
     registry: Arc<Registry>,
+    /// Where other processes may use the same storage.
+    ringer: Option<Arc<Ringer>>,
     phases: Arc<Phases>,
     connections: AtomicUsize,
     next_connection: AtomicU64,
@@ -76,7 +81,8 @@ impl<R: Runtime> Server<R> {
         core: CoreConfig,
         limits: &Limits,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let ringer = storage.is_shared().then(Arc::default);
+        let server = Arc::new(Self {
             runtime,
             clock: Clock::new(),
             storage,
@@ -86,10 +92,36 @@ impl<R: Runtime> Server<R> {
             connections_max: limits.connections_max,
             shutdown_timeout: Duration::from_secs(limits.shutdown_timeout_s),
             registry: Arc::new(Registry::new(limits.connections_per_account_max)),
+            ringer,
             phases: Arc::default(),
             connections: AtomicUsize::new(0),
             next_connection: AtomicU64::new(1),
-        })
+        });
+        server.watch();
+        server
+    }
+
+    /// Begins to listen to the doorbells of other processes.
+    fn watch(&self) {
+        let Some(ringer) = &self.ringer else { return };
+        let task = doorbell::drive(
+            self.runtime.clone(),
+            self.clock,
+            Arc::clone(&self.storage),
+            Arc::clone(&self.core),
+            Arc::clone(&self.registry),
+            Arc::clone(ringer),
+        );
+        let task = AssertUnwindSafe(task).catch_unwind().map(drop);
+        let span = tracing::info_span!(parent: None, "doorbell");
+        self.runtime.spawn(task.instrument(span));
+    }
+
+    /// Tells other processes that this one wrote to a log. Nobody waits for it.
+    fn announce(&self, change: Change) {
+        if let Some(ringer) = &self.ringer {
+            ringer.ring(change);
+        }
     }
 
     /// Serves IMAP on a bound socket, until the server stops.
@@ -132,6 +164,12 @@ impl<R: Runtime> Server<R> {
         self.phases.enter(Phase::Ending);
         while self.registry.len() > 0 && self.clock.instant() < end {
             runtime::sleep(&self.runtime, STOP_POLL).await;
+        }
+        if let Some(ringer) = &self.ringer {
+            ringer.end();
+            while !ringer.is_done() && self.clock.instant() < end {
+                runtime::sleep(&self.runtime, STOP_POLL).await;
+            }
         }
         if self.registry.len() > 0 {
             tracing::warn!(

@@ -11,13 +11,16 @@ use core::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use restante_core::account::{AccountReply, AccountRequest, ConnectionId, Snapshot};
 use restante_core::boundary::LoginError;
-use restante_core::mailbox::AccountId;
-use std::collections::{HashMap, VecDeque};
+use restante_core::doorbell::{self, Change};
+use restante_core::mailbox::{AccountId, MailboxId};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Messages of one connection that may be on their way to its account at once: that it
 /// comes, one request, that it goes.
 const MESSAGES_PER_CONNECTION: usize = 3;
+/// Logs that wait to be rung; if there are more, everything is rung.
+const RINGS_MAX: usize = 64;
 
 /// From a connection to the task of its account.
 pub(crate) enum Message {
@@ -38,6 +41,7 @@ pub(crate) struct Registry {
 struct Open {
     sender: Sender<Message>,
     connections: usize,
+    bell: Arc<Bell>,
 }
 
 impl Registry {
@@ -63,6 +67,7 @@ impl Registry {
             Open {
                 sender,
                 connections: 0,
+                bell: Arc::default(),
             }
         });
         if open.connections >= self.connections_per_account_max {
@@ -102,6 +107,29 @@ impl Registry {
     /// The task of `account` is gone, whoever may need it.
     pub(crate) fn close(&self, account: AccountId) {
         self.lock().remove(&account);
+    }
+
+    /// The bell of an open account, for its task.
+    pub(crate) fn bell(&self, account: AccountId) -> Arc<Bell> {
+        let accounts = self.lock();
+        let open = accounts.get(&account);
+        open.map(|open| Arc::clone(&open.bell)).unwrap_or_default()
+    }
+
+    /// Somebody else wrote to this log: its account is told if it is open.
+    pub(crate) fn ring(&self, change: Change) {
+        if let Some(open) = self.lock().get(&change.account) {
+            open.bell.ring(change.log);
+        }
+    }
+
+    /// Somebody else may have written to any log of any account of this shard.
+    pub(crate) fn ring_all(&self, shard: u32) {
+        for (account, open) in &*self.lock() {
+            if doorbell::shard_of(*account) == shard {
+                open.bell.ring_all();
+            }
+        }
     }
 
     /// How many accounts are open.
@@ -144,6 +172,56 @@ impl Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         self.send(Message::Detach(self.connection));
+    }
+}
+
+/// What rings wait for an account's task. They come from outside, so they take no room in
+/// its channel.
+#[derive(Default)]
+pub(crate) struct Bell {
+    rings: Mutex<Rings>,
+    waker: AtomicWaker,
+}
+
+/// Rings that were not heard yet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rings {
+    /// For everything.
+    pub(crate) all: bool,
+    /// Each log once.
+    pub(crate) logs: BTreeSet<Option<MailboxId>>,
+}
+
+impl Bell {
+    fn ring(&self, log: Option<MailboxId>) {
+        {
+            let mut rings = self.lock();
+            rings.logs.insert(log);
+            if rings.logs.len() > RINGS_MAX {
+                rings.logs.clear();
+                rings.all = true;
+            }
+        }
+        self.waker.wake();
+    }
+
+    fn ring_all(&self) {
+        self.lock().all = true;
+        self.waker.wake();
+    }
+
+    /// The rings since the last time, if there are any.
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Rings> {
+        self.waker.register(cx.waker());
+        let rings = core::mem::take(&mut *self.lock());
+        match rings.all || !rings.logs.is_empty() {
+            true => Poll::Ready(rings),
+            false => Poll::Pending,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rings> {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

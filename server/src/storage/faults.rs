@@ -117,6 +117,10 @@ impl Plan {
 }
 
 impl<S: Storage> Storage for Faulty<S> {
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     fn execute(&self, request: StorageRequest) -> BoxFuture<'static, StorageResponse> {
         let work = self.inner.execute(request);
         let plan = Arc::clone(&self.plan);

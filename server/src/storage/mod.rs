@@ -47,6 +47,11 @@ pub type Sleeper = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>
 /// No method blocks, and neither do the futures. A future that is dropped early may
 /// leave its write done or not done, never half done within one item or object.
 pub trait Storage: Send + Sync + 'static {
+    /// Whether other processes may use it at the same time, so that doorbells are needed.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Carries out a request that gets a single answer.
     ///
     /// Requests that belong to a stream (`OpenObject`, `ReadChunk`, `CreateObject`,

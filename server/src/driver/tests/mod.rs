@@ -2,6 +2,7 @@
 
 mod accounts;
 mod connections;
+mod doorbells;
 mod tls;
 
 use super::{Clock, Server};
@@ -10,7 +11,7 @@ use crate::accounts::stretch::Stretcher;
 use crate::accounts::{Accounts, edit};
 use crate::config::Limits;
 use crate::runtime::threads::Threads;
-use crate::storage::Memory;
+use crate::storage::{Memory, Storage};
 use argon2::Params;
 use restante_core::config::Config as CoreConfig;
 use std::sync::Arc;
@@ -18,6 +19,22 @@ use tempfile::TempDir;
 
 /// A server with the accounts alice and bob; the folder lives as long as the test.
 fn server(limits: &Limits) -> (Arc<Server<Threads>>, TempDir) {
+    server_on(memory(), limits)
+}
+
+/// A storage in memory.
+fn memory() -> Arc<Memory> {
+    let sleeper = Arc::new(|duration| {
+        let sleep = async move {
+            async_io::Timer::after(duration).await;
+        };
+        Box::pin(sleep) as crate::storage::BoxFuture<'static, ()>
+    });
+    Arc::new(Memory::new(sleeper))
+}
+
+/// The same on this storage.
+fn server_on(storage: Arc<dyn Storage>, limits: &Limits) -> (Arc<Server<Threads>>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let params = Params::new(64, 1, 1, Some(32)).unwrap();
     let path = folder.path().join("accounts.toml");
@@ -26,13 +43,6 @@ fn server(limits: &Limits) -> (Arc<Server<Threads>>, TempDir) {
     }
     let stretcher = Stretcher::new(Threads, 1024 * 1024, 100);
     let accounts = Accounts::new(Threads, AccountsFile::new(path), params, stretcher);
-    let sleeper = Arc::new(|duration| {
-        let sleep = async move {
-            async_io::Timer::after(duration).await;
-        };
-        Box::pin(sleep) as crate::storage::BoxFuture<'static, ()>
-    });
-    let storage = Arc::new(Memory::new(sleeper));
     let core = CoreConfig::default();
     let server = Server::new(Threads, storage, accounts, None, core, limits);
     (server, folder)

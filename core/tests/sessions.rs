@@ -694,7 +694,7 @@ fn what_is_not_offered_is_refused_and_not_left_out() {
     for command in [
         "a FETCH 1 FLAGS (CHANGEDSINCE 1)",
         "a UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)",
-        "a SEARCH RETURN (COUNT) ALL",
+        "a SEARCH RETURN (SAVE) ALL",
     ] {
         let answer = world.say(alice, format!("{command}\r\n").as_bytes());
         assert!(

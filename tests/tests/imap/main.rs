@@ -4,6 +4,7 @@ mod append;
 mod concurrent;
 mod copying;
 mod durability;
+mod esearch;
 mod expunging;
 mod fetch;
 mod flags;
@@ -25,6 +26,7 @@ fn main() -> std::process::ExitCode {
         ("concurrent", concurrent::TESTS),
         ("copying", copying::TESTS),
         ("durability", durability::TESTS),
+        ("esearch", esearch::TESTS),
         ("expunging", expunging::TESTS),
         ("fetch", fetch::TESTS),
         ("flags", flags::TESTS),

@@ -86,7 +86,8 @@ impl Connection {
             return self.bad_command(Some(&tag), "Log in first");
         };
         let view = self.take_view();
-        let body = Workflow::new(&self.ids, |io| run(io, context, view, command));
+        let asked = tag.clone();
+        let body = Workflow::new(&self.ids, |io| run(io, context, view, asked, command));
         self.activity = Activity::Running { tag, name, body };
     }
 
@@ -114,7 +115,7 @@ impl Connection {
 
 /// The body of a command. The ones for a selected mailbox have a view by
 /// [the table](super::session).
-async fn run(io: Io, context: Context, view: Option<View>, command: Command) -> Outcome {
+async fn run(io: Io, context: Context, view: Option<View>, tag: Tag, command: Command) -> Outcome {
     let command = match command {
         Command::Select { mailbox, .. } => {
             return select::select(&io, mailbox, false).await;
@@ -169,6 +170,7 @@ async fn run(io: Io, context: Context, view: Option<View>, command: Command) -> 
                 uid,
                 key,
                 return_options,
+                tag,
             };
             search::search(&io, &context, view, search).await
         }

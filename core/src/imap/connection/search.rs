@@ -1,18 +1,19 @@
-//! SEARCH (RFC 3501 §6.4.4).
+//! SEARCH (RFC 3501 §6.4.4), with return options (RFC 4731).
 //!
 //! A key is judged three times, each time with more at hand: the index alone, then the
 //! summary, then the text. Most messages are decided before their text is read, and of
 //! those that are not, only header and text parts are.
 
 mod judge;
+mod report;
 
 use super::body::{BodyReader, ReadError, Unread};
 use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::store::NO_SUCH_MESSAGE;
 use super::summaries::Summaries;
-use super::view::{Quiet, Renumber, View, number_into};
-use crate::imap::grammar::{ReturnOption, SearchKey};
+use super::view::{Quiet, Renumber, View};
+use crate::imap::grammar::{ReturnOption, SearchKey, Tag};
 use crate::mailbox::Message;
 use crate::mime::Searchable;
 use crate::mime::decode::PartText;
@@ -21,6 +22,7 @@ use crate::summary::Summary;
 use crate::workflow::Io;
 use core::ops::Range;
 use judge::{Judge, Known, Texts, Verdict};
+use report::Report;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -29,14 +31,19 @@ pub(super) struct Search {
     pub(super) uid: bool,
     pub(super) key: SearchKey,
     pub(super) return_options: Option<Vec<ReturnOption>>,
+    /// Of the command, for ESEARCH.
+    pub(super) tag: Tag,
 }
 
 pub(super) async fn search(io: &Io, context: &Context, mut view: View, search: Search) -> Outcome {
-    if search.return_options.is_some() {
-        let completion = Completion::bad("SEARCH RETURN is not offered");
+    let options = search.return_options.as_deref().unwrap_or_default();
+    if options.contains(&ReturnOption::Save) {
+        let completion = Completion::bad("SEARCH RETURN (SAVE) is not offered");
         return Outcome::new(completion, Some(view));
     }
-    let renumber = if search.uid {
+    // RFC 7162 §3.2.10.2: nothing is renumbered during a UID SEARCH that has message
+    // numbers among its keys.
+    let renumber = if search.uid && !search.key.has_numbers() {
         Renumber::Allowed
     } else {
         Renumber::Forbidden
@@ -53,34 +60,17 @@ pub(super) async fn search(io: &Io, context: &Context, mut view: View, search: S
     };
     let found = run.find().await;
     let unread = run.unread;
-    say(io, context, &view, search.uid, &found).await;
+    let report = Report {
+        view: &view,
+        search: &search,
+        found: &found,
+    };
+    report.say(io, context).await;
     view.announce(io, context, renumber, &Quiet::default())
         .await;
     let completion = unread.completion(Completion::ok("Searched"));
     Outcome::new(completion, Some(view))
 }
-
-/// `* SEARCH 2 84 882`
-async fn say(io: &Io, context: &Context, view: &View, uid: bool, found: &[u32]) {
-    context.room(io, NUMBER_OCTETS).await;
-    io.write(|out| out.extend_from_slice(b"* SEARCH"));
-    for position in found {
-        let Some(message) = view.shown.message(*position as usize) else {
-            continue;
-        };
-        let number = if uid { message.uid.get() } else { position + 1 };
-        context.room(io, NUMBER_OCTETS).await;
-        io.write(|out| {
-            out.push(b' ');
-            number_into(out, number as usize);
-        });
-    }
-    context.room(io, NUMBER_OCTETS).await;
-    io.write(|out| out.extend_from_slice(b"\r\n"));
-}
-
-/// Room for a number and its surroundings.
-const NUMBER_OCTETS: usize = 16;
 
 struct Run<'a> {
     io: &'a Io,

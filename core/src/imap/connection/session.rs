@@ -123,7 +123,8 @@ impl Connection {
         }
         words.push_str(
             " ENABLE IDLE NAMESPACE CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE \
-             CREATE-SPECIAL-USE XLIST UIDPLUS MOVE UNSELECT MULTIAPPEND WITHIN",
+             CREATE-SPECIAL-USE XLIST UIDPLUS MOVE UNSELECT MULTIAPPEND WITHIN \
+             ESEARCH",
         );
         words.push_str(&format!(" APPENDLIMIT={}", self.config.message_bytes_max));
         words

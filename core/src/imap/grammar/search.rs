@@ -68,6 +68,30 @@ pub enum SearchKey {
     ModSeq(u64),
 }
 
+impl SearchKey {
+    /// Whether it or any key inside of it is `wanted`.
+    fn any(&self, wanted: &impl Fn(&Self) -> bool) -> bool {
+        wanted(self)
+            || match self {
+                Self::And(keys) | Self::Or(keys) => keys.iter().any(|key| key.any(wanted)),
+                Self::Not(key) => key.any(wanted),
+                _ => false,
+            }
+    }
+
+    /// Whether MODSEQ occurs: the response then has one too (RFC 7162 §3.1.5).
+    #[must_use]
+    pub fn asks_modseq(&self) -> bool {
+        self.any(&|key| matches!(key, Self::ModSeq(_)))
+    }
+
+    /// Whether message numbers occur.
+    #[must_use]
+    pub fn has_numbers(&self) -> bool {
+        self.any(&|key| matches!(key, Self::Numbers(_)))
+    }
+}
+
 /// Words to find, UTF-8.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SearchText(String);

@@ -299,12 +299,18 @@ fn a_conditional_store_says_what_it_left_alone() {
         alice,
         b"x STORE 1:2 (UNCHANGEDSINCE 1) +FLAGS.SILENT (\\Flagged)\r\n",
     );
-    assert_eq!(answer, "x OK [MODIFIED 1:2] Some messages had changed\r\n");
+    assert!(
+        answer.ends_with("x OK [MODIFIED 1:2] Some messages had changed\r\n"),
+        "{answer}"
+    );
     let answer = world.say(
         alice,
         b"x UID STORE 3 (UNCHANGEDSINCE 1) +FLAGS.SILENT (\\Flagged)\r\n",
     );
-    assert_eq!(answer, "x OK [MODIFIED 3] Some messages had changed\r\n");
+    assert!(
+        answer.ends_with("x OK [MODIFIED 3] Some messages had changed\r\n"),
+        "{answer}"
+    );
     assert_eq!(
         world.say(alice, b"q SEARCH FLAGGED\r\n"),
         "* SEARCH\r\nq OK Searched\r\n"

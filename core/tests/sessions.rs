@@ -692,7 +692,6 @@ fn what_is_not_offered_is_refused_and_not_left_out() {
     append(&mut world, alice, MAIL);
     world.say(alice, b"s SELECT INBOX\r\n");
     for command in [
-        "a FETCH 1 FLAGS (CHANGEDSINCE 1)",
         "a UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)",
         "a SEARCH RETURN (SAVE) ALL",
     ] {

@@ -348,7 +348,8 @@ fn plan_store(
     // Messages that need the same change share one operation.
     let mut groups: BTreeMap<Difference, Vec<MessageId>> = BTreeMap::new();
     for message in uids.iter().filter_map(|uid| state.find(*uid)) {
-        if unchanged_since.is_some_and(|modseq| message.modseq > modseq) {
+        let changed = unchanged_since.is_some_and(|modseq| message.modseq > modseq);
+        if changed && (change.action == FlagAction::Replace || !never_touched(message, &bits)) {
             modified.push(message.uid);
             continue;
         }
@@ -368,6 +369,19 @@ fn plan_store(
         Operation::SetFlags { messages, changes }
     });
     Ok((operations.collect(), modified))
+}
+
+/// Whether all of these flags are keywords that the message never had. To such a flag
+/// nothing happened since any MODSEQ, 0 included, whatever happened to others; system flags
+/// exist always (RFC 7162 §3.1.3, examples 7 and 8, and §3.1.12).
+fn never_touched(message: &Message, bits: &[Option<FlagBit>]) -> bool {
+    let registers = message.registers.as_deref().unwrap_or_default();
+    !bits.is_empty()
+        && bits.iter().flatten().all(|bit| {
+            usize::from(bit.0) >= FlagBit::FIRST_KEYWORD
+                && !message.flags.contains(*bit)
+                && registers.iter().all(|register| register.flag != *bit)
+        })
 }
 
 fn difference(message: &Message, bits: &[Option<FlagBit>], action: FlagAction) -> Difference {

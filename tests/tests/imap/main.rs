@@ -2,6 +2,7 @@
 
 mod append;
 mod concurrent;
+mod condstore;
 mod copying;
 mod durability;
 mod esearch;
@@ -14,6 +15,7 @@ mod listing;
 mod literals;
 mod login;
 mod mailboxes;
+mod qresync;
 mod search;
 mod sections;
 mod selecting;
@@ -24,6 +26,7 @@ fn main() -> std::process::ExitCode {
     restante_tests::run(&[
         ("append", append::TESTS),
         ("concurrent", concurrent::TESTS),
+        ("condstore", condstore::TESTS),
         ("copying", copying::TESTS),
         ("durability", durability::TESTS),
         ("esearch", esearch::TESTS),
@@ -36,6 +39,7 @@ fn main() -> std::process::ExitCode {
         ("literals", literals::TESTS),
         ("login", login::TESTS),
         ("mailboxes", mailboxes::TESTS),
+        ("qresync", qresync::TESTS),
         ("search", search::TESTS),
         ("sections", sections::TESTS),
         ("selecting", selecting::TESTS),

@@ -1,5 +1,6 @@
 //! What the bodies of commands work with beside their arguments.
 
+use super::enable::Enabled;
 use crate::config::Config;
 use crate::seal::{AccountKeys, Places};
 use crate::time::Now;
@@ -14,6 +15,8 @@ pub(crate) struct Context {
     pub(super) places: Places,
     /// When the command began.
     pub(super) now: Now,
+    /// What the client has enabled.
+    pub(super) enabled: Enabled,
 }
 
 impl Context {

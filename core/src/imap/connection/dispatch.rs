@@ -5,7 +5,10 @@ use super::reply::{Completion, Outcome};
 use super::session::Session;
 use super::view::View;
 use super::{Activity, Connection, copy, fetch, list, mailboxes, search, select, store};
-use crate::imap::grammar::{Command, Fault, MailboxEncoding, Rejected, Tag, Tagged, parse_command};
+use crate::imap::grammar::{
+    Command, Fault, MailboxEncoding, Rejected, SelectParameters, Tag, Tagged, parse_command,
+};
+use crate::mailbox::{MailboxName, ModSeq};
 use crate::seal::Places;
 use crate::workflow::{Io, Workflow};
 use std::sync::Arc;
@@ -15,7 +18,10 @@ impl Connection {
     pub(super) fn command(&mut self, octets: &[u8]) {
         match parse_command(octets, &self.config, MailboxEncoding::ModifiedUtf7) {
             Ok(Tagged { tag, command }) => match self.legal(&command) {
-                Ok(name) => self.start(tag, name, command),
+                Ok(name) => {
+                    self.enable_by(&command);
+                    self.start(tag, name, command);
+                }
                 Err(why) => self.bad_command(Some(&tag), why),
             },
             Err(Rejected {
@@ -51,12 +57,7 @@ impl Connection {
             Command::Authenticate { mechanism, initial } => {
                 self.start_authenticate(tag, &mechanism, initial);
             }
-            Command::Enable(_) => {
-                // Nothing that is offered has to be enabled, and RFC 5161 §3.2 wants
-                // the list all the same.
-                self.write(b"* ENABLED\r\n");
-                self.complete(&tag, &Completion::ok("Nothing more is enabled"), name);
-            }
+            Command::Enable(names) => self.enable(&tag, &names),
             Command::Namespace => {
                 self.write(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
                 self.complete(&tag, &Completion::ok("Everything is yours"), name);
@@ -101,6 +102,7 @@ impl Connection {
             keys: Arc::clone(keys),
             places: Places::new(keys.account()),
             now: self.now,
+            enabled: self.enabled,
         })
     }
 
@@ -113,14 +115,34 @@ impl Connection {
     }
 }
 
+async fn select(
+    io: &Io,
+    context: &Context,
+    before: Option<View>,
+    name: MailboxName,
+    read_only: bool,
+    parameters: SelectParameters,
+) -> Outcome {
+    let select = select::Select {
+        name,
+        read_only,
+        known: parameters.qresync,
+    };
+    select::select(io, context, before, select).await
+}
+
 /// The body of a command. The ones for a selected mailbox have a view by
 /// [the table](super::session).
 async fn run(io: Io, context: Context, view: Option<View>, tag: Tag, command: Command) -> Outcome {
     let command = match command {
-        Command::Select { mailbox, .. } => {
-            return select::select(&io, mailbox, false).await;
-        }
-        Command::Examine { mailbox, .. } => return select::select(&io, mailbox, true).await,
+        Command::Select {
+            mailbox,
+            parameters,
+        } => return select(&io, &context, view, mailbox, false, parameters).await,
+        Command::Examine {
+            mailbox,
+            parameters,
+        } => return select(&io, &context, view, mailbox, true, parameters).await,
         Command::List(list) => return list::list(&io, &context, view, list).await,
         Command::Status { mailbox, items } => {
             return list::status(&io, &context, view, mailbox, &items).await;
@@ -136,14 +158,22 @@ async fn run(io: Io, context: Context, view: Option<View>, tag: Tag, command: Co
         Command::Unselect => select::unselect(&io).await,
         Command::Expunge => select::expunge(&io, &context, view, None).await,
         Command::UidExpunge(set) => select::expunge(&io, &context, view, Some(set)).await,
-        // To leave it out would answer with messages that the client did not ask for.
         Command::Fetch {
-            changed_since: Some(_),
-            ..
-        } => Outcome::new(Completion::bad("CHANGEDSINCE is not offered"), Some(view)),
-        Command::Fetch {
-            uid, set, items, ..
-        } => fetch::fetch(&io, &context, view, uid, &set, items).await,
+            uid,
+            set,
+            items,
+            changed_since,
+            vanished,
+        } => {
+            let wanted = fetch::Wanted {
+                uid,
+                set,
+                items,
+                changed_since: changed_since.map(ModSeq),
+                vanished,
+            };
+            fetch::fetch(&io, &context, view, wanted).await
+        }
         Command::Store {
             uid,
             set,

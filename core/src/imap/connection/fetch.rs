@@ -11,13 +11,14 @@ mod section;
 use super::body::{BodyReader, ReadError, Unread};
 use super::context::Context;
 use super::reply::{Completion, Outcome};
+use super::resync::{changed_positions, say_vanished_since};
 use super::select::uids_of;
 use super::store::NO_SUCH_MESSAGE;
 use super::summaries::Summaries;
-use super::view::{Quiet, Renumber, View, number_into};
+use super::view::{Quiet, Renumber, View, number_into, write_modseq};
 use crate::account::{AccountReply, AccountRequest};
 use crate::imap::grammar::{FetchItem, SequenceSet, response};
-use crate::mailbox::{Flag, FlagAction, FlagChange, MailboxState, Message, Uid};
+use crate::mailbox::{Flag, FlagAction, FlagChange, MailboxState, Message, ModSeq, Uid};
 use crate::mime::{Envelope, write_bodystructure, write_envelope};
 use crate::seal::ContentLayout;
 use crate::summary::Summary;
@@ -30,17 +31,37 @@ use std::sync::Arc;
 /// Messages whose `\Seen` is stored by one request.
 const SEEN_BATCH_MESSAGES: usize = 64;
 
-pub(super) async fn fetch(
-    io: &Io,
-    context: &Context,
-    view: View,
-    uid: bool,
-    set: &SequenceSet,
-    mut items: Vec<FetchItem>,
-) -> Outcome {
-    let Some(positions) = view.positions(uid, set) else {
+/// The arguments.
+pub(super) struct Wanted {
+    pub(super) uid: bool,
+    pub(super) set: SequenceSet,
+    pub(super) items: Vec<FetchItem>,
+    /// Only messages that changed after this (RFC 7162 §3.1.4.1).
+    pub(super) changed_since: Option<ModSeq>,
+    /// And which UIDs vanished since (RFC 7162 §3.2.6).
+    pub(super) vanished: bool,
+}
+
+pub(super) async fn fetch(io: &Io, context: &Context, view: View, wanted: Wanted) -> Outcome {
+    let Wanted {
+        uid,
+        set,
+        mut items,
+        changed_since,
+        vanished,
+    } = wanted;
+    let Some(mut positions) = view.positions(uid, &set) else {
         return Outcome::new(Completion::bad(NO_SUCH_MESSAGE), Some(view));
     };
+    if let Some(since) = changed_since {
+        if vanished {
+            say_vanished_since(io, context, &view, since, &set).await;
+        }
+        positions = changed_positions(&view, &positions, since);
+        if !items.contains(&FetchItem::ModSeq) {
+            items.push(FetchItem::ModSeq);
+        }
+    }
     if uid && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
     }
@@ -293,18 +314,35 @@ impl<'a> Fetch<'a> {
             }
             self.item(index, &message, &mut prepared).await?;
         }
-        let has_flags = self.items.contains(&FetchItem::Flags);
-        let mut end = Vec::new();
-        if marked && !has_flags {
-            end.push(b' ');
-            self.view.write_flags(&message, &mut end);
-        }
-        if marked || has_flags {
-            self.quiet.add(&message);
-        }
-        end.extend_from_slice(b")\r\n");
+        let end = self.end(&message, marked);
         self.write(end).await;
         Ok(())
+    }
+
+    /// What follows the items: the flags, if they were just changed.
+    fn end(&mut self, message: &Message, marked: bool) -> Vec<u8> {
+        let has = |item| self.items.contains(&item);
+        let condstore = self.context.enabled.condstore;
+        let mut end = Vec::new();
+        if marked && !has(FetchItem::Flags) {
+            end.push(b' ');
+            self.view.write_flags(message, &mut end);
+        }
+        // RFC 7162 §3.2.4: who knows CONDSTORE is told UID and MODSEQ with each change.
+        if marked && condstore && !has(FetchItem::Uid) {
+            end.extend_from_slice(b" UID ");
+            number_into(&mut end, message.uid.get() as usize);
+        }
+        if marked && condstore && !has(FetchItem::ModSeq) {
+            end.push(b' ');
+            write_modseq(&mut end, message);
+        }
+        let complete = marked || has(FetchItem::ModSeq) || !condstore;
+        if marked || has(FetchItem::Flags) && complete {
+            self.quiet.add(message);
+        }
+        end.extend_from_slice(b")\r\n");
+        end
     }
 
     /// One item with its value.
@@ -441,11 +479,7 @@ impl<'a> Fetch<'a> {
                 out.extend_from_slice(b"RFC822.SIZE ");
                 number_into(out, usize::try_from(message.size).unwrap_or(usize::MAX));
             }
-            FetchItem::ModSeq => {
-                out.extend_from_slice(b"MODSEQ (");
-                number_into(out, usize::try_from(message.modseq.0).unwrap_or(usize::MAX));
-                out.push(b')');
-            }
+            FetchItem::ModSeq => write_modseq(out, message),
             item => {
                 if let Some(summary) = summary {
                     write_summary_item(item, summary, out);

@@ -4,8 +4,8 @@
 
 use super::reply::{Completion, Outcome};
 use super::session::Session;
-use super::view::{Quiet, Renumber};
-use super::{Activity, Connection};
+use super::view::{Quiet, Renumber, View};
+use super::{Activity, Connection, view};
 use crate::imap::grammar::Tag;
 use crate::workflow::Workflow;
 use core::task::Poll;
@@ -31,7 +31,13 @@ impl Connection {
     pub(super) fn idle(&mut self, mut idling: Idling) -> bool {
         if let Some(mut body) = idling.announcing.take() {
             match self.resume(&mut body) {
-                Poll::Ready(outcome) => self.put_back(outcome.view),
+                Poll::Ready(mut outcome) => {
+                    let due = outcome.view.as_mut().and_then(View::take_due_modseq);
+                    if let Some(modseq) = due {
+                        view::highest_modseq(&mut self.transmit, modseq);
+                    }
+                    self.put_back(outcome.view);
+                }
                 Poll::Pending => {
                     idling.announcing = Some(body);
                     return self.rest(Activity::Idling(idling));

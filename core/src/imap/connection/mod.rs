@@ -10,6 +10,7 @@ mod body;
 mod context;
 mod copy;
 mod dispatch;
+mod enable;
 mod fetch;
 mod framing;
 mod idle;
@@ -17,6 +18,7 @@ mod list;
 mod login;
 mod mailboxes;
 mod reply;
+mod resync;
 mod search;
 mod select;
 mod session;
@@ -25,6 +27,7 @@ mod summaries;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod vanished;
 mod view;
 
 use crate::account::{AccountReply, Snapshot};
@@ -38,6 +41,7 @@ use crate::time::Now;
 use crate::workflow::{Effect, RequestIds, Workflow};
 use append::Appending;
 use core::task::Poll;
+use enable::Enabled;
 use framing::{Collector, Frame, Inbox};
 use idle::Idling;
 use login::LoggingIn;
@@ -83,6 +87,7 @@ pub struct Connection {
     sent: usize,
     outputs: VecDeque<Output>,
     session: Session,
+    enabled: Enabled,
     activity: Activity,
     /// The newest state of the selected mailbox, while a command holds the view.
     pending: Option<Pending>,
@@ -148,6 +153,7 @@ impl Connection {
             sent: 0,
             outputs: VecDeque::new(),
             session: Session::NotAuthenticated,
+            enabled: Enabled::default(),
             activity: Activity::Ready,
             pending: None,
             wrong_passwords: 0,
@@ -451,11 +457,12 @@ impl Connection {
         }
     }
 
-    fn finish(&mut self, tag: &Tag, name: &'static str, outcome: Outcome) {
+    fn finish(&mut self, tag: &Tag, name: &'static str, mut outcome: Outcome) {
         if let Some(reason) = outcome.abort {
             self.abort(reason);
             return;
         }
+        self.say_due_modseq(&mut outcome);
         let vanished = core::mem::take(&mut self.vanished);
         let deleted_it = vanished && name == "DELETE" && outcome.completion.is_ok();
         self.put_back(outcome.view.filter(|_| !deleted_it));
@@ -465,6 +472,21 @@ impl Connection {
         // suggests.
         if vanished && self.session.is_selected() {
             self.say_bye(VANISHED);
+        }
+    }
+
+    /// HIGHESTMODSEQ in the tagged response where that is free, else in a line before it.
+    fn say_due_modseq(&mut self, outcome: &mut Outcome) {
+        let due = outcome.view.as_mut().and_then(View::take_due_modseq);
+        let Some(modseq) = due else {
+            return;
+        };
+        if outcome.completion.takes_code() {
+            outcome
+                .completion
+                .set_code(&format!("HIGHESTMODSEQ {}", modseq.0));
+        } else {
+            view::highest_modseq(&mut self.transmit, modseq);
         }
     }
 

@@ -51,11 +51,19 @@ impl Completion {
     }
 
     /// With a response code, given without its brackets.
-    pub(super) fn with_code(self, code: &str) -> Self {
-        Self {
-            code: format!("[{code}] "),
-            ..self
-        }
+    pub(super) fn with_code(mut self, code: &str) -> Self {
+        self.set_code(code);
+        self
+    }
+
+    /// Gives it a response code, without its brackets.
+    pub(super) fn set_code(&mut self, code: &str) {
+        self.code = format!("[{code}] ");
+    }
+
+    /// Whether it says OK and has no response code yet.
+    pub(super) fn takes_code(&self) -> bool {
+        self.is_ok() && self.code.is_empty()
     }
 
     /// `a1 OK [CODE] text`

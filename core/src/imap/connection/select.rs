@@ -2,9 +2,10 @@
 
 use super::context::Context;
 use super::reply::{Completion, Outcome};
-use super::view::{Quiet, Renumber, View, line};
+use super::resync::resynchronise;
+use super::view::{Quiet, Renumber, View, highest_modseq, line};
 use crate::account::{AccountReply, AccountRequest, Snapshot};
-use crate::imap::grammar::{SequenceSet, response};
+use crate::imap::grammar::{QResync, SequenceSet, response};
 use crate::mailbox::{MailboxName, Uid};
 use crate::workflow::Io;
 use std::io::Write as _;
@@ -15,9 +16,40 @@ pub(super) fn out_of_step(view: Option<View>) -> Outcome {
     Outcome::new(completion, view)
 }
 
-pub(super) async fn select(io: &Io, name: MailboxName, read_only: bool) -> Outcome {
-    match io.account(AccountRequest::Select { name, read_only }).await {
-        AccountReply::Selected { snapshot, .. } => selected(io, read_only, snapshot),
+/// The arguments of SELECT and EXAMINE.
+pub(super) struct Select {
+    pub(super) name: MailboxName,
+    /// EXAMINE.
+    pub(super) read_only: bool,
+    /// What the client knows of the mailbox.
+    pub(super) known: Option<QResync>,
+}
+
+/// SELECT and EXAMINE; `before` was selected until now.
+pub(super) async fn select(
+    io: &Io,
+    context: &Context,
+    before: Option<View>,
+    select: Select,
+) -> Outcome {
+    let closes = before.is_some();
+    drop(before);
+    let Select {
+        name, read_only, ..
+    } = select;
+    let reply = io.account(AccountRequest::Select { name, read_only }).await;
+    if closes {
+        // RFC 7162 §3.2.11: what was said until now is about the mailbox before.
+        io.write(|out| out.extend_from_slice(b"* OK [CLOSED] The mailbox before is closed\r\n"));
+    }
+    match reply {
+        AccountReply::Selected { snapshot, .. } => {
+            let outcome = selected(io, read_only, snapshot);
+            if let (Some(view), Some(known)) = (&outcome.view, &select.known) {
+                resynchronise(io, context, view, known).await;
+            }
+            outcome
+        }
         // RFC 3501 §6.3.1: after a failed SELECT nothing is selected.
         AccountReply::Failed(failure) => Outcome::new(failure.into(), None),
         _ => out_of_step(None),
@@ -56,6 +88,7 @@ fn selected(io: &Io, read_only: bool, snapshot: Snapshot) -> Outcome {
             state.uid_next()
         )
         .expect("a Vec takes everything");
+        highest_modseq(out, state.highest_modseq());
     });
     let completion = if read_only {
         Completion::ok("Selected, to be read only").with_code("READ-ONLY")

@@ -94,7 +94,10 @@ impl Connection {
                 Err("Log in first")
             }
             Legal::Selected if !self.session.is_selected() => Err("Select a mailbox first"),
-            _ => Ok(command.name()),
+            _ => match self.not_enabled(command) {
+                Some(why) => Err(why),
+                None => Ok(command.name()),
+            },
         }
     }
 
@@ -124,7 +127,7 @@ impl Connection {
         words.push_str(
             " ENABLE IDLE NAMESPACE CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE \
              CREATE-SPECIAL-USE XLIST UIDPLUS MOVE UNSELECT MULTIAPPEND WITHIN \
-             ESEARCH",
+             ESEARCH CONDSTORE QRESYNC",
         );
         words.push_str(&format!(" APPENDLIMIT={}", self.config.message_bytes_max));
         words

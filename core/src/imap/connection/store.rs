@@ -1,9 +1,9 @@
-//! STORE (RFC 3501 §6.4.6).
+//! STORE (RFC 3501 §6.4.6), also on condition (RFC 7162 §3.1.3).
 
 use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::select::{out_of_step, read_only, uids_of};
-use super::view::{Quiet, Renumber, View, number_into};
+use super::view::{FLAGS_OCTETS, Quiet, Renumber, View, fetch_start, write_modseq};
 use crate::account::{AccountReply, AccountRequest};
 use crate::imap::grammar::{SequenceSet, response};
 use crate::mailbox::{FlagAction, FlagChange, FlagSet, MailboxState, ModSeq, Uid};
@@ -48,7 +48,18 @@ pub(super) async fn store(io: &Io, context: &Context, mut view: View, store: Sto
             view.learn(snapshot);
             view.announce_keywords(io);
             let quiet = if store.silent {
-                as_expected(&view.latest, &before, &store.change)
+                let quiet = as_expected(&view.latest, &before, &store.change);
+                if context.enabled.condstore {
+                    let stored = Silent {
+                        before: &before,
+                        expected: &quiet,
+                        modified: &modified,
+                        conditional: store.unchanged_since.is_some(),
+                    };
+                    say_modseqs(io, context, &view, &uids, stored).await
+                } else {
+                    quiet
+                }
             } else {
                 say_flags(io, context, &view, &uids).await
             };
@@ -81,18 +92,31 @@ fn stored(view: &View, uid: bool, modified: &[Uid]) -> Completion {
 }
 
 /// Flags of messages as the client knows them.
-fn flags_known(view: &View, uids: &[Uid]) -> Vec<(Uid, FlagSet)> {
+fn flags_known(view: &View, uids: &[Uid]) -> Vec<Before> {
     let messages = uids.iter().filter_map(|uid| view.latest.find(*uid));
     let known = messages.filter(|message| view.knows_flags(message));
-    known.map(|message| (message.uid, message.flags)).collect()
+    known
+        .map(|message| Before {
+            uid: message.uid,
+            flags: message.flags,
+            modseq: message.modseq,
+        })
+        .collect()
+}
+
+/// A message as the client knows it before it is changed.
+struct Before {
+    uid: Uid,
+    flags: FlagSet,
+    modseq: ModSeq,
 }
 
 /// What `.SILENT` is silent about: messages that have the flags which the client must
 /// think that they have. What somebody else changed is told (RFC 3501 §6.4.6).
-fn as_expected(state: &MailboxState, before: &[(Uid, FlagSet)], change: &FlagChange) -> Quiet {
+fn as_expected(state: &MailboxState, before: &[Before], change: &FlagChange) -> Quiet {
     let bits: Vec<_> = change.flags.iter().flat_map(|f| state.bit(f)).collect();
     let mut quiet = Quiet::default();
-    for (uid, flags) in before {
+    for Before { uid, flags, .. } in before {
         let mut expected = match change.action {
             FlagAction::Replace => FlagSet::default(),
             FlagAction::Add | FlagAction::Remove => *flags,
@@ -111,27 +135,61 @@ fn as_expected(state: &MailboxState, before: &[(Uid, FlagSet)], change: &FlagCha
 async fn say_flags(io: &Io, context: &Context, view: &View, uids: &[Uid]) -> Quiet {
     let mut quiet = Quiet::default();
     for uid in uids {
-        let (Ok(shown), Ok(latest)) = (view.shown.position(*uid), view.latest.position(*uid))
-        else {
-            continue;
-        };
-        let Some(message) = view.latest.message(latest) else {
+        let (Ok(shown), Some(message)) = (view.shown.position(*uid), view.latest.find(*uid)) else {
             continue;
         };
         quiet.add(message);
         context.room(io, FLAGS_OCTETS).await;
-        io.write(|out| {
-            out.extend_from_slice(b"* ");
-            number_into(out, shown + 1);
-            out.extend_from_slice(b" FETCH (UID ");
-            number_into(out, uid.get() as usize);
-            out.push(b' ');
-            view.write_flags(message, out);
-            out.extend_from_slice(b")\r\n");
-        });
+        io.write(|out| view.write_fetch_flags(shown, message, context.enabled, out));
     }
     quiet
 }
 
-/// Room for one FETCH of flags.
-const FLAGS_OCTETS: usize = 1024;
+/// What a silent STORE did.
+struct Silent<'a> {
+    /// Ascending.
+    before: &'a [Before],
+    /// Messages that have the flags that the client expects.
+    expected: &'a Quiet,
+    /// Messages that failed the condition, ascending.
+    modified: &'a [Uid],
+    /// With UNCHANGEDSINCE.
+    conditional: bool,
+}
+
+/// Who knows CONDSTORE is told the new MODSEQ even of what is silent, and what became of
+/// messages that failed the condition (RFC 7162 §3.1.3 and §3.1.4.2, example 14).
+async fn say_modseqs(
+    io: &Io,
+    context: &Context,
+    view: &View,
+    uids: &[Uid],
+    stored: Silent<'_>,
+) -> Quiet {
+    let mut quiet = Quiet::default();
+    for uid in uids {
+        let (Ok(shown), Some(message)) = (view.shown.position(*uid), view.latest.find(*uid)) else {
+            continue;
+        };
+        if stored.modified.binary_search(uid).is_ok() {
+            quiet.add(message);
+            context.room(io, FLAGS_OCTETS).await;
+            io.write(|out| view.write_fetch_flags(shown, message, context.enabled, out));
+        } else if stored.expected.covers(message) {
+            quiet.add(message);
+            let before = stored.before.binary_search_by_key(uid, |before| before.uid);
+            let same = before.is_ok_and(|at| stored.before[at].modseq == message.modseq);
+            if same && !stored.conditional {
+                continue;
+            }
+            context.room(io, FLAGS_OCTETS).await;
+            io.write(|out| {
+                fetch_start(out, shown, message);
+                out.push(b' ');
+                write_modseq(out, message);
+                out.extend_from_slice(b")\r\n");
+            });
+        }
+    }
+    quiet
+}

@@ -2,9 +2,15 @@
 //!
 //! Sequence numbers are positions in the state that was *shown*; a newer state waits in
 //! `latest` until a response may renumber messages (RFC 3501 §7.4.1). Moving from one to
-//! the other is [`View::announce`]: EXPUNGE, EXISTS, RECENT and FETCH FLAGS.
+//! the other is [`View::announce`]: EXPUNGE or VANISHED, EXISTS, RECENT and FETCH FLAGS.
+//!
+//! A client that knows CONDSTORE takes the highest MODSEQ that it was told for what it knows
+//! of the mailbox. While messages that are gone wait to be announced that would be wrong, so
+//! it is told HIGHESTMODSEQ as of the state that it was shown (RFC 7162 §3.2 and §6).
 
 use super::context::Context;
+use super::enable::Enabled;
+use super::vanished::{Vanished, say_vanished};
 use crate::account::Snapshot;
 use crate::imap::grammar::{SequenceSet, SetNumber, SetRange, response};
 use crate::mailbox::{Flag, MailboxState, Message, ModSeq, Uid};
@@ -28,6 +34,8 @@ pub(crate) struct View {
     recent: Recent,
     /// Keywords of the mailbox that the client was told of.
     keywords_told: usize,
+    /// HIGHESTMODSEQ is to be told at the end of the command.
+    modseq_due: bool,
 }
 
 /// UIDs that are `\Recent` in one session (RFC 3501 §2.3.2): ranges, ascending.
@@ -63,10 +71,7 @@ impl Recent {
     }
 
     fn contains(&self, uid: Uid) -> bool {
-        let before = self.0.partition_point(|range| *range.end() < uid.get());
-        self.0
-            .get(before)
-            .is_some_and(|range| range.contains(&uid.get()))
+        holds(&self.0, uid.get())
     }
 }
 
@@ -92,7 +97,8 @@ impl Quiet {
         self.known.push((message.uid, message.modseq));
     }
 
-    fn covers(&self, message: &Message) -> bool {
+    /// Whether the client knows the flags of `message` as they are.
+    pub(super) fn covers(&self, message: &Message) -> bool {
         let found = self
             .known
             .binary_search_by_key(&message.uid, |known| known.0);
@@ -112,7 +118,18 @@ impl View {
             shown: Arc::clone(&snapshot.state),
             latest: snapshot.state,
             recent,
+            modseq_due: false,
         }
+    }
+
+    /// The client knows all changes up to here.
+    pub(super) fn known_modseq(&self) -> ModSeq {
+        self.shown.highest_modseq()
+    }
+
+    /// What HIGHESTMODSEQ must be told now, if it must.
+    pub(super) fn take_due_modseq(&mut self) -> Option<ModSeq> {
+        core::mem::take(&mut self.modseq_due).then(|| self.known_modseq())
     }
 
     /// Takes in a newer state, without telling the client yet.
@@ -225,6 +242,25 @@ impl View {
         response::flag_list(out, &flags, self.is_recent(message.uid));
     }
 
+    /// `* n FETCH (UID u FLAGS (…))`, with MODSEQ for who knows CONDSTORE: what a message
+    /// is like now, which was shown at `position`.
+    pub(super) fn write_fetch_flags(
+        &self,
+        position: usize,
+        message: &Message,
+        enabled: Enabled,
+        out: &mut Vec<u8>,
+    ) {
+        fetch_start(out, position, message);
+        out.push(b' ');
+        self.write_flags(message, out);
+        if enabled.condstore {
+            out.push(b' ');
+            write_modseq(out, message);
+        }
+        out.extend_from_slice(b")\r\n");
+    }
+
     /// The flags and keywords of the mailbox.
     pub(super) fn mailbox_flags(&self) -> Vec<Flag> {
         let system = [
@@ -271,12 +307,9 @@ impl View {
         let before = (self.shown.len(), self.recent_count());
         let expunged = expunged_positions(&self.shown, &self.latest);
         let renumbered = expunged.is_empty() || renumber == Renumber::Allowed;
+        self.modseq_due |= context.enabled.condstore && !expunged.is_empty();
         if renumbered {
-            // The highest first, so that each number is still what the client counts.
-            for position in expunged.iter().rev() {
-                context.room(io, LINE_OCTETS).await;
-                io.write(|out| line(out, position + 1, "EXPUNGE"));
-            }
+            self.announce_expunged(io, context, &expunged).await;
             self.shown = Arc::clone(&self.latest);
             let now = (self.shown.len(), self.recent_count());
             context.room(io, LINE_OCTETS).await;
@@ -289,6 +322,22 @@ impl View {
         }
         self.announce_flags(io, context, before.0 - expunged.len(), renumbered, quiet)
             .await;
+    }
+
+    /// VANISHED or EXPUNGE of messages at these positions, ascending.
+    async fn announce_expunged(&self, io: &Io, context: &Context, expunged: &[usize]) {
+        if context.enabled.qresync {
+            let messages = expunged
+                .iter()
+                .filter_map(|position| self.shown.message(*position));
+            let uids = messages.map(|message| message.uid.get());
+            return say_vanished(io, context, Vanished::Now, Box::new(uids)).await;
+        }
+        // The highest first, so that each number is still what the client counts.
+        for position in expunged.iter().rev() {
+            context.room(io, LINE_OCTETS).await;
+            io.write(|out| line(out, position + 1, "EXPUNGE"));
+        }
     }
 
     /// FETCH FLAGS of messages that the client knew already (the first `known`) and that
@@ -321,15 +370,7 @@ impl View {
                 }
             };
             context.room(io, FLAGS_OCTETS).await;
-            io.write(|out| {
-                out.extend_from_slice(b"* ");
-                number_into(out, number + 1);
-                out.extend_from_slice(b" FETCH (UID ");
-                number_into(out, message.uid.get() as usize);
-                out.push(b' ');
-                self.write_flags(message, out);
-                out.extend_from_slice(b")\r\n");
-            });
+            io.write(|out| self.write_fetch_flags(number, message, context.enabled, out));
         }
         self.flags_told = latest.highest_modseq();
     }
@@ -338,7 +379,7 @@ impl View {
 /// Room for a line that holds a number and a word.
 const LINE_OCTETS: usize = 64;
 /// Room for a FETCH of flags: a few keywords; more only waits a little later.
-const FLAGS_OCTETS: usize = 1024;
+pub(super) const FLAGS_OCTETS: usize = 1024;
 
 /// `* 12 WORD`
 pub(super) fn line(out: &mut Vec<u8>, number: usize, word: &str) {
@@ -347,6 +388,31 @@ pub(super) fn line(out: &mut Vec<u8>, number: usize, word: &str) {
 
 pub(super) fn number_into(out: &mut Vec<u8>, number: usize) {
     write!(out, "{number}").expect("a Vec takes everything");
+}
+
+/// `* 12 FETCH (UID 34` of a message that was shown at `position`.
+pub(super) fn fetch_start(out: &mut Vec<u8>, position: usize, message: &Message) {
+    let (number, uid) = (position + 1, message.uid);
+    write!(out, "* {number} FETCH (UID {uid}").expect("a Vec takes everything");
+}
+
+/// `MODSEQ (917162500)`
+pub(super) fn write_modseq(out: &mut Vec<u8>, message: &Message) {
+    write!(out, "MODSEQ ({})", message.modseq.0).expect("a Vec takes everything");
+}
+
+/// `* OK [HIGHESTMODSEQ 917162500] …`
+pub(super) fn highest_modseq(out: &mut Vec<u8>, modseq: ModSeq) {
+    let text = "Changes are known up to here";
+    write!(out, "* OK [HIGHESTMODSEQ {}] {text}\r\n", modseq.0).expect("a Vec takes everything");
+}
+
+/// Whether one of the ranges, which ascend, holds the number.
+pub(super) fn holds(ranges: &[RangeInclusive<u32>], number: u32) -> bool {
+    let before = ranges.partition_point(|range| *range.end() < number);
+    ranges
+        .get(before)
+        .is_some_and(|range| range.contains(&number))
 }
 
 pub(super) fn last_uid(state: &MailboxState) -> Option<Uid> {

@@ -243,7 +243,11 @@ fn qresync(cursor: &mut Cursor<'_>) -> Parsed<QResync> {
             cursor.require(b'(', "Message numbers and their UIDs stand in a list")?;
             let numbers = set_without_last(cursor)?;
             cursor.space()?;
-            seq_match = Some((numbers, set_without_last(cursor)?));
+            let uids = set_without_last(cursor)?;
+            if !pair_up(&numbers, &uids) {
+                return bad("Message numbers and their UIDs ascend and are as many");
+            }
+            seq_match = Some((numbers, uids));
             cursor.require(b')', "The list of QRESYNC is not closed")?;
         }
     }
@@ -254,6 +258,17 @@ fn qresync(cursor: &mut Cursor<'_>) -> Parsed<QResync> {
         known_uids,
         seq_match,
     })
+}
+
+/// Whether both ascend and one has as many numbers as the other (RFC 7162 §3.2.5.2).
+fn pair_up(numbers: &SequenceSet, uids: &SequenceSet) -> bool {
+    let count = |set: &SequenceSet| -> u64 {
+        let ranges = set.resolve(0).into_iter();
+        ranges
+            .map(|range| u64::from(range.end() - range.start()) + 1)
+            .sum()
+    };
+    numbers.is_ascending() && uids.is_ascending() && count(numbers) == count(uids)
 }
 
 fn set_without_last(cursor: &mut Cursor<'_>) -> Parsed<SequenceSet> {

@@ -60,6 +60,18 @@ impl SequenceSet {
             .max()
     }
 
+    /// Whether it is written in ascending order, without `*`.
+    #[must_use]
+    pub fn is_ascending(&self) -> bool {
+        let mut before = 0;
+        self.0.iter().all(|SetRange(first, last)| {
+            let (first, last) = (first.resolve(0), last.resolve(0));
+            let ascends = before < first && first <= last;
+            before = last;
+            ascends
+        })
+    }
+
     /// The set with `max` for `*`: ascending ranges that neither overlap nor touch.
     /// `5:*` includes `max` even if that is less than 5 (RFC 3501 §9, `seq-range`).
     /// Where there is nothing (`max` is 0), ranges with `*` name nothing.

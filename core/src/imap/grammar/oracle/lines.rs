@@ -445,6 +445,16 @@ pub(super) const DIFFERENCES: &[(&str, Taker, &str)] = &[
         "RFC 7162 §7: \"* is not allowed\"",
     ),
     (
+        "a SELECT INBOX (QRESYNC (1 2 (1:3 1:2)))",
+        Taker::They,
+        "RFC 7162 §3.2.5.2: each message number has its UID",
+    ),
+    (
+        "a SELECT INBOX (QRESYNC (1 2 (2,1 1:2)))",
+        Taker::They,
+        "RFC 7162 §3.2.5.2: both ascend",
+    ),
+    (
         "a FETCH 1 FLAGS (VANISHED)",
         Taker::They,
         "RFC 7162 §3.2.6: VANISHED only with UID FETCH and CHANGEDSINCE",

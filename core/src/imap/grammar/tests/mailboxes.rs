@@ -57,6 +57,10 @@ fn select_and_its_parameters() {
         command(&format!("{start} 1:29997 (5000 15000)))")),
         qresync(Some("1:29997"), Some(("5000", "15000")))
     );
+    assert_eq!(
+        command(&format!("{start} (1:2,4,6 1,5:6,9)))")),
+        qresync(None, Some(("1:2,4,6", "1,5:6,9")))
+    );
     for line in [
         "a SELECT",
         "a SELECT a b",
@@ -70,6 +74,11 @@ fn select_and_its_parameters() {
         "a SELECT a (QRESYNC (1 1 *))",
         "a SELECT a (QRESYNC (1 1 ))",
         "a SELECT a (QRESYNC (1 1 1 1))",
+        // RFC 7162 §3.2.5.2: as many of one as of the other, both ascending
+        "a SELECT a (QRESYNC (1 1 (1:3 1:2)))",
+        "a SELECT a (QRESYNC (1 1 (2,1 3,4)))",
+        "a SELECT a (QRESYNC (1 1 (1:2 4,4)))",
+        "a SELECT a (QRESYNC (1 1 (3:2 3:4)))",
         "a SELECT a (CONDSTORE",
         "a SELECT a (CONDSTORE ) ",
         "a SELECT a(CONDSTORE)",

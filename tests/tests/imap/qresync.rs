@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use restante_tests::{Client, Need, Reply, Server, Status, Tag, Test, samples, tests};
+use restante_tests::{
+    Client, Reply, Server, Status, Test, client::Tag, samples, tests, trials::Need,
+};
 
 pub(crate) const TESTS: &[Test] = tests![
     it_has_to_be_enabled,

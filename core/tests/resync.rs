@@ -87,9 +87,9 @@ impl Cache {
             let set = set.trim_start_matches("(EARLIER) ");
             for range in set.split(',') {
                 let (first, last) = range.split_once(':').unwrap_or((range, range));
-                for uid in first.parse().unwrap()..=last.parse().unwrap() {
-                    self.messages.remove(&uid);
-                }
+                let uid = |text: &str| text.parse::<u64>().expect("a UID");
+                self.messages
+                    .retain(|known, _| !(uid(first)..=uid(last)).contains(known));
             }
         } else if line.contains(" FETCH (") {
             self.fetched(line);

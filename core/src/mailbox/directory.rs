@@ -3,7 +3,8 @@
 //!
 //! Every account begins with the same six mailboxes, whose identities follow from the
 //! account's keys: no server has to create them, so no two can create them twice. Their
-//! UIDVALIDITY is 1, and that of every mailbox made later is higher.
+//! UIDVALIDITY is 1 to 6, and that of every mailbox made later is higher: no two mailboxes
+//! have the same, or a RENAME to the name of another one would make its UIDs lie.
 //! Should two servers give the same name to two mailboxes, the lower id keeps it and the
 //! other shows a part of its id behind its name, the same on all servers.
 
@@ -114,12 +115,11 @@ const INITIAL: [(&str, Option<SpecialUse>); 6] = [
 impl Directory {
     /// The directory of a new account.
     pub(crate) fn initial(keys: &AccountKeys) -> Self {
-        let uid_validity = UidValidity(NonZeroU32::MIN);
         let mut directory = Self {
             mailboxes: BTreeMap::new(),
             deleted: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
-            uid_validity_max: uid_validity.0.get(),
+            uid_validity_max: 0,
             entries: Vec::new(),
         };
         let (stamp, writer) = (Stamp::default(), WriterId([0; 16]));
@@ -128,6 +128,8 @@ impl Directory {
             let identifier = keys.identifier("initial mailbox", &[number]);
             mailbox.copy_from_slice(&identifier[..16]);
             let name = MailboxName::new(name);
+            let uid_validity = UidValidity(NonZeroU32::MIN.saturating_add(number.into()));
+            directory.uid_validity_max = uid_validity.0.get();
             let known = Known {
                 created: Some((uid_validity, special_use)),
                 name: Some((stamp, writer, name.clone())),

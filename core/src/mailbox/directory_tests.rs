@@ -70,9 +70,16 @@ fn version_1_of_checkpoints_is_read_for_ever() {
     directory.arrange();
     let golden = include_bytes!("golden/directory-checkpoint-1.bin");
     let covered = VersionVector::default();
-    assert_eq!(directory.encode_checkpoint(&covered), golden);
     let (decoded, _) = Directory::decode_checkpoint(golden).unwrap();
-    assert!(decoded.mailboxes().eq(directory.mailboxes()));
+    // It was written when the mailboxes of the beginning shared one UIDVALIDITY.
+    let shown = |directory: &Directory| -> Vec<_> {
+        let all = directory.mailboxes();
+        all.map(|it| (it.id, it.name.clone(), it.special_use))
+            .collect()
+    };
+    assert_eq!(shown(&decoded), shown(&directory));
+    let (again, _) = Directory::decode_checkpoint(&directory.encode_checkpoint(&covered)).unwrap();
+    assert!(again.mailboxes().eq(directory.mailboxes()));
     assert!(decoded.subscribed().eq(directory.subscribed()));
     assert_eq!(decoded.encode_checkpoint(&covered), golden);
     assert!(crate::mailbox::MailboxState::decode_checkpoint(golden).is_err());

@@ -1,0 +1,485 @@
+//! A scripted client: connects, says something, waits for the answer, goes on. It keeps
+//! what it was told and finds out when that cannot be true.
+
+use crate::answers::{self, Answer, Fetched};
+use crate::audit::Audit;
+use crate::device::Device;
+use crate::ledger::{mail_of, text};
+use crate::script::Command;
+use crate::world::{Event, SECOND, World};
+
+/// One client.
+pub(crate) struct Client {
+    pub(crate) device: Device,
+    pub(crate) session: Option<Session>,
+    /// Counts sessions: what comes for an older one is nobody's.
+    pub(crate) number: u64,
+    tags: u64,
+    /// It does not act by chance but looks at everything.
+    pub(crate) audit: Option<Audit>,
+}
+
+/// One connection.
+pub(crate) struct Session {
+    pub(crate) process: usize,
+    pub(crate) life: u64,
+    pub(crate) connection: u64,
+    received: Vec<u8>,
+    pub(crate) logged_in: bool,
+    pub(crate) pending: Option<Pending>,
+    pub(crate) view: Option<View>,
+    /// When the last octets arrive at the server.
+    sent: u64,
+    /// The server said BYE.
+    bye: bool,
+}
+
+/// A command that is not answered yet.
+pub(crate) struct Pending {
+    pub(crate) tag: String,
+    pub(crate) command: Command,
+    pub(crate) asked: u64,
+    /// To be sent when the server says that it may.
+    pub(crate) rest: Option<Vec<u8>>,
+    /// Messages that the server said are gone, since it was asked.
+    pub(crate) expunged: Vec<u32>,
+    /// What COPYUID said ahead of the end (RFC 6851 §4.3).
+    pub(crate) copied: Option<String>,
+}
+
+/// The selected mailbox as the client knows it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View {
+    pub(crate) name: String,
+    pub(crate) read_only: bool,
+    pub(crate) uid_validity: u32,
+    pub(crate) uid_next: u32,
+    /// By sequence number.
+    pub(crate) messages: Vec<Seen>,
+    /// All messages were asked for once.
+    pub(crate) listed: bool,
+    /// When SELECT was sent.
+    pub(crate) selected: u64,
+}
+
+/// A message as the client knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) uid: Option<u32>,
+    pub(crate) mail: Option<usize>,
+    pub(crate) flags: Option<Vec<String>>,
+}
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        Self {
+            device: Device::default(),
+            session: None,
+            number: 0,
+            tags: 0,
+            audit: None,
+        }
+    }
+}
+
+impl World {
+    /// Something for a client to do: connect, or say the next thing.
+    pub(crate) fn act(&mut self, client: usize, number: u64) {
+        if self.clients[client].number != number {
+            return;
+        }
+        match &self.clients[client].session {
+            None => self.connect(client),
+            Some(session) if session.pending.is_some() => self.while_waiting(client),
+            Some(_) => self.next_command(client),
+        }
+    }
+
+    fn connect(&mut self, client: usize) {
+        if !self.busy && self.clients[client].audit.is_none() {
+            return;
+        }
+        let process = match &self.clients[client].audit {
+            Some(audit) => audit.process,
+            None if self.chance.permille(700) => client % self.processes.len(),
+            None => self.chance.index(self.processes.len()),
+        };
+        self.clients[client].number += 1;
+        let number = self.clients[client].number;
+        if !self.processes[process].up {
+            let at = self.now + self.chance.between(SECOND / 10, 3 * SECOND);
+            return self.at(at, Event::Act(client, number));
+        }
+        let connection = self.accept(process, client, number);
+        self.note(format_args!(
+            "client {client} connects to {process}/{connection}"
+        ));
+        self.clients[client].session = Some(Session {
+            process,
+            life: self.processes[process].life,
+            connection,
+            received: Vec::new(),
+            logged_in: false,
+            pending: None,
+            view: None,
+            sent: 0,
+            bye: false,
+        });
+    }
+
+    /// Sends a command.
+    pub(crate) fn say(
+        &mut self,
+        client: usize,
+        command: Command,
+        octets: Vec<u8>,
+        rest: Option<Vec<u8>>,
+    ) {
+        self.clients[client].tags += 1;
+        let tag = format!("t{}", self.clients[client].tags);
+        let line = octets
+            .split(|octet| *octet == b'\r')
+            .next()
+            .unwrap_or_default();
+        let line = String::from_utf8_lossy(line).into_owned();
+        self.note(format_args!("client {client}: {tag} {line}"));
+        let mut all = format!("{tag} ").into_bytes();
+        all.extend(octets);
+        let asked = self.now;
+        if let Some(session) = &mut self.clients[client].session {
+            session.pending = Some(Pending {
+                tag,
+                command,
+                asked,
+                rest,
+                expunged: Vec::new(),
+                copied: None,
+            });
+        }
+        self.send(client, all);
+    }
+
+    /// Octets go to the server, in pieces.
+    pub(crate) fn send(&mut self, client: usize, mut octets: Vec<u8>) {
+        while !octets.is_empty() {
+            let count = match self.chance.permille(700) {
+                true => octets.len(),
+                false => 1 + self.chance.index(octets.len()),
+            };
+            let rest = octets.split_off(count);
+            let soon = self.soon();
+            let Some(session) = &mut self.clients[client].session else {
+                return;
+            };
+            session.sent = session.sent.max(soon);
+            let (at, process, life, connection) = (
+                session.sent,
+                session.process,
+                session.life,
+                session.connection,
+            );
+            self.at(at, Event::FromClient(process, life, connection, octets));
+            octets = rest;
+        }
+    }
+
+    /// The client goes away without a word, or its last one.
+    pub(crate) fn hang_up(&mut self, client: usize, politely: bool) {
+        let Some(session) = &self.clients[client].session else {
+            return;
+        };
+        let (at, process, life, connection) = (
+            session.sent.max(self.now + 1),
+            session.process,
+            session.life,
+            session.connection,
+        );
+        if politely {
+            self.at(at, Event::FromClient(process, life, connection, Vec::new()));
+        } else if self.processes[process].life == life {
+            self.cut(process, connection);
+        }
+        self.session_ends(client);
+    }
+
+    /// What comes from the server; nothing: the end.
+    pub(crate) fn to_client(&mut self, client: usize, number: u64, octets: &[u8]) {
+        if self.clients[client].number != number {
+            return;
+        }
+        let Some(session) = &mut self.clients[client].session else {
+            return;
+        };
+        if octets.is_empty() {
+            return self.session_ends(client);
+        }
+        session.received.extend_from_slice(octets);
+        while let Some(session) = &mut self.clients[client].session {
+            let Some(answer) = answers::take(&mut session.received) else {
+                return;
+            };
+            self.take_answer(client, answer);
+        }
+    }
+
+    /// The connection is no more; what was asked may have been done or not.
+    fn session_ends(&mut self, client: usize) {
+        let Some(session) = self.clients[client].session.take() else {
+            return;
+        };
+        self.note(format_args!("client {client} has no connection any more"));
+        if let Some(pending) = &session.pending {
+            self.unanswered(client, &session, pending);
+        }
+        self.clients[client].number += 1;
+        let number = self.clients[client].number;
+        let at = self.now + self.chance.between(1_000, 5 * SECOND);
+        self.at(at, Event::Act(client, number));
+    }
+
+    fn take_answer(&mut self, client: usize, answer: Answer) {
+        let Some(session) = &mut self.clients[client].session else {
+            return;
+        };
+        let result = match answer {
+            Answer::Exists(count) => session.exists(count),
+            Answer::Expunge(number) => self.expunged(client, number),
+            Answer::Vanished(ranges, earlier) => self.vanished(client, &ranges, earlier),
+            Answer::Fetch(fetched) => self.fetched(client, fetched),
+            Answer::Status(code) => self.status(client, &code),
+            Answer::Bye => {
+                session.bye = true;
+                Ok(())
+            }
+            Answer::Continue => {
+                let rest = session
+                    .pending
+                    .as_mut()
+                    .and_then(|pending| pending.rest.take());
+                match rest {
+                    Some(rest) => {
+                        self.send(client, rest);
+                        Ok(())
+                    }
+                    None => self.may_idle(client),
+                }
+            }
+            Answer::List(name) => {
+                if let Some(audit) = &mut self.clients[client].audit {
+                    audit.names.push(name);
+                }
+                Ok(())
+            }
+            Answer::Tagged {
+                tag,
+                ok,
+                bad,
+                code,
+                line,
+            } => {
+                self.note(format_args!("client {client} reads: {line}"));
+                self.tagged(client, &tag, ok, bad, &code, &line)
+            }
+            Answer::Flags => {
+                session.selecting();
+                Ok(())
+            }
+            Answer::Other => Ok(()),
+        };
+        if let Err(what) = result {
+            self.blame(format!("client {client}: {what}"));
+        }
+    }
+
+    fn tagged(
+        &mut self,
+        client: usize,
+        tag: &str,
+        ok: bool,
+        bad: bool,
+        code: &str,
+        line: &str,
+    ) -> Result<(), String> {
+        let Some(session) = &mut self.clients[client].session else {
+            return Ok(());
+        };
+        let Some(pending) = session.pending.take_if(|pending| pending.tag == tag) else {
+            return Err(format!("an answer to no command: {line}"));
+        };
+        if bad {
+            return Err(format!("a right command is called bad: {line}"));
+        }
+        self.answered(client, pending, ok, code)?;
+        let number = self.clients[client].number;
+        let at = self.now + self.think();
+        self.at(at, Event::Act(client, number));
+        Ok(())
+    }
+
+    fn think(&mut self) -> u64 {
+        match self.chance.below(10) {
+            0 => self.chance.below(20 * SECOND),
+            1..4 => self.chance.below(SECOND),
+            _ => self.chance.below(10_000),
+        }
+    }
+
+    fn expunged(&mut self, client: usize, number: u32) -> Result<(), String> {
+        let it = &mut self.clients[client];
+        let Some(session) = &mut it.session else {
+            return Ok(());
+        };
+        let view = session
+            .view
+            .as_mut()
+            .ok_or("EXPUNGE with nothing selected")?;
+        let index = (number as usize).wrapping_sub(1);
+        if index >= view.messages.len() {
+            return Err(format!("EXPUNGE {number} of {}", view.messages.len()));
+        }
+        if let Some(uid) = view.messages.remove(index).uid {
+            it.device.vanish((view.uid_validity, uid));
+            if let Some(pending) = &mut session.pending {
+                pending.expunged.push(uid);
+            }
+        }
+        Ok(())
+    }
+
+    fn vanished(
+        &mut self,
+        client: usize,
+        ranges: &[(u32, u32)],
+        earlier: bool,
+    ) -> Result<(), String> {
+        let it = &mut self.clients[client];
+        let Some(view) = it
+            .session
+            .as_mut()
+            .and_then(|session| session.view.as_mut())
+        else {
+            return Err("VANISHED with nothing selected".to_owned());
+        };
+        for (from, to) in ranges {
+            for uid in *from..=(*to).min(from + 10_000) {
+                it.device.vanish((view.uid_validity, uid));
+            }
+            let gone = |seen: &Seen| seen.uid.is_some_and(|uid| (*from..=*to).contains(&uid));
+            if !earlier {
+                view.messages.retain(|seen| !gone(seen));
+            }
+        }
+        Ok(())
+    }
+
+    fn fetched(&mut self, client: usize, fetched: Fetched) -> Result<(), String> {
+        let it = &mut self.clients[client];
+        let Some(session) = &mut it.session else {
+            return Ok(());
+        };
+        let view = session.view.as_mut().ok_or("FETCH with nothing selected")?;
+        let index = (fetched.number as usize).wrapping_sub(1);
+        if index >= view.messages.len() {
+            return Err(format!(
+                "FETCH {} of {}",
+                fetched.number,
+                view.messages.len()
+            ));
+        }
+        if let Some(uid) = fetched.uid {
+            let before = view.messages[..index]
+                .iter()
+                .rev()
+                .find_map(|seen| seen.uid);
+            let after = view.messages[index + 1..].iter().find_map(|seen| seen.uid);
+            if before.is_some_and(|it| it >= uid) || after.is_some_and(|it| it <= uid) {
+                return Err(format!("UID {uid} is out of order: {before:?} {after:?}"));
+            }
+            let known = view.messages[index].uid.replace(uid);
+            if known.is_some_and(|known| known != uid) {
+                return Err(format!(
+                    "message {} had UID {known:?}, now {uid}",
+                    fetched.number
+                ));
+            }
+        }
+        let seen = &mut view.messages[index];
+        if fetched.flags.is_some() {
+            seen.flags = fetched.flags;
+        }
+        let (Some(uid), Some(octets)) = (seen.uid, fetched.literal) else {
+            return Ok(());
+        };
+        let mail = mail_of(&octets).ok_or("a text that nobody wrote")?;
+        let whole = session.pending.as_ref();
+        let whole = whole.is_some_and(|it| it.command.reads_bodies());
+        if whole && octets != text(mail) {
+            return Err(format!("mail {mail} is not what it was"));
+        }
+        seen.mail = Some(mail);
+        let place = (view.uid_validity, uid);
+        self.ledger.told.entry(place).or_default().insert(mail);
+        it.device.show(place, mail)
+    }
+
+    /// `* OK [CODE …]`
+    fn status(&mut self, client: usize, code: &str) -> Result<(), String> {
+        let it = &mut self.clients[client];
+        let Some(session) = &mut it.session else {
+            return Ok(());
+        };
+        if !session.logged_in && session.pending.is_none() {
+            // The greeting.
+            let (at, number) = (self.now + 100, it.number);
+            self.at(at, Event::Act(client, number));
+            return Ok(());
+        }
+        if let Some(pending) = &mut session.pending
+            && code.starts_with("COPYUID")
+        {
+            pending.copied = Some(code.to_owned());
+        }
+        let Some(view) = &mut session.view else {
+            return Ok(());
+        };
+        let (word, value) = code.split_once(' ').unwrap_or((code, ""));
+        match word {
+            "UIDVALIDITY" => view.uid_validity = value.parse().unwrap_or(0),
+            "UIDNEXT" => view.uid_next = value.parse().unwrap_or(0),
+            _ => return Ok(()),
+        }
+        let (uid_validity, uid_next) = (view.uid_validity, view.uid_next);
+        match uid_validity != 0 && uid_next != 0 {
+            true => it.device.uid_next(uid_validity, uid_next),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Session {
+    /// SELECT begins to answer: what is said from here on is about the new mailbox.
+    fn selecting(&mut self) {
+        let Some(pending) = &self.pending else { return };
+        if let Command::Select { name, read_only } = &pending.command {
+            self.view = Some(View {
+                name: name.clone(),
+                read_only: *read_only,
+                selected: pending.asked,
+                ..View::default()
+            });
+        }
+    }
+
+    fn exists(&mut self, count: u32) -> Result<(), String> {
+        let view = self.view.as_mut().ok_or("EXISTS with nothing selected")?;
+        let count = count as usize;
+        if count < view.messages.len() {
+            return Err(format!(
+                "EXISTS {count}, but there were {}",
+                view.messages.len()
+            ));
+        }
+        view.messages.resize(count, Seen::default());
+        Ok(())
+    }
+}

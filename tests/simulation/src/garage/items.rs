@@ -1,0 +1,249 @@
+//! Items: written by one node, spread to the others, read from two.
+
+use super::versions::Versions;
+use super::{
+    Call, Deed, Deeds, Fate, Garage, Gathering, ItemState, NODES, Seen, Spread, TIMEOUT_US,
+    failure, puts, unless,
+};
+use crate::chance::Chance;
+use restante_core::storage::{Item, ItemKey, SortKey, StorageRequest, StorageResponse};
+use std::collections::BTreeMap;
+
+impl Garage {
+    /// Each item lands on its own; all are acknowledged when each is on two nodes.
+    pub(super) fn write_items(
+        &mut self,
+        now: u64,
+        chance: &mut Chance,
+        gateway: usize,
+        call: Call,
+    ) -> Deeds {
+        let mut deeds = Vec::new();
+        let mut durable = Some(now);
+        for (index, put) in puts(&call.request).into_iter().enumerate() {
+            if let Fate::Partial(bits) = call.fate
+                && bits >> (index % 64) & 1 == 0
+            {
+                continue;
+            }
+            let Some(coordinator) = self.reachable(chance, gateway).first().copied() else {
+                durable = None;
+                continue;
+            };
+            let item = self.nodes[coordinator].items.entry(put.key.clone());
+            let item = item.or_default();
+            item.write(coordinator as u8, put.token, put.value);
+            let state = item.clone();
+            let second = self.spread(now, chance, coordinator, &mut deeds, || {
+                Spread::Item(put.key.clone(), Box::new(ItemState(state.clone())))
+            });
+            durable = durable.max(second).filter(|_| second.is_some());
+        }
+        self.acknowledge(now, chance, &call, durable, &mut deeds);
+        deeds
+    }
+
+    /// Sends what a node has taken in to the others; when the first of them has it.
+    pub(super) fn spread(
+        &mut self,
+        now: u64,
+        chance: &mut Chance,
+        from: usize,
+        deeds: &mut Deeds,
+        what: impl Fn() -> Spread,
+    ) -> Option<u64> {
+        let mut second = None;
+        for to in chance.order(NODES) {
+            if to == from || !self.connected(from, to) {
+                continue;
+            }
+            let mut at = now + self.weather.delay(chance);
+            if chance.permille(self.weather.slow_spread) {
+                at += chance.below(60_000_000);
+            }
+            second = Some(second.map_or(at, |other: u64| other.min(at)));
+            deeds.push((at, Deed::Spread(to, what())));
+        }
+        second
+    }
+
+    /// The answer to a write that is on two nodes at a time, or never.
+    pub(super) fn acknowledge(
+        &mut self,
+        now: u64,
+        chance: &mut Chance,
+        call: &Call,
+        durable: Option<u64>,
+        deeds: &mut Deeds,
+    ) {
+        if !call.answered {
+            return;
+        }
+        let works = matches!(call.fate, Fate::Works | Fate::Twice(_));
+        let caller = call.caller;
+        match durable.filter(|at| works && *at < now + TIMEOUT_US) {
+            Some(at) => {
+                let at = at + self.weather.delay(chance);
+                deeds.push((at, Deed::Answer(caller, StorageResponse::Done)));
+            }
+            None => deeds.push((now + TIMEOUT_US, failure(caller, "no quorum"))),
+        }
+    }
+
+    /// Asks two nodes, one after the other.
+    pub(super) fn read(
+        &mut self,
+        now: u64,
+        chance: &mut Chance,
+        gateway: usize,
+        call: Call,
+    ) -> Deeds {
+        let nodes = self.reachable(chance, gateway);
+        let [first_node, second_node, ..] = nodes[..] else {
+            let caller = call.caller;
+            return unless(!call.answered, || {
+                vec![(now + TIMEOUT_US, failure(caller, "no quorum"))]
+            });
+        };
+        let first = self.look(first_node, &call.request);
+        let at = now + self.weather.delay(chance) / 2;
+        let gathering = Gathering {
+            call,
+            first,
+            first_node,
+            second_node,
+        };
+        vec![(at, Deed::Gather(Box::new(gathering)))]
+    }
+
+    fn look(&self, node: usize, request: &StorageRequest) -> Seen {
+        let items = &self.nodes[node].items;
+        match request {
+            StorageRequest::ReadItems(keys) => {
+                let found = keys.iter();
+                let found = found.filter_map(|key| Some((key.clone(), items.get(key)?.clone())));
+                Seen::Items(found.collect())
+            }
+            StorageRequest::ReadRange {
+                partition,
+                start,
+                end,
+                ..
+            } => {
+                let from = ItemKey {
+                    partition: partition.clone(),
+                    sort: start.clone(),
+                };
+                let found = items.range(from..).take_while(|(key, _)| {
+                    key.partition == *partition && end.as_ref().is_none_or(|end| key.sort < *end)
+                });
+                let found = found.map(|(key, item)| (key.clone(), item.clone()));
+                Seen::Items(found.collect())
+            }
+            StorageRequest::OpenObject { key, .. } => {
+                Seen::Object(self.nodes[node].objects.get(key).cloned())
+            }
+            _ => Seen::Items(BTreeMap::new()),
+        }
+    }
+
+    /// The second node answers: both answers become one.
+    pub(super) fn gather(&mut self, now: u64, chance: &mut Chance, it: Gathering) -> Deeds {
+        let Gathering {
+            call,
+            first,
+            first_node,
+            second_node,
+        } = it;
+        if !self.up[second_node] {
+            let caller = call.caller;
+            return vec![(now + TIMEOUT_US, failure(caller, "no quorum"))];
+        }
+        let at = now + self.weather.delay(chance);
+        let caller = call.caller;
+        let second = self.look(second_node, &call.request);
+        match (first, second) {
+            (Seen::Items(first), Seen::Items(second)) => {
+                let mut deeds = Vec::new();
+                let merged = self.merge(now, chance, first, second, first_node, &mut deeds);
+                let answer = self.answer_items(&call.request, &merged);
+                deeds.push((at, Deed::Answer(caller, answer)));
+                deeds
+            }
+            (Seen::Object(first), Seen::Object(second)) => {
+                let row = first.max_by_stamp(second);
+                self.open_object(at, chance, caller, &call.request, row)
+            }
+            _ => unreachable!("both nodes are asked the same"),
+        }
+    }
+
+    /// What both have, together; what they differ in is repaired soon.
+    fn merge(
+        &mut self,
+        now: u64,
+        chance: &mut Chance,
+        first: BTreeMap<ItemKey, Versions>,
+        second: BTreeMap<ItemKey, Versions>,
+        node: usize,
+        deeds: &mut Deeds,
+    ) -> BTreeMap<ItemKey, Versions> {
+        let mut merged = first.clone();
+        for (key, versions) in &second {
+            merged.entry(key.clone()).or_default().merge(versions);
+        }
+        for (key, versions) in &merged {
+            if first.get(key) != Some(versions) || second.get(key) != Some(versions) {
+                let state = || Box::new(ItemState(versions.clone()));
+                let at = now + self.weather.delay(chance);
+                deeds.push((at, Deed::Spread(node, Spread::Item(key.clone(), state()))));
+                self.spread(now, chance, node, deeds, || {
+                    Spread::Item(key.clone(), state())
+                });
+            }
+        }
+        merged
+    }
+
+    fn answer_items(
+        &self,
+        request: &StorageRequest,
+        merged: &BTreeMap<ItemKey, Versions>,
+    ) -> StorageResponse {
+        let item = |key: &ItemKey| {
+            let versions = merged.get(key)?;
+            let (token, values) = (versions.token(), versions.values());
+            let key = key.clone();
+            (!values.is_empty() || self.shows_deleted).then_some(Item { key, token, values })
+        };
+        match request {
+            StorageRequest::ReadItems(keys) => {
+                StorageResponse::Items(keys.iter().filter_map(item).collect())
+            }
+            StorageRequest::ReadRange { limit, .. } => {
+                let mut items: Vec<Item> = merged.keys().filter_map(item).collect();
+                let next: Option<SortKey> =
+                    items.get(*limit as usize).map(|item| item.key.sort.clone());
+                items.truncate(*limit as usize);
+                StorageResponse::Range { items, next }
+            }
+            _ => unreachable!("only reads of items come here"),
+        }
+    }
+}
+
+/// The newer of what two nodes know.
+trait Newer {
+    fn max_by_stamp(self, other: Self) -> Self;
+}
+
+impl Newer for Option<super::Row> {
+    fn max_by_stamp(self, other: Self) -> Self {
+        let stamp = |row: &Self| row.as_ref().map(|row| row.stamp);
+        if stamp(&self) >= stamp(&other) {
+            self
+        } else {
+            other
+        }
+    }
+}

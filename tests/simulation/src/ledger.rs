@@ -1,0 +1,131 @@
+//! What clients asked for and what they were promised: the reference that the servers are
+//! held to.
+//!
+//! A *mail* is one text that was appended once. How often it must be there and may be
+//! there in the end follows from what was acknowledged and what was only tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A message in a mailbox: UIDVALIDITY and UID.
+pub(crate) type Place = (u32, u32);
+
+/// What is known of one mail.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mail {
+    /// Acknowledged arrivals: APPEND, and COPY and MOVE to another mailbox.
+    pub(crate) sure: usize,
+    /// Arrivals that were tried.
+    pub(crate) maybe: usize,
+    /// Somebody marked it `\Deleted`, or it was where mailboxes are deleted: it may be
+    /// gone without a word to whom it was promised.
+    pub(crate) exposed: bool,
+    /// Where it was acknowledged to have arrived.
+    pub(crate) arrived: BTreeSet<Place>,
+    /// Where it was and is acknowledged not to be any more.
+    pub(crate) gone: BTreeSet<Place>,
+    /// It may have been in INBOX, by name.
+    pub(crate) in_inbox: bool,
+}
+
+/// One change of one flag that a client asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlagOp {
+    pub(crate) set: bool,
+    pub(crate) asked: u64,
+    pub(crate) acknowledged: Option<u64>,
+    /// Which server, in which of its lives.
+    pub(crate) server: (usize, u64),
+    /// When the client asked for the mailbox to be selected: the server knows all that
+    /// was acknowledged before.
+    pub(crate) selected: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) mails: Vec<Mail>,
+    /// The flags that acknowledged messages arrived with.
+    pub(crate) born: BTreeMap<Place, Vec<String>>,
+    pub(crate) flags: BTreeMap<(Place, String), Vec<FlagOp>>,
+    /// Who is where, as any client was told.
+    pub(crate) told: BTreeMap<Place, BTreeSet<usize>>,
+    /// Counts for the summary.
+    pub(crate) acknowledged: BTreeMap<&'static str, u64>,
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+}
+
+/// Flags that clients change.
+pub(crate) const FLAGS: [&str; 6] = [
+    "\\Seen",
+    "\\Flagged",
+    "\\Answered",
+    "\\Deleted",
+    "SECRETone",
+    "SECRETtwo",
+];
+
+/// Stands in everything that storage must not see in the clear.
+pub(crate) const MARK: &str = "SECRET";
+
+impl Ledger {
+    /// A mail that nobody has seen before.
+    pub(crate) fn new_mail(&mut self) -> usize {
+        self.mails.push(Mail::default());
+        self.mails.len() - 1
+    }
+
+    /// What may become of a flag of a message that arrived with known flags; both values
+    /// may be allowed.
+    pub(crate) fn allowed(&self, place: Place, flag: &str) -> Option<[bool; 2]> {
+        let born = self.born.get(&place)?;
+        let mut allowed = [false; 2];
+        let empty = Vec::new();
+        let ops = self.flags.get(&(place, flag.to_owned())).unwrap_or(&empty);
+        if ops.iter().all(|op| op.acknowledged.is_none()) {
+            allowed[usize::from(born.iter().any(|it| it == flag))] = true;
+        }
+        for op in ops {
+            let beaten = ops.iter().any(|later| beats(later, op));
+            if !beaten {
+                allowed[usize::from(op.set)] = true;
+            }
+        }
+        Some(allowed)
+    }
+}
+
+/// Whether a change was made by somebody who knew of the other.
+fn beats(later: &FlagOp, earlier: &FlagOp) -> bool {
+    let (Some(_), Some(acknowledged)) = (later.acknowledged, earlier.acknowledged) else {
+        return false;
+    };
+    let same_server = later.server == earlier.server && acknowledged < later.asked;
+    same_server || acknowledged < later.selected
+}
+
+/// The text of a mail: some are a few lines, some take many chunks.
+pub(crate) fn text(mail: usize) -> Vec<u8> {
+    let mut text = format!(
+        "From: {MARK}@example.org\r\nSubject: {MARK}-{mail}-\r\n\r\n{MARK} is in mail {mail}\r\n"
+    );
+    let lines = match mail % 7 {
+        0 => 60,
+        1 => 9,
+        _ => 1,
+    };
+    for line in 0..lines {
+        text.push_str(&format!(
+            "line {line} of mail {mail} with {}\r\n",
+            mail * 7_919 % 104_729
+        ));
+    }
+    text.into_bytes()
+}
+
+/// Which mail a text or a part of it belongs to.
+pub(crate) fn mail_of(octets: &[u8]) -> Option<usize> {
+    let text = core::str::from_utf8(octets).ok()?;
+    let at = text.find("Subject: SECRET-")? + "Subject: SECRET-".len();
+    let (number, _) = text[at..].split_once('-')?;
+    number.parse().ok()
+}

@@ -1,0 +1,60 @@
+//! The simulation: several server processes made of the real core, a model of Garage,
+//! scripted clients, and a world in which everything goes wrong that may.
+//!
+//! All of it is one thread, one clock that is a number, and one generator of chance, so a
+//! seed stands for a run: the same seed gives the same run to the last octet. `world.rs` is
+//! the loop, `garage/` the storage, `process.rs` a server, `client.rs` and `script.rs` a
+//! client, `device.rs` and `ledger.rs` what must hold, `settle.rs` the end.
+//! `docs/simulation.md` says how to run it and what it has found.
+
+mod answers;
+mod audit;
+mod chance;
+mod client;
+mod device;
+mod garage;
+mod ledger;
+mod process;
+mod script;
+mod settle;
+mod trace;
+mod world;
+
+use std::collections::BTreeMap;
+pub use world::Options;
+use world::World;
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What must never be, and was.
+    pub violation: Option<String>,
+    /// Of all that happened.
+    pub hash: u64,
+    /// Events that happened.
+    pub steps: u64,
+    /// The trace, if it was kept.
+    pub lines: Vec<String>,
+    /// Commands that were answered OK, by kind.
+    pub acknowledged: BTreeMap<&'static str, u64>,
+    /// Commands that were answered NO, by kind.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// Runs one world to its end.
+#[must_use]
+pub fn run(options: &Options) -> Outcome {
+    let mut world = World::new(options);
+    while world.violation.is_none() && world.steps < options.steps && world.step() {}
+    if world.violation.is_none() {
+        world.settle();
+    }
+    Outcome {
+        violation: world.violation,
+        hash: world.trace.hash(),
+        steps: world.steps,
+        lines: world.trace.lines().to_vec(),
+        acknowledged: world.ledger.acknowledged,
+        refused: world.ledger.refused,
+    }
+}

@@ -1,0 +1,506 @@
+//! What clients say next, and what the answers mean for the ledger.
+
+use crate::answers;
+use crate::client::{Pending, Session, View};
+use crate::ledger::{FLAGS, FlagOp, Place, text};
+use crate::world::{Event, SECOND, World};
+
+/// Mailboxes that stay.
+const STABLE: [&str; 4] = ["INBOX", "Archive", "Drafts", "Sent"];
+/// Mailboxes that come and go.
+const VOLATILE: [&str; 4] = ["SECRETbox/a", "SECRETbox/b", "SECRETbox", "SECRETvol"];
+
+/// A command that was sent.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Login,
+    Select {
+        name: String,
+        read_only: bool,
+    },
+    /// Of all messages (or those that are not known yet), whole or just the header.
+    Fetch {
+        whole: bool,
+        all: bool,
+    },
+    Append {
+        mails: Vec<usize>,
+        flags: Vec<String>,
+    },
+    /// Where its changes are in the ledger.
+    Store {
+        changes: Vec<((Place, String), usize)>,
+    },
+    Expunge {
+        uids: Option<Vec<u32>>,
+    },
+    Copy {
+        moves: bool,
+        from: u32,
+        mails: Vec<(u32, usize)>,
+    },
+    Idle,
+    Close,
+    List,
+    Logout,
+    /// Whatever leaves nothing to remember.
+    Other(&'static str),
+}
+
+impl Command {
+    pub(crate) fn reads_bodies(&self) -> bool {
+        matches!(self, Self::Fetch { whole: true, .. })
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Login => "LOGIN",
+            Self::Select { .. } => "SELECT",
+            Self::Fetch { .. } => "FETCH",
+            Self::Append { .. } => "APPEND",
+            Self::Store { .. } => "STORE",
+            Self::Expunge { .. } => "EXPUNGE",
+            Self::Copy { moves: true, .. } => "MOVE",
+            Self::Copy { .. } => "COPY",
+            Self::Idle => "IDLE",
+            Self::Close => "CLOSE",
+            Self::List => "LIST",
+            Self::Logout => "LOGOUT",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+impl World {
+    /// The next thing that a client says.
+    pub(crate) fn next_command(&mut self, client: usize) {
+        let Some(session) = &self.clients[client].session else {
+            return;
+        };
+        if !session.logged_in {
+            let login = b"LOGIN alice hunter2\r\n".to_vec();
+            return self.say(client, Command::Login, login, None);
+        }
+        if self.clients[client].audit.is_some() {
+            return self.audit_next(client);
+        }
+        if !self.busy {
+            return self.hang_up(client, true);
+        }
+        let Some(view) = session.view.clone() else {
+            return self.without_selection(client);
+        };
+        if !view.listed {
+            return self.fetch(client, true, "1:*");
+        }
+        if view.messages.iter().any(|seen| seen.mail.is_none()) && self.chance.permille(700) {
+            let known = view.messages.iter().filter_map(|seen| seen.uid).max();
+            return self.fetch(client, false, &format!("{}:*", known.unwrap_or(0) + 1));
+        }
+        self.with_selection(client, &view);
+    }
+
+    fn without_selection(&mut self, client: usize) {
+        match self.chance.below(20) {
+            0 => self.append(client, None),
+            1 => self.change_directory(client),
+            2 => self.simple(client, Command::Logout, "LOGOUT"),
+            3 => self.status_command(client),
+            _ => self.select(client),
+        }
+    }
+
+    fn with_selection(&mut self, client: usize, view: &View) {
+        match self.chance.below(100) {
+            0..12 => self.simple(client, Command::Other("NOOP"), "NOOP"),
+            12..30 => self.append(client, Some(view)),
+            30..50 => self.store(client, view),
+            50..60 => self.copy(client, view),
+            60..68 => self.expunge(client, view),
+            68..78 => self.select(client),
+            78..82 => self.fetch(client, false, "1:*"),
+            82..86 => self.simple(client, Command::Idle, "IDLE"),
+            86..90 => self.change_directory(client),
+            90 => self.simple(client, Command::Close, "CLOSE"),
+            91 => self.simple(client, Command::Close, "UNSELECT"),
+            92 => self.status_command(client),
+            93 => self.simple(client, Command::Logout, "LOGOUT"),
+            94 => self.hang_up(client, false),
+            95 => self.hang_up(client, true),
+            _ => self.simple(client, Command::Other("CHECK"), "CHECK"),
+        }
+    }
+
+    pub(crate) fn simple(&mut self, client: usize, command: Command, text: &str) {
+        self.say(client, command, format!("{text}\r\n").into_bytes(), None);
+    }
+
+    fn any_name(&mut self) -> &'static str {
+        match self.chance.permille(750) {
+            true => *self.chance.pick(&STABLE),
+            false => *self.chance.pick(&VOLATILE),
+        }
+    }
+
+    fn select(&mut self, client: usize) {
+        let name = match self.chance.permille(500) {
+            true => "INBOX",
+            false => self.any_name(),
+        };
+        let read_only = self.chance.permille(100);
+        let verb = if read_only { "EXAMINE" } else { "SELECT" };
+        let command = Command::Select {
+            name: name.to_owned(),
+            read_only,
+        };
+        self.simple(client, command, &format!("{verb} {name}"));
+    }
+
+    fn fetch(&mut self, client: usize, all: bool, set: &str) {
+        let whole = self.chance.permille(300);
+        let section = match whole {
+            true => "BODY.PEEK[]",
+            false => "BODY.PEEK[HEADER.FIELDS (SUBJECT)]",
+        };
+        let line = format!("UID FETCH {set} (UID FLAGS {section})");
+        self.simple(client, Command::Fetch { whole, all }, &line);
+    }
+
+    fn append(&mut self, client: usize, view: Option<&View>) {
+        let name = match view {
+            Some(view) if self.chance.permille(600) => view.name.clone(),
+            _ => self.any_name().to_owned(),
+        };
+        let count = if self.chance.permille(150) { 3 } else { 1 };
+        let flags: Vec<String> = match self.chance.permille(200) {
+            true => vec![(*self.chance.pick(&FLAGS)).to_owned()],
+            false => Vec::new(),
+        };
+        let mails: Vec<usize> = (0..count).map(|_| self.ledger.new_mail()).collect();
+        for mail in &mails {
+            let it = &mut self.ledger.mails[*mail];
+            it.exposed = name.starts_with("SECRET") || flags.iter().any(|it| it == "\\Deleted");
+            it.in_inbox = name == "INBOX";
+        }
+        let list = flags.join(" ");
+        let waits = count == 1 && self.chance.permille(500);
+        let mut octets = format!("APPEND {name}").into_bytes();
+        let mut rest = None;
+        for mail in &mails {
+            let text = text(*mail);
+            let plus = if waits { "" } else { "+" };
+            octets.extend(format!(" ({list}) {{{}{plus}}}\r\n", text.len()).into_bytes());
+            match waits {
+                true => rest = Some([&text[..], b"\r\n"].concat()),
+                false => octets.extend(text),
+            }
+        }
+        if !waits {
+            octets.extend(b"\r\n");
+        }
+        let command = Command::Append { mails, flags };
+        self.say(client, command, octets, rest);
+    }
+
+    /// Some of the messages whose mail is known.
+    fn some(&mut self, view: &View, max: usize) -> Vec<(u32, usize)> {
+        let known = view.messages.iter();
+        let known: Vec<_> = known
+            .filter_map(|seen| Some((seen.uid?, seen.mail?)))
+            .collect();
+        let mut some: Vec<_> = match known.len() {
+            0 => Vec::new(),
+            len => {
+                let count = 1 + self.chance.index(max.min(len));
+                let order = self.chance.order(len);
+                order[..count].iter().map(|at| known[*at]).collect()
+            }
+        };
+        some.sort_unstable();
+        some
+    }
+
+    fn store(&mut self, client: usize, view: &View) {
+        let some = self.some(view, 4);
+        if some.is_empty() || view.read_only {
+            return self.simple(client, Command::Other("NOOP"), "NOOP");
+        }
+        let flag = match self.chance.permille(150) {
+            true => "\\Deleted",
+            false => *self.chance.pick(&FLAGS),
+        };
+        let (sign, set) = *self
+            .chance
+            .pick(&[("+", true), ("+", true), ("-", false), ("", true)]);
+        let silent = if self.chance.permille(300) {
+            ".SILENT"
+        } else {
+            ""
+        };
+        let flags: Vec<(&str, bool)> = match sign {
+            "" => FLAGS.iter().map(|it| (*it, *it == flag)).collect(),
+            _ => vec![(flag, set)],
+        };
+        let mut changes = Vec::new();
+        for (uid, mail) in &some {
+            self.ledger.mails[*mail].exposed |= flag == "\\Deleted" && set;
+            for (flag, set) in &flags {
+                let key = ((view.uid_validity, *uid), (*flag).to_owned());
+                let op = FlagOp {
+                    set: *set,
+                    asked: self.now,
+                    acknowledged: None,
+                    server: self.server_of(client),
+                    selected: view.selected,
+                };
+                let ops = self.ledger.flags.entry(key.clone()).or_default();
+                changes.push((key, ops.len()));
+                ops.push(op);
+            }
+        }
+        let line = format!("UID STORE {} {sign}FLAGS{silent} ({flag})", set_of(&some));
+        self.simple(client, Command::Store { changes }, &line);
+    }
+
+    fn server_of(&self, client: usize) -> (usize, u64) {
+        let session = self.clients[client].session.as_ref();
+        session.map_or((0, 0), |it| (it.process, it.life))
+    }
+
+    fn expunge(&mut self, client: usize, view: &View) {
+        let some = self.some(view, 5);
+        if view.read_only || some.is_empty() || self.chance.permille(300) {
+            return self.simple(client, Command::Expunge { uids: None }, "EXPUNGE");
+        }
+        let uids = some.iter().map(|(uid, _)| *uid).collect();
+        let line = format!("UID EXPUNGE {}", set_of(&some));
+        self.simple(client, Command::Expunge { uids: Some(uids) }, &line);
+    }
+
+    fn copy(&mut self, client: usize, view: &View) {
+        let mails = self.some(view, 3);
+        if mails.is_empty() {
+            return self.simple(client, Command::Other("NOOP"), "NOOP");
+        }
+        let moves = self.chance.permille(500) && !view.read_only;
+        let to = self.any_name().to_owned();
+        for (_, mail) in &mails {
+            let it = &mut self.ledger.mails[*mail];
+            it.exposed |= to.starts_with("SECRET");
+            it.in_inbox |= to == "INBOX";
+        }
+        let verb = if moves { "MOVE" } else { "COPY" };
+        let line = format!("UID {verb} {} {to}", set_of(&mails));
+        let from = view.uid_validity;
+        let command = Command::Copy { moves, from, mails };
+        self.simple(client, command, &line);
+    }
+
+    fn status_command(&mut self, client: usize) {
+        let line = format!("STATUS {} (MESSAGES UIDNEXT UIDVALIDITY)", self.any_name());
+        self.simple(client, Command::Other("STATUS"), &line);
+    }
+
+    fn change_directory(&mut self, client: usize) {
+        let (one, two) = (*self.chance.pick(&VOLATILE), *self.chance.pick(&VOLATILE));
+        let line = match self.chance.below(20) {
+            0..9 => format!("CREATE {one}"),
+            9..13 => format!("DELETE {one}"),
+            13..17 => format!("RENAME {one} {two}"),
+            17 => {
+                for mail in self.ledger.mails.iter_mut().filter(|mail| mail.in_inbox) {
+                    mail.maybe += 1;
+                }
+                format!("RENAME INBOX SECRETkept/{}", self.chance.below(5))
+            }
+            _ => "LIST \"\" \"*\"".to_owned(),
+        };
+        self.simple(client, Command::Other("directory"), &line);
+    }
+
+    /// A client that waits may lose patience.
+    pub(crate) fn while_waiting(&mut self, client: usize) {
+        let session = self.clients[client].session.as_ref();
+        let pending = session.and_then(|session| session.pending.as_ref());
+        if pending.is_some_and(|pending| matches!(pending.command, Command::Idle)) {
+            self.note(format_args!("client {client}: DONE"));
+            self.send(client, b"DONE\r\n".to_vec());
+        }
+    }
+
+    /// The server said that it goes on: IDLE has begun.
+    pub(crate) fn may_idle(&mut self, client: usize) -> Result<(), String> {
+        let session = self.clients[client].session.as_ref();
+        let pending = session.and_then(|session| session.pending.as_ref());
+        if !pending.is_some_and(|pending| matches!(pending.command, Command::Idle)) {
+            return Err("a continuation that nobody waits for".to_owned());
+        }
+        let number = self.clients[client].number;
+        let at = self.now + self.chance.below(40 * SECOND);
+        self.at(at, Event::Act(client, number));
+        Ok(())
+    }
+
+    /// A command has its answer.
+    pub(crate) fn answered(
+        &mut self,
+        client: usize,
+        pending: Pending,
+        ok: bool,
+        code: &str,
+    ) -> Result<(), String> {
+        let count = match ok {
+            true => &mut self.ledger.acknowledged,
+            false => &mut self.ledger.refused,
+        };
+        *count.entry(pending.command.kind()).or_default() += 1;
+        if code.starts_with("CORRUPTION") || code.starts_with("SERVERBUG") {
+            return Err(format!("[{code}] to {:?}", pending.command));
+        }
+        let Some(session) = &mut self.clients[client].session else {
+            return Ok(());
+        };
+        match pending.command {
+            Command::Login => session.logged_in |= ok,
+            Command::Select { .. } if !ok => session.view = None,
+            Command::Close if ok => session.view = None,
+            Command::Fetch { all, .. } if ok => return self.listed(client, all),
+            Command::Append { mails, flags } => {
+                return self.appended(client, &mails, &flags, ok, code);
+            }
+            Command::Store { changes } if ok => {
+                for (key, index) in changes {
+                    if let Some(ops) = self.ledger.flags.get_mut(&key) {
+                        ops[index].acknowledged = Some(self.now);
+                    }
+                }
+            }
+            Command::Expunge { uids: Some(uids) } if ok => {
+                let uid_validity = session.view.as_ref().map_or(0, |view| view.uid_validity);
+                let gone = uids.iter().filter(|uid| pending.expunged.contains(uid));
+                for place in gone.map(|uid| (uid_validity, *uid)) {
+                    if let Some(mail) = self.clients[client].device.mail_at(place) {
+                        self.ledger.mails[mail].gone.insert(place);
+                    }
+                }
+            }
+            Command::Copy { moves, from, mails } => {
+                let code = pending.copied.unwrap_or_else(|| code.to_owned());
+                return self.copied(client, moves, from, &mails, ok, &code);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn listed(&mut self, client: usize, all: bool) -> Result<(), String> {
+        let it = &mut self.clients[client];
+        let Some(view) = it
+            .session
+            .as_mut()
+            .and_then(|session| session.view.as_mut())
+        else {
+            return Ok(());
+        };
+        if !all {
+            return Ok(());
+        }
+        view.listed = true;
+        if view.messages.iter().all(|seen| seen.mail.is_some()) {
+            it.device.is_complete(view.uid_validity, view.uid_next);
+        }
+        self.audit_listed(client)
+    }
+
+    fn appended(
+        &mut self,
+        client: usize,
+        mails: &[usize],
+        flags: &[String],
+        ok: bool,
+        code: &str,
+    ) -> Result<(), String> {
+        if !ok {
+            mails
+                .iter()
+                .for_each(|mail| self.ledger.mails[*mail].maybe += 1);
+            return Ok(());
+        }
+        let words: Vec<&str> = code.split(' ').collect();
+        let ["APPENDUID", uid_validity, uids] = words[..] else {
+            return Err(format!("APPEND says [{code}]"));
+        };
+        let uid_validity = uid_validity.parse().unwrap_or(0);
+        let uids = answers::numbers(uids);
+        if uids.len() != mails.len() {
+            return Err(format!("APPEND of {} says [{code}]", mails.len()));
+        }
+        for (mail, uid) in mails.iter().zip(uids) {
+            let place = (uid_validity, uid);
+            self.arrived(client, *mail, place)?;
+            self.ledger.born.insert(place, flags.to_vec());
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, client: usize, mail: usize, place: Place) -> Result<(), String> {
+        self.ledger.mails[mail].sure += 1;
+        self.ledger.mails[mail].arrived.insert(place);
+        self.ledger.told.entry(place).or_default().insert(mail);
+        self.clients[client].device.show(place, mail)
+    }
+
+    fn copied(
+        &mut self,
+        client: usize,
+        moves: bool,
+        from: u32,
+        mails: &[(u32, usize)],
+        ok: bool,
+        code: &str,
+    ) -> Result<(), String> {
+        if !ok {
+            mails
+                .iter()
+                .for_each(|(_, mail)| self.ledger.mails[*mail].maybe += 1);
+            return Ok(());
+        }
+        let words: Vec<&str> = code.split(' ').collect();
+        let ["COPYUID", uid_validity, originals, copies] = words[..] else {
+            return Ok(());
+        };
+        let uid_validity = uid_validity.parse().unwrap_or(0);
+        let (originals, copies) = (answers::numbers(originals), answers::numbers(copies));
+        if originals.len() != copies.len() {
+            return Err(format!("COPY says [{code}]"));
+        }
+        for (original, copy) in originals.into_iter().zip(copies) {
+            let mail = mails.iter().find(|(uid, _)| *uid == original);
+            let (_, mail) = *mail.ok_or(format!("COPY of {mails:?} says [{code}]"))?;
+            self.arrived(client, mail, (uid_validity, copy))?;
+            if moves {
+                self.ledger.mails[mail].gone.insert((from, original));
+            }
+        }
+        Ok(())
+    }
+
+    /// A command that will have no answer: it may be carried out, now or later.
+    pub(crate) fn unanswered(&mut self, client: usize, _: &Session, pending: &Pending) {
+        let mails: Vec<usize> = match &pending.command {
+            Command::Append { mails, .. } => mails.clone(),
+            Command::Copy { mails, .. } => mails.iter().map(|(_, mail)| *mail).collect(),
+            _ => Vec::new(),
+        };
+        for mail in mails {
+            self.ledger.mails[mail].maybe += 1;
+        }
+        let kind = pending.command.kind();
+        self.note(format_args!("client {client}: no answer to {kind}"));
+    }
+}
+
+fn set_of(some: &[(u32, usize)]) -> String {
+    let uids = some.iter().map(|(uid, _)| uid.to_string());
+    uids.collect::<Vec<_>>().join(",")
+}

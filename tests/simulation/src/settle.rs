@@ -1,0 +1,150 @@
+//! The end of a run: faults cease, what is late lands, nodes repair each other, servers
+//! look again. Then all of them must show the same, and what was promised.
+
+use crate::audit::Shown;
+use crate::garage::Weather;
+use crate::ledger::{FLAGS, MARK};
+use crate::world::{SECOND, World};
+use std::collections::BTreeMap;
+
+/// All mailboxes by name.
+type All = BTreeMap<String, Shown>;
+
+/// After so long nothing that was begun under faults is still on its way.
+const LATEST: u64 = 400 * SECOND;
+
+impl World {
+    /// See the module.
+    pub(crate) fn settle(&mut self) {
+        self.note(format_args!("the faults end"));
+        self.busy = false;
+        self.garage.heal();
+        self.garage.weather = Weather::fair();
+        self.run_until(self.now + LATEST);
+        self.garage.repair(&mut self.chance);
+        // What was merged may leave something to be written; then it is quiet.
+        for _ in 0..2 {
+            for process in 0..self.processes.len() {
+                self.audit(process);
+            }
+        }
+        let Some(truth) = self.all_agree("after the faults") else {
+            return;
+        };
+        self.check_mails(&truth);
+        self.check_places(&truth);
+        self.check_flags(&truth);
+        for process in 0..self.processes.len() {
+            self.crash(process);
+        }
+        self.run_until(self.now + 10 * SECOND);
+        self.same_as(&truth, "after all servers died");
+        let grace = u64::try_from(self.config.log_grace.as_micros()).unwrap_or(SECOND);
+        for _ in 0..3 {
+            self.run_until(self.now + 2 * grace);
+            self.same_as(&truth, "after some time");
+        }
+        self.run_until(self.now + 60 * SECOND);
+        if self.violation.is_none() && self.garage.open() > 0 {
+            self.blame(format!(
+                "{} requests are neither answered nor given up",
+                self.garage.open()
+            ));
+        }
+        if self.garage.contains(MARK.as_bytes()) {
+            self.blame("storage holds something in the clear".to_owned());
+        }
+    }
+
+    /// What all servers show, if it is the same.
+    fn all_agree(&mut self, when: &str) -> Option<All> {
+        let truth = self.audit(0);
+        for process in 1..self.processes.len() {
+            let other = self.audit(process);
+            self.compare(&truth, &other, &format!("servers 0 and {process} {when}"));
+        }
+        self.violation.is_none().then_some(truth)
+    }
+
+    fn same_as(&mut self, truth: &All, when: &str) {
+        if self.violation.is_none()
+            && let Some(all) = self.all_agree(when)
+        {
+            self.compare(truth, &all, when);
+        }
+    }
+
+    fn compare(&mut self, one: &All, two: &All, who: &str) {
+        if self.violation.is_some() || one == two {
+            return;
+        }
+        let names = one.keys().chain(two.keys());
+        let differ = names.filter(|name| one.get(*name) != two.get(*name));
+        let differ: BTreeMap<_, _> = differ
+            .map(|name| (name, (one.get(name), two.get(name))))
+            .collect();
+        self.blame(format!("{who} differ: {differ:?}"));
+    }
+
+    /// Each mail is there as often as was promised.
+    fn check_mails(&mut self, truth: &All) {
+        let mut counts = vec![0_usize; self.ledger.mails.len()];
+        for (_, mail, _) in truth.values().flat_map(|shown| &shown.messages) {
+            counts[*mail] += 1;
+        }
+        let mails = self.ledger.mails.iter().zip(&counts).enumerate();
+        let wrong = mails.filter_map(|(number, (mail, count))| {
+            let lost = !mail.exposed && count + mail.gone.len() < mail.sure;
+            let gone = mail.gone.intersection(&mail.arrived).count();
+            let double = count + gone > mail.sure + mail.maybe;
+            (lost || double).then(|| format!("mail {number} is there {count} times: {mail:?}"))
+        });
+        if let Some(wrong) = wrong.collect::<Vec<_>>().first() {
+            self.blame(wrong.clone());
+        }
+    }
+
+    /// No place that was said to be empty has anything again.
+    fn check_places(&mut self, truth: &All) {
+        let mut wrong = Vec::new();
+        for shown in truth.values() {
+            for (uid, mail, _) in &shown.messages {
+                let place = (shown.uid_validity, *uid);
+                if self.ledger.mails[*mail].gone.contains(&place) {
+                    wrong.push(format!("mail {mail} was expunged and is at {place:?}"));
+                }
+                for client in &mut self.clients {
+                    if let Err(what) = client.device.check(place, *mail) {
+                        wrong.push(what);
+                    }
+                }
+            }
+        }
+        if let Some(wrong) = wrong.into_iter().next() {
+            self.blame(wrong);
+        }
+    }
+
+    /// Flags are as the last who changed them wanted them.
+    fn check_flags(&mut self, truth: &All) {
+        let mut wrong = None;
+        for shown in truth.values() {
+            for (uid, mail, flags) in &shown.messages {
+                let place = (shown.uid_validity, *uid);
+                for flag in FLAGS {
+                    let set = flags.iter().any(|it| it == flag);
+                    let allowed = self.ledger.allowed(place, flag);
+                    if allowed.is_some_and(|allowed| !allowed[usize::from(set)]) {
+                        let ops = self.ledger.flags.get(&(place, flag.to_owned()));
+                        wrong = Some(format!(
+                            "{flag} of mail {mail} at {place:?} is {set} after {ops:?}"
+                        ));
+                    }
+                }
+            }
+        }
+        if let Some(wrong) = wrong {
+            self.blame(wrong);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The world: time, what happens next, and everything that it happens to.
+//!
+//! Time is a number of microseconds. What is to happen stands in one queue; each step
+//! takes the next of it, and puts in what follows from it.
+
+use crate::chance::Chance;
+use crate::client::Client;
+use crate::garage::{Caller, Deed, Deeds, Garage};
+use crate::ledger::Ledger;
+use crate::process::{Mail, Process};
+use crate::trace::Trace;
+use core::time::Duration;
+use restante_core::account::AccountReply;
+use restante_core::config::Config;
+use restante_core::mailbox::AccountId;
+use restante_core::random::Random;
+use restante_core::seal::AccountKeys;
+use restante_core::storage::{RequestId, StorageResponse};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One second.
+pub(crate) const SECOND: u64 = 1_000_000;
+
+/// Something that happens.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Storage does something.
+    Storage(Deed),
+    /// Something reaches an account machine.
+    ToAccount(usize, u64, Mail),
+    /// The account's reply reaches a connection's inbox.
+    ToConnection(usize, u64, u64, AccountReply),
+    /// A connection looks into its inbox.
+    Inbox(usize, u64, u64),
+    /// A password was checked.
+    Derived(usize, u64, u64, RequestId, bool),
+    /// A machine may have a deadline.
+    Wake(usize, u64, u64),
+    /// A connection goes on with its socket.
+    Turn(usize, u64, u64),
+    /// Octets of a client, none: the end.
+    FromClient(usize, u64, u64, Vec<u8>),
+    /// Octets for a client's session, none: the end.
+    ToClient(usize, u64, Vec<u8>),
+    /// A client goes on.
+    Act(usize, u64),
+    /// Something breaks, heals, dies or comes back.
+    Chaos,
+    /// A server starts.
+    Start(usize, u64),
+}
+
+/// How a world is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// Steps before the faults end.
+    pub steps: u64,
+    /// Keep the lines of the trace.
+    pub keep: bool,
+    /// Print them at once.
+    pub print: bool,
+}
+
+/// See the module.
+pub(crate) struct World {
+    pub(crate) now: u64,
+    pub(crate) chance: Chance,
+    pub(crate) trace: Trace,
+    pub(crate) config: Arc<Config>,
+    pub(crate) keys: Arc<AccountKeys>,
+    pub(crate) garage: Garage,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) ledger: Ledger,
+    /// What must never be, and was.
+    pub(crate) violation: Option<String>,
+    /// Clients go on with new commands, and things break.
+    pub(crate) busy: bool,
+    queue: BTreeMap<(u64, u64), Event>,
+    numbers: u64,
+    pub(crate) steps: u64,
+}
+
+impl World {
+    pub(crate) fn new(options: &Options) -> Self {
+        let mut chance = Chance::new(options.seed);
+        let mut account = [7; 16];
+        account[..6].copy_from_slice(&1_790_000_000_000_u64.to_be_bytes()[2..]);
+        let keys = AccountKeys::generate(AccountId(account), &mut Random::new(chance.seed()));
+        let servers = 2 + chance.index(2);
+        let clients = 2 + chance.index(3);
+        let config = Arc::new(config(&mut chance));
+        let garage = Garage::new(servers, &mut chance);
+        let mut world = Self {
+            now: SECOND,
+            trace: Trace::new(options.keep, options.print),
+            config,
+            keys: Arc::new(keys),
+            garage,
+            processes: (0..servers).map(|_| Process::new(&mut chance)).collect(),
+            clients: (0..clients).map(|_| Client::new()).collect(),
+            ledger: Ledger::default(),
+            violation: None,
+            busy: true,
+            queue: BTreeMap::new(),
+            numbers: 0,
+            steps: 0,
+            chance,
+        };
+        let line = format!("{servers} servers, {clients} clients, {:?}", world.config);
+        world.note(format_args!("{line}"));
+        for client in 0..clients {
+            let at = world.now + world.chance.below(3 * SECOND);
+            world.at(at, Event::Act(client, 0));
+        }
+        world.at(2 * SECOND, Event::Chaos);
+        world
+    }
+
+    pub(crate) fn note(&mut self, what: core::fmt::Arguments<'_>) {
+        self.trace.note(self.now, what);
+    }
+
+    /// Something is wrong with the servers.
+    pub(crate) fn blame(&mut self, what: String) {
+        self.note(format_args!("VIOLATION: {what}"));
+        self.violation.get_or_insert(what);
+    }
+
+    pub(crate) fn at(&mut self, time: u64, event: Event) {
+        self.numbers += 1;
+        self.queue.insert((time.max(self.now), self.numbers), event);
+    }
+
+    /// A short time.
+    pub(crate) fn soon(&mut self) -> u64 {
+        self.now + self.chance.between(1, 2_000)
+    }
+
+    /// Takes the next step; `false`: nothing is to happen any more.
+    pub(crate) fn step(&mut self) -> bool {
+        let Some(((time, _), event)) = self.queue.pop_first() else {
+            return false;
+        };
+        self.now = time;
+        self.steps += 1;
+        self.happen(event);
+        if let Some(broken) = self.garage.broken.take() {
+            self.blame(broken);
+        }
+        true
+    }
+
+    /// Goes on until a time or a violation.
+    pub(crate) fn run_until(&mut self, time: u64) {
+        while self.violation.is_none()
+            && self
+                .queue
+                .first_key_value()
+                .is_some_and(|((at, _), _)| *at <= time)
+        {
+            self.step();
+        }
+        self.now = self.now.max(time);
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Storage(Deed::Answer(caller, response)) => self.answer(caller, response),
+            Event::Storage(deed) => {
+                let deeds = self.garage.perform(self.now, &mut self.chance, deed);
+                self.schedule(deeds);
+            }
+            Event::ToAccount(process, life, mail) => {
+                if self.lives(process, life) {
+                    self.account_mail(process, mail);
+                }
+            }
+            Event::ToConnection(process, life, connection, reply) => {
+                if self.lives(process, life) {
+                    self.into_inbox(process, connection, reply);
+                }
+            }
+            Event::Inbox(process, life, connection) => {
+                if self.lives(process, life) {
+                    self.look_into_inbox(process, connection);
+                }
+            }
+            Event::Derived(process, life, connection, request, right) => {
+                if self.lives(process, life) {
+                    self.derived(process, connection, request, right);
+                }
+            }
+            Event::Wake(process, life, machine) => {
+                if self.lives(process, life) {
+                    self.wake(process, machine);
+                }
+            }
+            Event::Turn(process, life, connection) => {
+                if self.lives(process, life) {
+                    self.turn(process, connection);
+                }
+            }
+            Event::FromClient(process, life, connection, octets) => {
+                if self.lives(process, life) {
+                    self.from_client(process, connection, octets);
+                }
+            }
+            Event::ToClient(client, session, octets) => self.to_client(client, session, &octets),
+            Event::Act(client, session) => self.act(client, session),
+            Event::Chaos => self.chaos(),
+            Event::Start(process, life) => {
+                if self.processes[process].life == life {
+                    self.start(process);
+                }
+            }
+        }
+    }
+
+    fn lives(&self, process: usize, life: u64) -> bool {
+        let it = &self.processes[process];
+        it.up && it.life == life
+    }
+
+    pub(crate) fn schedule(&mut self, deeds: Deeds) {
+        for (time, deed) in deeds {
+            self.at(time, Event::Storage(deed));
+        }
+    }
+
+    fn answer(&mut self, caller: Caller, response: StorageResponse) {
+        if self.lives(caller.process, caller.life) && self.garage.answered(caller, &response) {
+            self.storage_answer(caller, response);
+        }
+    }
+
+    fn chaos(&mut self) {
+        if !self.busy {
+            return;
+        }
+        let pause = self.chance.between(SECOND / 10, 20 * SECOND);
+        self.at(self.now + pause, Event::Chaos);
+        let process = self.chance.index(self.processes.len());
+        match self.chance.below(12) {
+            0..=3 => {
+                let what = self.garage.disturb(&mut self.chance);
+                self.note(format_args!("{what}"));
+            }
+            4 | 5 => {
+                self.garage.weather = crate::garage::Weather::random(&mut self.chance);
+                let weather = self.garage.weather.clone();
+                self.note(format_args!("{weather:?}"));
+            }
+            6 => {
+                self.garage.weather = crate::garage::Weather::fair();
+                self.note(format_args!("fair weather"));
+            }
+            7 | 8 => self.crash(process),
+            9 => self.shut_down(process),
+            10 => self.jump_clock(process),
+            _ => {
+                // Time passes: grace periods end, late writes land.
+                let pause = self.chance.between(10, 200) * SECOND;
+                self.note(format_args!("all rest for {} s", pause / SECOND));
+                self.shift_clients(pause);
+            }
+        }
+    }
+
+    /// Clients wait so much longer before they go on.
+    fn shift_clients(&mut self, pause: u64) {
+        let moved: Vec<_> = self
+            .queue
+            .iter()
+            .filter(|(_, event)| matches!(event, Event::Act(..)))
+            .map(|(at, _)| *at)
+            .collect();
+        for at in moved {
+            if let Some(event) = self.queue.remove(&at) {
+                self.at(at.0 + pause, event);
+            }
+        }
+    }
+}
+
+/// Limits that are met often.
+fn config(chance: &mut Chance) -> Config {
+    let small = |chance: &mut Chance, small: usize, usual: usize| match chance.below(4) {
+        0 => usual,
+        _ => small,
+    };
+    Config {
+        checkpoint_operations_min: small(chance, 8, 256),
+        log_page_items: *chance.pick(&[3, 10, 1_000]),
+        chunk_bytes: small(chance, 256, 64 * 1024),
+        log_item_bytes_max: small(chance, 200, 64 * 1024),
+        log_grace: Duration::from_secs(chance.between(20, 120)),
+        storage_retries_max: 2,
+        idle_mailboxes_max: small(chance, 1, 16),
+        mailbox_idle_timeout: Duration::from_secs(chance.between(1, 30)),
+        directory_age_max: Duration::from_secs(chance.between(0, 10)),
+        ..Config::default()
+    }
+}

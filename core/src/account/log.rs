@@ -64,6 +64,8 @@ pub(super) struct Log<S: Planner> {
     pub(super) read_needed: bool,
     /// How many times the log began to be read.
     pub(super) reads: u64,
+    /// Which of these readings was the last that ended well.
+    pub(super) read: u64,
     pub(super) checkpoint_wanted: bool,
     /// Others wrote to it after it was read last.
     pub(super) rung: bool,
@@ -106,6 +108,7 @@ impl<S: Planner> Log<S> {
             read_wanted: false,
             read_needed: false,
             reads: 0,
+            read: 0,
             checkpoint_wanted: false,
             rung: false,
             reread_at: None,
@@ -153,6 +156,11 @@ impl<S: Planner> Log<S> {
     /// Whether clients wait to be told what is in it.
     fn is_watched(&self) -> bool {
         self.shown.is_some() || self.id == LogId::Directory
+    }
+
+    /// Whether this reading has ended, or a later one.
+    pub(super) fn was_read_since(&self, read: u64) -> bool {
+        self.read >= read
     }
 
     /// Asks for a checkpoint if so many operations are in no checkpoint.
@@ -381,6 +389,7 @@ impl<S: Planner> Log<S> {
     ) {
         shared.clock.observe(outcome.latest);
         self.last_read = Some(shared.now.instant);
+        self.read = self.reads;
         self.read_needed = false;
         self.rung = self.read_wanted;
         self.owed.extend(outcome.owed);

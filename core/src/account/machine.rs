@@ -128,6 +128,8 @@ pub(super) struct Mailbox {
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     pub(super) selected: Option<Selected>,
+    /// Where it is about to add messages, and which reading of that log will do for it.
+    pub(super) probed: Option<(MailboxId, u64)>,
 }
 
 /// What a connection has selected.

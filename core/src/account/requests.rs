@@ -81,6 +81,8 @@ enum Age {
     Any,
     /// It was read since the request came.
     Fresh,
+    /// That many readings of it, or more, have ended well.
+    Since(u64),
 }
 
 impl Account {
@@ -125,13 +127,17 @@ impl Account {
             }
             AccountRequest::Probe(name) => {
                 let name = name.clone();
-                self.find_for(ask, &name)?;
+                let age = self.listing_age();
+                let (ask, _) = self.directory_for(ask, age)?;
+                let (_, mailbox) = self.find_for(ask, &name)?;
+                self.read_ahead(connection, mailbox);
                 self.reply(connection, AccountReply::Done);
             }
             AccountRequest::Append { name, .. } => {
                 let name = name.clone();
                 let (ask, mailbox) = self.find_for(ask, &name)?;
-                let (ask, _) = self.mailbox_for(ask, mailbox, Age::Any)?;
+                let age = self.probed_age(connection, mailbox);
+                let (ask, _) = self.mailbox_for(ask, mailbox, age)?;
                 if let AccountRequest::Append { messages, .. } = ask.request {
                     let work = MailboxWork::Append {
                         connection,
@@ -235,7 +241,8 @@ impl Account {
         let age = self.copying_age(source);
         let (ask, state) = self.mailbox_for(ask, source, age)?;
         let (ask, target) = self.find_for(ask, &to)?;
-        let (ask, target_state) = self.mailbox_for(ask, target, Age::Any)?;
+        // The client may have been told of UIDs there that this server has not seen.
+        let (ask, target_state) = self.mailbox_for(ask, target, Age::Fresh)?;
         let AccountRequest::Copy { uids, .. } = &ask.request else {
             return Ok(());
         };
@@ -295,6 +302,26 @@ impl Account {
         let wanted = DirectoryChange::InboxMoved(target);
         self.directory.push(DirectoryWork { connection, wanted });
         self.run_directory();
+    }
+
+    /// A message for this mailbox is on its way: its log is read meanwhile, so that what
+    /// the client was told by other servers before is known when it gets its UID.
+    fn read_ahead(&mut self, connection: ConnectionId, mailbox: MailboxId) {
+        let read = self.mailbox(mailbox).log.want_read(true);
+        if let Some(it) = self.connections.get_mut(&connection) {
+            it.probed = Some((mailbox, read));
+        }
+        self.run_mailbox(mailbox);
+    }
+
+    /// How new a log must be for messages of a connection: read since it said that they
+    /// would come.
+    fn probed_age(&self, connection: ConnectionId, mailbox: MailboxId) -> Age {
+        match self.connections.get(&connection).and_then(|it| it.probed) {
+            Some((probed, read)) if probed == mailbox => Age::Since(read),
+            Some(_) => Age::Fresh,
+            None => Age::Any,
+        }
     }
 
     /// Queues work on a mailbox.
@@ -379,7 +406,13 @@ impl Account {
         age: Age,
     ) -> Result<(Ask, Arc<MailboxState>), Later> {
         let log = LogId::Mailbox(mailbox);
-        let fresh = age == Age::Any || ask.read.contains(&log);
+        let fresh = match age {
+            Age::Any => true,
+            Age::Fresh => ask.read.contains(&log),
+            Age::Since(read) => {
+                ask.read.contains(&log) || self.mailbox(mailbox).log.was_read_since(read)
+            }
+        };
         if let Some(state) = self.mailbox(mailbox).log.state().filter(|_| fresh) {
             let state = Arc::clone(state);
             return Ok((ask, state));

@@ -10,7 +10,7 @@ impl Chance {
     /// Starts from a seed.
     #[must_use]
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed ^ 0x5eed_0f_a11_7b1a5)
+        Self(seed ^ 0x5eed_0fa1_17b1_a500)
     }
 
     /// 64 random bits.

@@ -108,7 +108,8 @@ impl Device {
         }
         let mut truth = BTreeMap::new();
         for message in state.iter_from(0) {
-            let flags: Vec<String> = state.flags(message).map(|flag| name(&flag)).collect();
+            let mut flags: Vec<String> = state.flags(message).map(|flag| name(&flag)).collect();
+            flags.sort();
             if message.modseq > since {
                 mirror.messages.insert(message.uid.get(), flags.clone());
             }
@@ -155,7 +156,9 @@ impl World {
         };
         let client = line.client;
         let verdict = self.clients[client].device.follow(&snapshot.state);
-        if let Err(what) = verdict {
+        if let Err(what) = verdict
+            && self.resync
+        {
             self.blame(format!("client {client}: {what}"));
         }
     }

@@ -33,8 +33,6 @@ pub struct Outcome {
     pub hash: u64,
     /// Events that happened.
     pub steps: u64,
-    /// The trace, if it was kept.
-    pub lines: Vec<String>,
     /// Commands that were answered OK, by kind.
     pub acknowledged: BTreeMap<&'static str, u64>,
     /// Commands that were answered NO, by kind.
@@ -53,7 +51,6 @@ pub fn run(options: &Options) -> Outcome {
         violation: world.violation,
         hash: world.trace.hash(),
         steps: world.steps,
-        lines: world.trace.lines().to_vec(),
         acknowledged: world.ledger.acknowledged,
         refused: world.ledger.refused,
     }

@@ -66,10 +66,11 @@ fn main() -> ExitCode {
 }
 
 fn options(seed: u64, steps: u64, print: bool) -> Options {
+    let resync = std::env::var_os("RESTANTE_SIMULATION_RESYNC").is_some();
     Options {
         seed,
         steps,
-        keep: false,
+        resync,
         print,
     }
 }

@@ -441,7 +441,7 @@ impl World {
     // A connection.
 
     /// Of states that follow each other only the last one stays.
-    pub(crate) fn into_inbox(&mut self, process: usize, connection: u64, reply: AccountReply) {
+    pub(crate) fn put_into_inbox(&mut self, process: usize, connection: u64, reply: AccountReply) {
         let soon = self.soon();
         let it = &mut self.processes[process];
         let Some(line) = it.connections.get_mut(&connection) else {
@@ -488,7 +488,7 @@ impl World {
         self.line_input(process, connection, |_| Input::Derived(id, result));
     }
 
-    pub(crate) fn from_client(&mut self, process: usize, connection: u64, octets: Vec<u8>) {
+    pub(crate) fn receive(&mut self, process: usize, connection: u64, octets: Vec<u8>) {
         if let Some(line) = self.processes[process].connections.get_mut(&connection) {
             line.ended |= octets.is_empty();
             line.incoming.extend(octets);

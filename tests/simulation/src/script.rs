@@ -136,10 +136,11 @@ impl World {
     }
 
     fn any_name(&mut self) -> &'static str {
-        match self.chance.permille(750) {
-            true => *self.chance.pick(&STABLE),
-            false => *self.chance.pick(&VOLATILE),
-        }
+        let names: &[&'static str] = match self.chance.permille(750) {
+            true => &STABLE,
+            false => &VOLATILE,
+        };
+        names[self.chance.index(names.len())]
     }
 
     fn select(&mut self, client: usize) {

@@ -7,7 +7,6 @@ use core::fmt::{self, Write};
 #[derive(Debug)]
 pub(crate) struct Trace {
     hash: u64,
-    lines: Option<Vec<String>>,
     print: bool,
 }
 
@@ -24,13 +23,11 @@ impl Write for Hasher<'_> {
 }
 
 impl Trace {
-    /// A record that keeps its lines, prints them at once (which survives a panic), or
-    /// neither.
+    /// A record that prints its lines at once (which survives a panic), or does not.
     #[must_use]
-    pub(crate) fn new(keep: bool, print: bool) -> Self {
+    pub(crate) fn new(print: bool) -> Self {
         Self {
             hash: 0xcbf2_9ce4_8422_2325,
-            lines: keep.then(Vec::new),
             print,
         }
     }
@@ -38,16 +35,9 @@ impl Trace {
     /// Adds a line.
     pub(crate) fn note(&mut self, now: u64, what: fmt::Arguments<'_>) {
         // Writing to the hash cannot fail.
-        let _: fmt::Result = write!(Hasher(&mut self.hash), "{now} {what}\n");
-        if self.lines.is_none() && !self.print {
-            return;
-        }
-        let line = format!("{:>10}.{:06} {what}", now / 1_000_000, now % 1_000_000);
+        let _: fmt::Result = writeln!(Hasher(&mut self.hash), "{now} {what}");
         if self.print {
-            println!("{line}");
-        }
-        if let Some(lines) = &mut self.lines {
-            lines.push(line);
+            println!("{:>8}.{:06} {what}", now / 1_000_000, now % 1_000_000);
         }
     }
 
@@ -55,11 +45,5 @@ impl Trace {
     #[must_use]
     pub(crate) fn hash(&self) -> u64 {
         self.hash
-    }
-
-    /// The lines, if they were kept.
-    #[must_use]
-    pub(crate) fn lines(&self) -> &[String] {
-        self.lines.as_deref().unwrap_or_default()
     }
 }

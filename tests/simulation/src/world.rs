@@ -58,9 +58,9 @@ pub struct Options {
     pub seed: u64,
     /// Steps before the faults end.
     pub steps: u64,
-    /// Keep the lines of the trace.
-    pub keep: bool,
-    /// Print them at once.
+    /// Check that a client that asks for changes only (RFC 7162) has the truth in the end.
+    pub resync: bool,
+    /// Print the trace.
     pub print: bool,
 }
 
@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     /// What must never be, and was.
     pub(crate) violation: Option<String>,
+    /// See [`Options::resync`].
+    pub(crate) resync: bool,
     /// Clients go on with new commands, and things break.
     pub(crate) busy: bool,
     queue: BTreeMap<(u64, u64), Event>,
@@ -96,7 +98,7 @@ impl World {
         let garage = Garage::new(servers, &mut chance);
         let mut world = Self {
             now: SECOND,
-            trace: Trace::new(options.keep, options.print),
+            trace: Trace::new(options.print),
             config,
             keys: Arc::new(keys),
             garage,
@@ -105,6 +107,7 @@ impl World {
             ledger: Ledger::default(),
             violation: None,
             busy: true,
+            resync: options.resync,
             queue: BTreeMap::new(),
             numbers: 0,
             steps: 0,
@@ -181,7 +184,7 @@ impl World {
             }
             Event::ToConnection(process, life, connection, reply) => {
                 if self.lives(process, life) {
-                    self.into_inbox(process, connection, reply);
+                    self.put_into_inbox(process, connection, reply);
                 }
             }
             Event::Inbox(process, life, connection) => {
@@ -206,10 +209,10 @@ impl World {
             }
             Event::FromClient(process, life, connection, octets) => {
                 if self.lives(process, life) {
-                    self.from_client(process, connection, octets);
+                    self.receive(process, connection, octets);
                 }
             }
-            Event::ToClient(client, session, octets) => self.to_client(client, session, &octets),
+            Event::ToClient(client, session, octets) => self.hear(client, session, &octets),
             Event::Act(client, session) => self.act(client, session),
             Event::Chaos => self.chaos(),
             Event::Start(process, life) => {

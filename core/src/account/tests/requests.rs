@@ -48,7 +48,7 @@ fn a_new_account_has_its_six_mailboxes_without_writing_anything() {
     assert_eq!(directory.subscribed().count(), 6);
     let sent = directory.find(&name("Sent")).unwrap();
     assert_eq!(sent.special_use, Some(SpecialUse::Sent));
-    assert_eq!(sent.uid_validity.0.get(), 1);
+    assert_eq!(sent.uid_validity.0.get(), 3);
     let mut other = Server::new(2, config());
     let connection = other.connect();
     let AccountReply::Directory(same) = other.ask(&mut storage, connection, AccountRequest::List)

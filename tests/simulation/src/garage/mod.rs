@@ -377,10 +377,8 @@ impl Garage {
 
     /// A node that a server can talk to.
     fn gateway(&self, chance: &mut Chance, process: usize) -> Option<usize> {
-        let order = chance.order(NODES).into_iter();
-        order
-            .filter(|node| self.up[*node] && self.reach[process][*node])
-            .next()
+        let mut order = chance.order(NODES).into_iter();
+        order.find(|node| self.up[*node] && self.reach[process][*node])
     }
 
     /// Nodes that a node reaches, itself among them, in random order.

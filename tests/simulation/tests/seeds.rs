@@ -1,0 +1,44 @@
+//! Many worlds, each from a seed. A longer search is the program:
+//! `cargo run --release -p restante-simulation -- --seeds 100000`.
+
+use restante_simulation::{Options, Outcome, run};
+
+/// Seeds of every run of the tests.
+const SEEDS: u64 = 120;
+/// Steps of each of them before its faults end.
+const STEPS: u64 = 1_500;
+
+fn world(seed: u64, steps: u64) -> Outcome {
+    run(&Options {
+        seed,
+        steps,
+        resync: false,
+        print: false,
+    })
+}
+
+#[test]
+fn no_fault_breaks_a_promise() {
+    let (mut commands, mut refused) = (0, 0);
+    for seed in 0..SEEDS {
+        let outcome = world(seed, STEPS);
+        commands += outcome.acknowledged.values().sum::<u64>();
+        refused += outcome.refused.values().sum::<u64>();
+        if let Some(what) = outcome.violation {
+            panic!(
+                "seed {seed}: {what}\nline by line: \
+                 cargo run -p restante-simulation -- --seed {seed} --steps {STEPS}"
+            );
+        }
+    }
+    // A world in which nothing happens, or nothing goes wrong, proves nothing.
+    assert!(commands > SEEDS * 30, "{commands} commands were done");
+    assert!(refused > SEEDS, "{refused} commands were refused");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let (one, two) = (world(7, STEPS), world(7, STEPS));
+    assert_eq!((one.hash, one.steps), (two.hash, two.steps));
+    assert_ne!(one.hash, world(8, STEPS).hash);
+}

@@ -10,6 +10,7 @@ use futures_util::stream::{Stream, StreamExt};
 use restante_server::runtime::{Runtime, Signal, Timer};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -62,6 +63,16 @@ impl Runtime for Smol {
         let (stream, peer) = listener.accept().await?;
         stream.get_ref().set_nodelay(true)?;
         Ok((stream, peer))
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {
+        let stream = Async::<TcpStream>::connect(address).await?;
+        stream.get_ref().set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn socket(stream: &Self::Stream) -> BorrowedFd<'_> {
+        stream.as_fd()
     }
 
     fn signals(&self) -> io::Result<impl Stream<Item = Signal> + Send + Unpin + 'static> {

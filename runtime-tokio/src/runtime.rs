@@ -7,6 +7,7 @@ use futures_util::stream::{self, Stream};
 use restante_server::runtime::{Runtime, Signal, Timer};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -66,6 +67,16 @@ impl Runtime for Tokio {
         let (stream, peer) = listener.accept().await?;
         stream.set_nodelay(true)?;
         Ok((stream.compat(), peer))
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {
+        let stream = tokio::net::TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream.compat())
+    }
+
+    fn socket(stream: &Self::Stream) -> BorrowedFd<'_> {
+        stream.get_ref().as_fd()
     }
 
     fn signals(&self) -> io::Result<impl Stream<Item = Signal> + Send + Unpin + 'static> {

@@ -3,6 +3,8 @@
 //! [`Config::load`] gives a configuration that makes sense as a whole, or an error that
 //! names the file and the key.
 
+use crate::secret::Secret;
+use crate::storage::garage::{GarageConfig, GarageLimits};
 use restante_core::config::Config as CoreConfig;
 use serde::Deserialize;
 use std::fmt;
@@ -10,6 +12,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Where Garage's S3 interface is unless told otherwise: as in Garage's own guide.
+const GARAGE_S3: &str = "http://127.0.0.1:3900";
+/// Where Garage's K2V interface is.
+const GARAGE_K2V: &str = "http://127.0.0.1:3904";
+/// Garage's region.
+const GARAGE_REGION: &str = "garage";
 
 /// A server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -74,6 +83,25 @@ pub struct Storage {
     pub kind: StorageKind,
     /// The folder of the embedded backend.
     pub folder: Option<PathBuf>,
+    /// URL of Garage's S3 interface.
+    pub s3: Option<String>,
+    /// URL of Garage's K2V interface.
+    pub k2v: Option<String>,
+    /// The region that Garage was configured with.
+    pub region: Option<String>,
+    /// The bucket of all accounts whose entry names none.
+    pub bucket: Option<String>,
+    /// The key that opens it.
+    pub key_id: Option<String>,
+    /// The key's secret.
+    pub secret: Option<Secret>,
+    /// A file that holds the secret, instead of `secret`.
+    pub secret_file: Option<PathBuf>,
+    /// PEM file: whose certificates are trusted for `https`.
+    pub ca: Option<PathBuf>,
+    /// What requests to Garage may take.
+    #[serde(default)]
+    pub limits: GarageLimits,
 }
 
 /// A storage backend.
@@ -247,6 +275,8 @@ impl Config {
             .flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         for path in tls
             .chain(&mut self.storage.folder)
+            .chain(&mut self.storage.secret_file)
+            .chain(&mut self.storage.ca)
             .chain([&mut self.accounts.file])
         {
             *path = folder.join(&path);
@@ -265,20 +295,93 @@ impl Config {
                 ));
             }
         }
-        match self.storage.kind {
-            StorageKind::Garage => {
-                return Err(
-                    "storage.kind: this version cannot use \"garage\" yet; use \"embedded\""
-                        .to_owned(),
-                );
-            }
-            StorageKind::Embedded if self.storage.folder.is_none() => {
-                return Err("storage.folder: the embedded storage needs a folder".to_owned());
-            }
-            StorageKind::Embedded => {}
-        }
+        self.storage.check()?;
         self.argon2.check()?;
         self.limits.check()
+    }
+}
+
+impl Storage {
+    fn check(&self) -> Result<(), String> {
+        let garage = [
+            ("s3", self.s3.is_some()),
+            ("k2v", self.k2v.is_some()),
+            ("region", self.region.is_some()),
+            ("bucket", self.bucket.is_some()),
+            ("key_id", self.key_id.is_some()),
+            ("secret", self.secret.is_some()),
+            ("secret_file", self.secret_file.is_some()),
+            ("ca", self.ca.is_some()),
+        ];
+        match self.kind {
+            StorageKind::Embedded => {
+                if self.folder.is_none() {
+                    return Err("storage.folder: the embedded storage needs a folder".to_owned());
+                }
+                match garage.iter().find(|(_, given)| *given) {
+                    Some((key, _)) => Err(format!("storage.{key}: only for kind = \"garage\"")),
+                    None => Ok(()),
+                }
+            }
+            StorageKind::Garage => {
+                if self.folder.is_some() {
+                    return Err("storage.folder: only for kind = \"embedded\"".to_owned());
+                }
+                if self.secret.is_some() && self.secret_file.is_some() {
+                    return Err("storage.secret_file: there is a secret already".to_owned());
+                }
+                for (key, given) in [
+                    ("bucket", self.bucket.is_some()),
+                    ("key_id", self.key_id.is_some()),
+                    (
+                        "secret_file",
+                        self.secret.is_some() || self.secret_file.is_some(),
+                    ),
+                ] {
+                    if !given {
+                        return Err(format!("storage.{key}: Garage cannot be used without"));
+                    }
+                }
+                self.limits.check()
+            }
+        }
+    }
+
+    /// How to get into Garage; reads the file with the secret.
+    ///
+    /// # Errors
+    /// When that file cannot be read or is empty, or a key is missing.
+    pub fn garage(&self) -> Result<GarageConfig, String> {
+        self.check()?;
+        let secret = match (&self.secret, &self.secret_file) {
+            (Some(secret), _) => secret.clone(),
+            (None, Some(file)) => {
+                let fail = |why: &dyn fmt::Display| {
+                    format!("storage.secret_file: {}: {why}", file.display())
+                };
+                let text = fs::read_to_string(file).map(Secret::from);
+                let text = text.map_err(|error| fail(&error))?;
+                let secret = text.reveal().trim();
+                if secret.is_empty() {
+                    return Err(fail(&"the file is empty"));
+                }
+                Secret::from(secret.to_owned())
+            }
+            (None, None) => return Err("storage.secret_file: there is none".to_owned()),
+        };
+        let or = |value: &Option<String>, default: &str| {
+            value.clone().unwrap_or_else(|| default.to_owned())
+        };
+        Ok(GarageConfig {
+            s3: or(&self.s3, GARAGE_S3),
+            k2v: or(&self.k2v, GARAGE_K2V),
+            region: or(&self.region, GARAGE_REGION),
+            bucket: or(&self.bucket, ""),
+            key_id: or(&self.key_id, ""),
+            secret,
+            ca: self.ca.clone(),
+            limits: self.limits.clone(),
+        })
     }
 }
 
@@ -372,7 +475,7 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
-        assert_eq!(defaults, 17, "a default of the example is not looked at");
+        assert_eq!(defaults, 29, "a default of the example is not looked at");
         text
     }
 
@@ -382,6 +485,7 @@ mod tests {
         assert_eq!(example, Config::parse(&uncommented()).unwrap());
         assert_eq!(example.argon2, Argon2::default());
         assert_eq!(example.limits, Limits::default());
+        assert_eq!(example.storage.limits, GarageLimits::default());
         assert_eq!(example.log, Log::default());
     }
 
@@ -392,6 +496,8 @@ mod tests {
         assert_eq!(keys("argon2"), 5);
         assert_eq!(keys("limits"), 10);
         assert_eq!(keys("log"), 2);
+        let limits = shown["storage"]["limits"].as_table().unwrap();
+        assert_eq!(limits.len(), 12);
     }
 
     #[test]
@@ -408,6 +514,27 @@ mod tests {
         let config = Config::load(&file).unwrap();
         assert_eq!(config.accounts.file, folder.path().join("a"));
         assert_eq!(config.storage.folder, Some(folder.path().join("s")));
+    }
+
+    #[test]
+    fn garage_needs_a_bucket_and_a_key_and_the_rest_is_as_in_its_guide() {
+        let garage = "'garage', bucket = 'b', key_id = 'k', secret_file = 'f'";
+        let text = LEAST.replace("'embedded', folder = 's'", garage);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("restante.toml");
+        fs::write(&file, text).unwrap();
+        let config = Config::load(&file).unwrap();
+        let error = config.storage.garage().unwrap_err();
+        assert!(error.contains("storage.secret_file"), "{error}");
+        fs::write(folder.path().join("f"), "s3cr3t\n").unwrap();
+        let garage = config.storage.garage().unwrap();
+        assert_eq!(garage.secret.reveal(), "s3cr3t");
+        assert!(!format!("{garage:?}").contains("s3cr3t"));
+        assert_eq!(garage.s3, "http://127.0.0.1:3900");
+        // And the example says the same.
+        for default in [&garage.s3, &garage.k2v, &garage.region] {
+            assert!(EXAMPLE.contains(&format!("= \"{default}\"")), "{default}");
+        }
     }
 
     #[test]
@@ -434,7 +561,28 @@ mod tests {
         }
         for (from, to, key) in [
             ("'none'", "'implicit'", "imap.tls"),
-            ("'embedded'", "'garage'", "storage.kind"),
+            ("'embedded'", "'garage'", "storage.folder"),
+            (
+                "folder = 's'",
+                "folder = 's', bucket = 'b'",
+                "storage.bucket",
+            ),
+            ("'embedded', folder = 's'", "'garage'", "storage.bucket"),
+            (
+                "'embedded', folder = 's'",
+                "'garage', bucket = 'b', key_id = 'k'",
+                "storage.secret_file",
+            ),
+            (
+                "'embedded', folder = 's'",
+                "'garage', bucket = 'b', key_id = 'k', secret = 's', secret_file = 'f'",
+                "storage.secret_file",
+            ),
+            (
+                "'embedded', folder = 's'",
+                "'garage', bucket = 'b', key_id = 'k', secret = 's', limits = { requests_max = 0 }",
+                "storage.limits.requests_max",
+            ),
             (", folder = 's'", "", "storage.folder"),
             ("127.0.0.1:143", "localhost", "address"),
             (

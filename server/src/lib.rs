@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod driver;
 pub mod runtime;
+pub mod secret;
 pub mod seed;
 pub mod storage;
 pub mod tls;

@@ -16,6 +16,7 @@ use futures_util::future::{self, Either};
 use futures_util::stream::Stream;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::time::Instant;
 
@@ -63,6 +64,16 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
         &self,
         listener: &Self::Listener,
     ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Connects to a TCP server.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn connect(&self, address: SocketAddr)
+    -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// The socket under a connection, for options that only the operating system knows.
+    fn socket(stream: &Self::Stream) -> BorrowedFd<'_>;
 
     /// The signals that concern a server, from now on.
     ///

@@ -29,6 +29,7 @@ pub fn add(
         id,
         names: vec![fold_name(name)],
         public_key: keys.public_key(),
+        bucket: None,
         slots: vec![password_slot(&keys, password, params, &mut random)?],
     };
     file.edit(|list| {

@@ -7,6 +7,9 @@
 //! id = "0192…"                 # 16 octets in hexadecimal
 //! names = ["alice"]            # what it logs in as
 //! public_key = "…"             # X25519, base64
+//! bucket = "…"                 # of Garage; where given, key_id and secret are as well
+//! key_id = "…"
+//! secret = "…"
 //!
 //! [[account.slot]]
 //! kind = "password"
@@ -18,6 +21,7 @@
 //! ```
 
 use super::stretch::STRETCHED_BYTES;
+use crate::secret::Secret;
 use argon2::Params;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -50,8 +54,21 @@ pub struct Entry {
     pub names: Vec<String>,
     /// X25519 public key.
     pub public_key: [u8; 32],
+    /// Where its mail is in Garage, if not in the bucket of all.
+    pub bucket: Option<OwnBucket>,
     /// Its keys, wrapped, once for each password.
     pub slots: Vec<PasswordSlot>,
+}
+
+/// An account's own bucket in Garage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnBucket {
+    /// Its name.
+    pub name: String,
+    /// The key that opens it.
+    pub key_id: String,
+    /// The key's secret.
+    pub secret: Secret,
 }
 
 /// The account's keys, wrapped by a stretched password.
@@ -178,6 +195,12 @@ struct AccountText {
     id: String,
     names: Vec<String>,
     public_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     slot: Vec<SlotText>,
 }
@@ -200,6 +223,12 @@ impl AccountText {
             id: entry.id.to_string(),
             names: entry.names.clone(),
             public_key: STANDARD.encode(entry.public_key),
+            bucket: entry.bucket.as_ref().map(|own| own.name.clone()),
+            key_id: entry.bucket.as_ref().map(|own| own.key_id.clone()),
+            secret: entry
+                .bucket
+                .as_ref()
+                .map(|own| own.secret.reveal().to_owned()),
             slot: entry.slots.iter().map(SlotText::new).collect(),
         }
     }
@@ -210,8 +239,22 @@ impl AccountText {
         let public_key = decode("account.public_key", &self.public_key)?
             .try_into()
             .map_err(|_| format!("account {id}: public_key: not 32 octets"))?;
+        let bucket = match (self.bucket, self.key_id, self.secret) {
+            (None, None, None) => None,
+            (Some(name), Some(key_id), Some(secret)) => Some(OwnBucket {
+                name,
+                key_id,
+                secret: Secret::from(secret),
+            }),
+            _ => {
+                return Err(format!(
+                    "account {id}: bucket, key_id and secret come together or not at all"
+                ));
+            }
+        };
         Ok(Entry {
             id,
+            bucket,
             names: self.names.iter().map(|name| fold_name(name)).collect(),
             public_key,
             slots: self
@@ -295,6 +338,29 @@ mod tests {
         assert!(list.find("bob").unwrap().slots.is_empty());
         assert!(list.find("carol").is_none());
         assert_eq!(list.to_text(), GOLDEN);
+    }
+
+    #[test]
+    fn an_account_may_have_a_bucket_of_its_own() {
+        let own = "bucket = \"alice\"\nkey_id = \"GK1\"\nsecret = \"s3cr3t\"\n";
+        let text = GOLDEN.replacen(
+            "\n\n[[account.slot]]",
+            &format!("\n{own}\n[[account.slot]]"),
+            1,
+        );
+        assert_ne!(text, GOLDEN);
+        let list = AccountList::parse(&text).unwrap();
+        let bucket = list.find("alice").unwrap().bucket.clone().unwrap();
+        assert_eq!(
+            (bucket.name.as_str(), bucket.key_id.as_str()),
+            ("alice", "GK1")
+        );
+        assert_eq!(bucket.secret.reveal(), "s3cr3t");
+        assert!(!format!("{list:?}").contains("s3cr3t"));
+        assert_eq!(list.find("bob").unwrap().bucket, None);
+        assert_eq!(list.to_text(), text);
+        let error = AccountList::parse(&text.replacen("key_id = \"GK1\"\n", "", 1)).unwrap_err();
+        assert!(error.contains("key_id"), "{error}");
     }
 
     #[test]

@@ -47,7 +47,12 @@ pub struct Accounts<R> {
 
 impl<R: Runtime> Accounts<R> {
     /// Accounts from `file`; `params` is what most of their passwords were set with.
-    pub fn new(runtime: R, file: AccountsFile, params: Params, stretcher: Stretcher<R>) -> Self {
+    pub fn new(
+        runtime: R,
+        file: impl Into<Arc<AccountsFile>>,
+        params: Params,
+        stretcher: Stretcher<R>,
+    ) -> Self {
         let mut random = seed::random();
         let keys = AccountKeys::generate(AccountId(random.bytes()), &mut random);
         let key = random.bytes();
@@ -58,7 +63,7 @@ impl<R: Runtime> Accounts<R> {
         };
         Self {
             runtime,
-            file: Arc::new(file),
+            file: file.into(),
             stretcher,
             penalties: Penalties::default(),
             started: Instant::now(),
@@ -66,6 +71,7 @@ impl<R: Runtime> Accounts<R> {
                 id: keys.account(),
                 names: Vec::new(),
                 public_key: keys.public_key(),
+                bucket: None,
                 slots: vec![slot],
             },
         }

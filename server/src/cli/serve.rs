@@ -4,10 +4,11 @@ use super::{Failure, descriptors, logging, notify::notify};
 use crate::accounts::Accounts;
 use crate::accounts::file::AccountsFile;
 use crate::accounts::stretch::Stretcher;
-use crate::config::Config;
+use crate::config::{Config, StorageKind};
 use crate::driver::Server;
 use crate::runtime::{self, Runtime, Signal};
 use crate::storage::embedded::{Embedded, EmbeddedConfig};
+use crate::storage::garage::Garage;
 use crate::storage::{Sleeper, Storage};
 use crate::tls::Certificate;
 use futures_util::future::{self, Either};
@@ -36,7 +37,7 @@ pub(super) fn run<R: Runtime>(
     logging::init(&config.log)?;
     descriptors::raise_limit(config.limits.connections_max);
     let certificate = config.tls.clone().map(Certificate::load).transpose()?;
-    let accounts = AccountsFile::new(config.accounts.file.clone());
+    let accounts = Arc::new(AccountsFile::new(config.accounts.file.clone()));
     // A file that makes no sense is better found now than at the first login.
     if accounts.read()?.entries().is_empty() {
         tracing::warn!(file = %accounts.path().display(), "there is no account yet");
@@ -45,7 +46,7 @@ pub(super) fn run<R: Runtime>(
         // Signals are caught before anything is open, and nobody can connect before
         // everything is.
         let mut signals = runtime.signals()?;
-        let storage = open_storage(config, &runtime).await?;
+        let storage = open_storage(config, &runtime, &accounts).await?;
         let sockets = bind(config)?;
         let addresses = sockets
             .iter()
@@ -76,7 +77,7 @@ pub(super) fn run<R: Runtime>(
 fn start<R: Runtime>(
     runtime: R,
     storage: Arc<dyn Storage>,
-    accounts: AccountsFile,
+    accounts: Arc<AccountsFile>,
     certificate: Option<Certificate>,
     config: &Config,
 ) -> Result<Arc<Server<R>>, Failure> {
@@ -124,11 +125,20 @@ fn bind(config: &Config) -> Result<Vec<TcpListener>, Failure> {
     sockets.collect()
 }
 
-/// Opens the folder where mail is kept; waits for nobody else who has it open.
+/// Opens the folder or the cluster where mail is kept; waits for nobody else who has the
+/// folder open.
 async fn open_storage<R: Runtime>(
     config: &Config,
     runtime: &R,
+    accounts: &Arc<AccountsFile>,
 ) -> Result<Arc<dyn Storage>, Failure> {
+    if config.storage.kind == StorageKind::Garage {
+        let garage = config.storage.garage()?;
+        let accounts = Some(Arc::clone(accounts));
+        return Ok(Arc::new(
+            Garage::open(runtime.clone(), garage, accounts).await?,
+        ));
+    }
     let folder = config.storage.folder.clone();
     let folder = folder.ok_or("storage.folder: the embedded storage needs a folder")?;
     let sleeper = sleeper(runtime);

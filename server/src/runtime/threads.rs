@@ -8,6 +8,7 @@ use core::task::{Context, Poll};
 use futures_util::stream::{self, Stream};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 #[derive(Clone)]
@@ -47,6 +48,16 @@ impl Runtime for Threads {
 
     async fn accept(&self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)> {
         listener.accept().await
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {
+        let stream = Async::<TcpStream>::connect(address).await?;
+        stream.get_ref().set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn socket(stream: &Self::Stream) -> BorrowedFd<'_> {
+        stream.as_fd()
     }
 
     fn signals(&self) -> io::Result<impl Stream<Item = Signal> + Send + Unpin + 'static> {

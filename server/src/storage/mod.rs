@@ -2,7 +2,7 @@
 //!
 //! The core says what it wants as a [`StorageRequest`] and is told a
 //! [`StorageResponse`]. A [`Storage`] does the work: [`Memory`] for tests,
-//! [`embedded::Embedded`] in one local folder, Garage over the network. All of
+//! [`embedded::Embedded`] in one local folder, [`garage::Garage`] over the network. All of
 //! them have Garage's semantics. Nothing here names an async runtime: futures wake
 //! whoever polls them, and the one thing that needs a clock (the time limit of
 //! [`StorageRequest::PollRange`]) gets it as a [`Sleeper`].
@@ -17,6 +17,7 @@ mod desk;
 mod doorbell;
 pub mod embedded;
 mod faults;
+pub mod garage;
 mod limits;
 mod memory;
 

@@ -8,5 +8,4 @@ mod requests;
 mod ringing;
 mod shutdown;
 mod torn;
-mod upkeep;
 mod world;

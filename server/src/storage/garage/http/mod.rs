@@ -1,0 +1,165 @@
+//! One way to speak HTTP to Garage, for both of its interfaces and on both runtimes:
+//! hyper over the runtime's sockets, with a pool, time limits, bounded concurrency and a
+//! circuit breaker. It is given to the S3 SDK ([`sdk`]), and used directly for K2V.
+
+mod address;
+mod breaker;
+mod dial;
+mod permits;
+mod pool;
+mod sdk;
+mod socket;
+
+pub(super) use address::Address;
+pub use breaker::BreakerState;
+pub(super) use dial::{Dialer, tls_config};
+pub(super) use permits::{Permit, Permits};
+pub(super) use pool::Body;
+pub(super) use sdk::SdkHttp;
+
+use super::failure::Failure;
+use super::limits::GarageLimits;
+use crate::storage::Sleeper;
+use breaker::Breaker;
+use bytes::Bytes;
+use core::pin::pin;
+use core::time::Duration;
+use futures_util::future::{Either, select};
+use http::header::{HOST, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Request, Response, Uri};
+use pool::Pool;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How long an answer may take, and what it counts against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// For what Garage does at once.
+    Request,
+    /// For something to happen: as long as this, and then as long as a request.
+    Poll(Duration),
+}
+
+/// One of Garage's interfaces.
+#[derive(Clone)]
+pub(super) struct Http(Arc<Shared>);
+
+struct Shared {
+    address: Address,
+    host: HeaderValue,
+    pool: Pool,
+    breaker: Breaker,
+    requests: Permits,
+    polls: Permits,
+    timeout: Duration,
+    sleeper: Sleeper,
+}
+
+impl Http {
+    /// Connects to nothing yet. `name` is what the log calls the interface.
+    pub(super) fn new(
+        name: &'static str,
+        address: Address,
+        dial: impl dial::Dial,
+        limits: &GarageLimits,
+        sleeper: Sleeper,
+    ) -> Result<Self, String> {
+        let host = HeaderValue::from_str(&address.authority)
+            .map_err(|error| format!("{address}: {error}"))?;
+        Ok(Self(Arc::new(Shared {
+            host,
+            pool: Pool::new(dial, limits.idle_connections_max, limits.idle_timeout()),
+            breaker: Breaker::new(name, limits.breaker_failures_max, limits.breaker_pause()),
+            requests: Permits::new(limits.requests_max),
+            polls: Permits::new(limits.polls_max),
+            timeout: limits.request_timeout(),
+            address,
+            sleeper,
+        })))
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.0.address
+    }
+
+    /// Sends a request, whose URI may be absolute, and waits for the header of the answer,
+    /// whatever it says.
+    pub(super) async fn call(
+        &self,
+        mut request: Request<Bytes>,
+        wait: Wait,
+    ) -> Result<Response<Body>, Failure> {
+        let shared = &*self.0;
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+        request.headers_mut().insert(HOST, shared.host.clone());
+        let (permits, timeout) = match wait {
+            Wait::Request => (&shared.requests, shared.timeout),
+            Wait::Poll(time) => (&shared.polls, shared.timeout + time),
+        };
+        let permit = self.within(shared.timeout, permits.take()).await;
+        let _permit = permit.ok_or_else(|| self.failed("too many requests are under way"))?;
+        let pass = shared.breaker.admit(Instant::now());
+        let pass = pass.ok_or_else(|| Failure::Open(format!("{}: no answers", shared.address)))?;
+        let sent = self.within(timeout, shared.pool.send(&request)).await;
+        let (result, healthy) = match sent {
+            None => (Err(self.failed("no answer in time")), false),
+            Some(Err(error)) => (Err(self.failed(&describe(&error))), false),
+            Some(Ok(response)) => {
+                // A poll that Garage could not go on with says nothing about the others.
+                let ill = response.status().is_server_error() && wait == Wait::Request;
+                (Ok(response), !ill)
+            }
+        };
+        pass.report(healthy, Instant::now());
+        result
+    }
+
+    /// The future's result, or `None` if it took longer.
+    pub(super) async fn within<F: Future>(&self, time: Duration, future: F) -> Option<F::Output> {
+        within(&self.0.sleeper, time, future).await
+    }
+
+    /// How long the next octets of a body may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
+    /// Closes connections that have waited too long for a request.
+    pub(super) fn sweep(&self) {
+        self.0.pool.sweep();
+    }
+
+    /// Whether requests are let through.
+    pub(super) fn breaker(&self) -> BreakerState {
+        self.0.breaker.state()
+    }
+
+    fn failed(&self, why: &str) -> Failure {
+        Failure::Unavailable(format!("{}: {why}", self.0.address))
+    }
+}
+
+/// The future's result, or `None` if it took longer than `time`.
+pub(super) async fn within<F: Future>(
+    sleeper: &Sleeper,
+    time: Duration,
+    future: F,
+) -> Option<F::Output> {
+    match select(pin!(future), sleeper(time)).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(((), _)) => None,
+    }
+}
+
+/// An error with its causes: hyper's own texts do not name them.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

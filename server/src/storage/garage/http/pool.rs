@@ -1,0 +1,166 @@
+//! Connections to one address, kept for the next request.
+//!
+//! A connection belongs to one request until the last octet of its answer was read, and
+//! then waits here. An answer that is given up before its end takes its connection along,
+//! since the rest of it would have to be read first. How many connections there are is
+//! bounded by whoever sends (`requests_max` and others); how many wait is bounded here.
+
+use super::dial::{Dial, Sender};
+use bytes::Bytes;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Connections to one address.
+#[derive(Clone)]
+pub(super) struct Pool(Arc<Shared>);
+
+struct Shared {
+    dial: Box<dyn Dial>,
+    idle: Mutex<Vec<Idle>>,
+    idle_max: usize,
+    idle_timeout: Duration,
+}
+
+/// A connection that waits; the one that came last is used first.
+struct Idle {
+    since: Instant,
+    sender: Sender,
+}
+
+impl Pool {
+    pub(super) fn new(dial: impl Dial, idle_max: usize, idle_timeout: Duration) -> Self {
+        Self(Arc::new(Shared {
+            dial: Box::new(dial),
+            idle: Mutex::default(),
+            idle_max,
+            idle_timeout,
+        }))
+    }
+
+    /// Sends a request and waits for the header of its answer.
+    ///
+    /// The other side may close a connection just when it is used again. That tells
+    /// nothing about Garage, so the request goes to another connection: every request
+    /// of ours may be carried out twice.
+    pub(super) async fn send(&self, request: &Request<Bytes>) -> io::Result<Response<Body>> {
+        while let Some(sender) = self.0.take() {
+            if let Ok(response) = self.0.attempt(sender, request).await {
+                return Ok(response);
+            }
+        }
+        let sender = self.0.dial.dial().await?;
+        let response = self.0.attempt(sender, request).await;
+        response.map_err(io::Error::other)
+    }
+
+    /// Closes what has waited too long.
+    pub(super) fn sweep(&self) {
+        let now = Instant::now();
+        let timeout = self.0.idle_timeout;
+        self.0.lock().retain(|idle| {
+            !idle.sender.is_closed() && now.saturating_duration_since(idle.since) < timeout
+        });
+    }
+}
+
+impl Shared {
+    async fn attempt(
+        self: &Arc<Self>,
+        mut sender: Sender,
+        request: &Request<Bytes>,
+    ) -> hyper::Result<Response<Body>> {
+        sender.ready().await?;
+        let response = sender.send_request(request.clone().map(Full::new)).await?;
+        Ok(response.map(|incoming| Body::new(incoming, sender, self)))
+    }
+
+    fn take(&self) -> Option<Sender> {
+        let now = Instant::now();
+        let mut idle = self.lock();
+        while let Some(last) = idle.pop() {
+            let age = now.saturating_duration_since(last.since);
+            if !last.sender.is_closed() && age < self.idle_timeout {
+                return Some(last.sender);
+            }
+        }
+        None
+    }
+
+    fn give_back(&self, sender: Sender) {
+        let mut idle = self.lock();
+        if idle.len() < self.idle_max && !sender.is_closed() {
+            let since = Instant::now();
+            idle.push(Idle { since, sender });
+        }
+    }
+
+    /// A panic leaves the list whole: nothing is done in between.
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The body of an answer, which has a connection to itself until it ends.
+pub(in super::super) struct Body {
+    incoming: Incoming,
+    /// `None` once the connection was given back.
+    held: Option<(Sender, Arc<Shared>)>,
+}
+
+impl Body {
+    fn new(incoming: Incoming, sender: Sender, pool: &Arc<Shared>) -> Self {
+        let mut body = Self {
+            incoming,
+            held: Some((sender, Arc::clone(pool))),
+        };
+        body.settle();
+        body
+    }
+
+    /// Gives the connection back once everything was read.
+    fn settle(&mut self) {
+        if self.incoming.is_end_stream()
+            && let Some((sender, pool)) = self.held.take()
+        {
+            pool.give_back(sender);
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => self.settle(),
+            Some(Err(_)) => self.held = None,
+            None => {
+                if let Some((sender, pool)) = self.held.take() {
+                    pool.give_back(sender);
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,95 @@
+//! Makes a request again that may succeed the next time, always with the same bytes.
+
+use super::failure::Failure;
+use super::limits::GarageLimits;
+use crate::seed;
+use crate::storage::Sleeper;
+use core::time::Duration;
+use restante_core::random::Random;
+use std::sync::{Mutex, PoisonError};
+
+/// Longest pause between two attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What a request does, should an attempt have been carried out that seemed to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing.
+    Read,
+    /// It is there, whatever later attempts are told.
+    Write,
+}
+
+/// How often and when requests are made again.
+pub(super) struct Retry {
+    attempts_max: u32,
+    pause: Duration,
+    sleeper: Sleeper,
+    random: Mutex<Random>,
+}
+
+impl Retry {
+    pub(super) fn new(limits: &GarageLimits, sleeper: Sleeper) -> Self {
+        Self {
+            attempts_max: limits.attempts_max,
+            pause: limits.retry_pause(),
+            sleeper,
+            random: Mutex::new(seed::random()),
+        }
+    }
+
+    /// Runs `attempt` until it succeeds, fails for good, or has been tried often enough.
+    pub(super) async fn run<T, F>(
+        &self,
+        effect: Effect,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut number = 0;
+        loop {
+            let failure = match attempt().await {
+                Ok(output) => return Ok(output),
+                Err(failure) => failure,
+            };
+            number += 1;
+            if !failure.is_temporary() {
+                return Err(match failure {
+                    // An attempt before may have stored it after all.
+                    Failure::Refused(_) | Failure::Full
+                        if number > 1 && effect == Effect::Write =>
+                    {
+                        Failure::Unavailable(failure.to_string())
+                    }
+                    failure => failure,
+                });
+            }
+            if number >= self.attempts_max {
+                return Err(failure);
+            }
+            tracing::debug!(%failure, number, "again");
+            (self.sleeper)(self.pause(number)).await;
+        }
+    }
+
+    /// Between half and all of a time that doubles, so that those that failed together
+    /// do not come back together.
+    pub(super) fn pause(&self, number: u32) -> Duration {
+        let full = self.pause * (1 << (number - 1).min(16));
+        let full = full.min(PAUSE_MAX);
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let [share] = random.bytes();
+        full / 2 + full / 2 * u32::from(share) / 255
+    }
+
+    /// Waits before attempt `number` (from 1) of something that is repeated elsewhere.
+    pub(super) async fn wait(&self, number: u32) {
+        (self.sleeper)(self.pause(number)).await;
+    }
+
+    /// How often something is tried.
+    pub(super) fn attempts_max(&self) -> u32 {
+        self.attempts_max
+    }
+}

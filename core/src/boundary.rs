@@ -142,6 +142,8 @@ pub enum Event {
         /// What storage said.
         reason: String,
     },
+    /// What nobody names any more was collected.
+    Swept(crate::account::SweepReport),
     /// A command was answered: for counting.
     Completed {
         /// Its name in capitals.

@@ -110,6 +110,30 @@ pub struct Config {
     pub log_page_items: u32,
     /// How often a failed storage request is made again, with the same bytes.
     pub storage_retries_max: u32,
+    /// How long an expunged message, or a deleted mailbox, can be brought back. What nobody
+    /// names any more is deleted only after that.
+    pub undelete_retention: Duration,
+    /// How old an object must be, and how long it must have been known that nobody names
+    /// it, before it is deleted. Far above what a write can be under way, and what the
+    /// clocks of servers can differ by.
+    pub orphan_age_min: Duration,
+    /// How old what is known of a mailbox may be when messages are copied from it; beyond
+    /// that its log is read again first.
+    pub copy_age_max: Duration,
+    /// How often an account that is open is searched for what nobody names any more.
+    pub sweep_interval: Duration,
+    /// How long after an account was opened it is looked whether that is due.
+    pub sweep_delay: Duration,
+    /// Objects of a kind that one sweep takes note of, and that it deletes, at most.
+    pub sweep_marks_max: usize,
+    /// Objects that are named in one answer of storage when all are listed.
+    pub list_page_objects: u32,
+    /// Objects that are deleted by one request.
+    pub sweep_batch_objects: usize,
+    /// Findings that a check of an account tells of; more are only counted.
+    pub check_findings_max: usize,
+    /// Messages that are found by one request to bring messages back.
+    pub recover_messages_max: usize,
     /// How long a connection may take to log in.
     pub login_timeout: Duration,
     /// How long an authenticated connection may be silent (RFC 3501 §5.4: 30 min at least).
@@ -184,6 +208,16 @@ impl Default for Config {
             directory_age_max: Duration::from_secs(5),
             log_page_items: 1_000,
             storage_retries_max: 4,
+            undelete_retention: Duration::from_secs(14 * 24 * 3_600),
+            orphan_age_min: Duration::from_secs(24 * 3_600),
+            copy_age_max: Duration::from_secs(3_600),
+            sweep_interval: Duration::from_secs(24 * 3_600),
+            sweep_delay: Duration::from_secs(3),
+            sweep_marks_max: 8 * 1024,
+            list_page_objects: 1_000,
+            sweep_batch_objects: 32,
+            check_findings_max: 10_000,
+            recover_messages_max: 4 * 1024,
             login_timeout: Duration::from_secs(60),
             inactivity_timeout: Duration::from_secs(31 * 60),
             command_timeout: Duration::from_secs(120),

@@ -5,6 +5,7 @@
 //! have a mailbox selected; a newer one makes an older one pointless, so a
 //! connection keeps just the last.
 
+use super::upkeep::{CheckReport, Recovered, SweepReport};
 use crate::boundary::Event;
 use crate::mailbox::{
     ContentId, Directory, Flag, FlagChange, MailboxId, MailboxName, MailboxState, ModSeq,
@@ -142,6 +143,52 @@ pub enum AccountRequest {
         /// MOVE: expunge them here once they are there.
         expunge: bool,
     },
+    /// Collects what nobody names any more, now, whether it is due or not.
+    /// Reply: `Swept`, or `Failed(Corrupt)` if the index is not whole: then nothing was.
+    Sweep,
+    /// Checks everything. Reply: `Checked`.
+    Check(CheckOptions),
+    /// Finds what was expunged and can be brought back by appending it.
+    /// Reply: `Recoverable`.
+    Undelete {
+        /// Only what was expunged from this mailbox; `None`: from any, or went with one.
+        mailbox: Option<MailboxName>,
+        /// Only what was expunged since then, milliseconds since 1970.
+        since_ms: Option<u64>,
+    },
+    /// A mailbox has lost a part of its log: leads its UIDs and MODSEQs so far that none
+    /// that may have been shown is given again. Reply: `Done`.
+    SkipUids {
+        /// Which mailbox.
+        mailbox: MailboxId,
+        /// None below this one.
+        above: Uid,
+    },
+}
+
+/// What a check does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckOptions {
+    /// How much of the bodies is read.
+    pub bodies: Bodies,
+    /// Puts right what can be without adding messages: summaries are made again, items that
+    /// cannot be read are kept elsewhere, checkpoints that nobody needs are deleted. Before
+    /// that, the UIDs of mailboxes with damage must have been skipped.
+    pub repair: bool,
+    /// The index is lost, or parts of it: messages that are not named are orphans however
+    /// young they are, and checkpoints that cannot be read are given up.
+    pub rebuild: bool,
+}
+
+/// How much of the messages' bodies a check reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// Nothing, nor the summaries.
+    Skip,
+    /// Their beginning and end, and the summary.
+    Quick,
+    /// All of them.
+    Full,
 }
 
 /// UIDs of copies beside those of their originals (RFC 4315 §3).
@@ -194,6 +241,12 @@ pub enum AccountReply {
         /// The new state of the selected mailbox.
         snapshot: Snapshot,
     },
+    /// To `Sweep`.
+    Swept(SweepReport),
+    /// To `Check`.
+    Checked(Box<CheckReport>),
+    /// To `Undelete`.
+    Recoverable(Recovered),
     /// Instead of any other reply.
     Failed(AccountFailure),
     /// At any time: the selected mailbox changed, by whomever.

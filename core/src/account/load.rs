@@ -9,15 +9,15 @@ use super::parts::{Finished, Parts};
 use crate::boundary::Event;
 use crate::config::Config;
 use crate::mailbox::{
-    CheckpointPointer, LogPosition, LogState, Owed, Part, Stamp, VersionVector, WriterId,
+    CheckpointPointer, ContentId, LogPosition, LogState, Owed, Part, Stamp, VersionVector, WriterId,
 };
 use crate::seal::{AccountKeys, ContentKind, ContentReader, Places, Progress};
 use crate::storage::{
     Item, ItemKey, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
 use crate::workflow::Io;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Ranges of one log that are read at once when looking for what is new.
 const SEGMENTS_MAX: usize = 16;
@@ -54,7 +54,22 @@ pub(super) struct Reader {
     pub(super) partition: PartitionKey,
     /// Milliseconds since 1970 when the reading began.
     pub(super) unix_ms: u64,
+    pub(super) damaged: Mutex<Damaged>,
 }
+
+/// What a reader could not open.
+#[derive(Debug, Default)]
+pub(super) struct Damaged {
+    /// How many things.
+    pub(super) count: usize,
+    /// Those of them that are items, [`DAMAGED_ITEMS_MAX`] at most.
+    pub(super) items: BTreeSet<ItemKey>,
+    /// Those of them that are checkpoints.
+    pub(super) checkpoints: Vec<ContentId>,
+}
+
+/// Damaged items that a reader can name.
+const DAMAGED_ITEMS_MAX: usize = 10_000;
 
 /// What came of it.
 #[derive(Debug)]
@@ -83,6 +98,15 @@ impl Reader {
     pub(super) async fn load<S: LogState>(
         &self,
         initial: S,
+    ) -> Result<ReadOutcome<S>, StorageError> {
+        self.load_from(initial, 0).await
+    }
+
+    /// The same, as if the newest `passed_over` checkpoints were not there.
+    pub(super) async fn load_from<S: LogState>(
+        &self,
+        initial: S,
+        passed_over: usize,
     ) -> Result<ReadOutcome<S>, StorageError> {
         self.io.step("load a log");
         let mut work = Progressing {
@@ -114,7 +138,7 @@ impl Reader {
                 next => break (items, next),
             }
         };
-        let made = self.start_from_checkpoint(&mut work).await?;
+        let made = self.start_from_checkpoint(&mut work, passed_over).await?;
         for item in items.iter().filter(|item| !is_pointer(&item.key.sort)) {
             self.apply(&mut work, item);
         }
@@ -260,8 +284,9 @@ impl Reader {
     async fn start_from_checkpoint<S: LogState>(
         &self,
         work: &mut Progressing<S>,
+        passed_over: usize,
     ) -> Result<Option<Stamp>, StorageError> {
-        let pointers = work.known.checkpoints.iter().rev();
+        let pointers = work.known.checkpoints.iter().rev().skip(passed_over);
         let pointers: Vec<_> = pointers
             .map(|(key, pointer)| (pointer_stamp(key), pointer.clone()))
             .collect();
@@ -275,10 +300,11 @@ impl Reader {
                     work.known.partial = false;
                     return Ok(made.or(Some(Stamp::default())));
                 }
-                Err(reason) => self.io.event(Event::Damaged {
-                    place: self.places.checkpoint(pointer.content).0,
-                    reason,
-                }),
+                Err(reason) => {
+                    self.note_damage(|damaged| damaged.checkpoints.push(pointer.content));
+                    let place = self.places.checkpoint(pointer.content).0;
+                    self.io.event(Event::Damaged { place, reason });
+                }
             }
         }
         if work.known.partial {
@@ -421,7 +447,18 @@ impl Reader {
         }
     }
 
+    fn note_damage(&self, note: impl FnOnce(&mut Damaged)) {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        damaged.count += 1;
+        note(&mut damaged);
+    }
+
     fn damaged(&self, key: &ItemKey, reason: String) {
+        self.note_damage(|damaged| {
+            if damaged.items.len() < DAMAGED_ITEMS_MAX {
+                damaged.items.insert(key.clone());
+            }
+        });
         let place = format!("{}/{}", key.partition, key.sort);
         self.io.event(Event::Damaged { place, reason });
     }

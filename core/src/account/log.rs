@@ -21,7 +21,7 @@ use crate::workflow::{Io, Workflow};
 use core::task::Poll;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The first pause before a failed request is made again; doubled each time.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -319,6 +319,7 @@ impl<S: Planner> Log<S> {
             places: shared.places,
             partition: self.partition.clone(),
             unix_ms: shared.now.unix_ms,
+            damaged: Mutex::default(),
         }
     }
 

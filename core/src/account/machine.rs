@@ -4,6 +4,7 @@ use super::log::{Happened, Log};
 use super::plan::{DirectoryAnswer, DirectoryChange, MailboxAnswer, MailboxWork};
 use super::requests::{Ask, Waiting};
 use super::shared::{LogId, Shared};
+use super::upkeep::Upkeep;
 use super::{AccountFailure, AccountInput, AccountOutput, AccountReply, ConnectionId, Copied};
 use crate::config::Config;
 use crate::mailbox::{Clock, Directory, MailboxId, MailboxState, Uid};
@@ -105,6 +106,7 @@ pub struct Account {
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     /// Requests that wait for a log to be read.
     pub(super) waiting: Vec<Waiting>,
+    pub(super) upkeep: Upkeep,
     pub(super) shutdown: bool,
 }
 
@@ -146,20 +148,22 @@ impl Account {
     pub fn new(config: Arc<Config>, keys: Arc<AccountKeys>, seed: Seed, now: Now) -> Self {
         let places = Places::new(keys.account());
         let directory = Directory::initial(&keys);
+        let shared = Shared {
+            config,
+            keys,
+            places,
+            ids: Arc::new(RequestIds::default()),
+            random: Random::new(seed),
+            clock: Clock::default(),
+            now,
+            outputs: VecDeque::new(),
+            routes: BTreeMap::new(),
+            writers: BTreeMap::new(),
+        };
         Self {
             directory: Log::new(LogId::Directory, places.directory(), directory),
-            shared: Shared {
-                config,
-                keys,
-                places,
-                ids: Arc::new(RequestIds::default()),
-                random: Random::new(seed),
-                clock: Clock::default(),
-                now,
-                outputs: VecDeque::new(),
-                routes: BTreeMap::new(),
-                writers: BTreeMap::new(),
-            },
+            upkeep: Upkeep::new(&shared),
+            shared,
             mailboxes: BTreeMap::new(),
             connections: BTreeMap::new(),
             waiting: Vec::new(),
@@ -230,7 +234,7 @@ impl Account {
                     idle.map(|since| since.after(timeout)),
                 ]
             })
-            .chain([self.directory.deadline()])
+            .chain([self.directory.deadline(), self.upkeep.deadline()])
             .chain(self.waiting.iter().map(|waiting| waiting.ask.patience))
             .flatten()
             .min()
@@ -248,12 +252,14 @@ impl Account {
                     self.after_mailbox(mailbox, happened);
                 }
             }
+            Some(LogId::Upkeep) => self.upkeep_answered(id, response),
             None => {}
         }
     }
 
     fn timeout(&mut self) {
         self.end_patience();
+        self.run_upkeep();
         self.run_directory();
         let mailboxes: Vec<_> = self.mailboxes.keys().copied().collect();
         for mailbox in mailboxes {
@@ -265,6 +271,7 @@ impl Account {
 
     fn begin_shutdown(&mut self) {
         self.shutdown = true;
+        self.end_upkeep();
         let operations_min = self.idle_checkpoint_min();
         self.directory.want_checkpoint(operations_min);
         self.run_directory();
@@ -481,6 +488,7 @@ impl Account {
                     snapshot,
                 });
             }
+            MailboxAnswer::Skipped(connection) => self.reply(connection, AccountReply::Done),
             MailboxAnswer::Settled => self.resume_waiting(LogId::Mailbox(mailbox), None),
             MailboxAnswer::Nothing => {}
         }
@@ -494,6 +502,8 @@ impl Account {
                 Some(it) => it.log.reads(),
                 None => u64::MAX,
             },
+            // Nobody waits for it that way.
+            LogId::Upkeep => u64::MAX,
         };
         let (now, later) = core::mem::take(&mut self.waiting)
             .into_iter()

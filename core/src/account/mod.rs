@@ -15,9 +15,11 @@ mod selection;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use boundary::{
-    AccountFailure, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
-    Copied, InternalDate, NewMessage, Snapshot,
+    AccountFailure, AccountInput, AccountOutput, AccountReply, AccountRequest, Bodies,
+    CheckOptions, ConnectionId, Copied, InternalDate, NewMessage, Snapshot,
 };
 pub use machine::Account;
+pub use upkeep::{CheckReport, Finding, Recoverable, Recovered, SweepReport, Trouble};

@@ -94,6 +94,11 @@ pub(super) enum MailboxWork {
         /// RENAME of INBOX: to which mailbox. Only `Done` is said.
         rename: Option<MailboxId>,
     },
+    /// UIDs and MODSEQs that may have been shown are not given again.
+    SkipUids {
+        connection: ConnectionId,
+        above: Uid,
+    },
     /// What the merge left.
     Settle,
     /// Which messages are `\Recent` for nobody any more.
@@ -120,6 +125,7 @@ pub(super) enum MailboxAnswer {
     Stored(ConnectionId, Vec<Uid>),
     Expunged(ConnectionId),
     Removed(ConnectionId, Copied, Option<MailboxId>),
+    Skipped(ConnectionId),
     Settled,
     Nothing,
 }
@@ -132,7 +138,8 @@ impl MailboxWork {
             | Self::Copy { connection, .. }
             | Self::Store { connection, .. }
             | Self::Expunge { connection, .. }
-            | Self::Remove { connection, .. } => Some(*connection),
+            | Self::Remove { connection, .. }
+            | Self::SkipUids { connection, .. } => Some(*connection),
             Self::Settle | Self::Recent(_) => None,
         }
     }
@@ -192,6 +199,10 @@ impl Planner for MailboxState {
                 let answer = MailboxAnswer::Removed(*connection, copied.clone(), *rename);
                 (expunge(messages.clone()), answer)
             }
+            MailboxWork::SkipUids { connection, above } => {
+                let operations = plan_skip(self, *above, shared);
+                (operations, MailboxAnswer::Skipped(*connection))
+            }
             MailboxWork::Settle => {
                 let operations = owed.operations(self, shared.config.messages_max);
                 (operations, MailboxAnswer::Settled)
@@ -206,9 +217,14 @@ impl Planner for MailboxState {
     }
 
     fn batch(&self, stamp: Stamp, operations: Vec<Operation>) -> Batch {
+        let mut modseq = self.highest_modseq().0 + 1;
+        if skips(self, &operations) {
+            // Milliseconds: nobody makes more than one change in each.
+            modseq = modseq.max(stamp.unix_ms());
+        }
         Batch {
             stamp,
-            modseq: ModSeq(self.highest_modseq().0 + 1),
+            modseq: ModSeq(modseq),
             operations,
         }
     }
@@ -224,6 +240,39 @@ impl Planner for MailboxState {
     fn is_news(work: &MailboxWork) -> bool {
         !matches!(work, MailboxWork::Recent(_))
     }
+}
+
+/// So many UIDs are left out at least where it is not known how many were given.
+const SKIPPED_UIDS_MIN: u32 = 1 << 16;
+
+/// 2020-01-01T00:00:00Z in seconds since 1970.
+const SKIPPED_UIDS_EPOCH_S: u64 = 1_577_836_800;
+
+/// A UID is claimed for a message that never was, far above all that were given: seconds
+/// since 2020, for no mailbox gets a message in each. So it is even if nothing is known of
+/// the mailbox any more, and whenever it is done again.
+fn plan_skip(state: &MailboxState, above: Uid, shared: &mut Shared) -> Vec<Operation> {
+    let seconds = (shared.now.unix_ms / 1_000).saturating_sub(SKIPPED_UIDS_EPOCH_S);
+    let seconds = u32::try_from(seconds).unwrap_or(u32::MAX / 2);
+    let above = above.max(state.uid_next()).get();
+    let uid = above.saturating_add(SKIPPED_UIDS_MIN).max(seconds);
+    let (Some(uid), true) = (Uid::new(uid), state.next_claim().is_some()) else {
+        return Vec::new();
+    };
+    let message = MessageId::at(shared.now.unix_ms, &mut shared.random);
+    let mut operations = vec![Operation::Claim { message, uid }];
+    operations.extend(expunge(vec![message]));
+    operations
+}
+
+/// Whether these leave UIDs out.
+fn skips(state: &MailboxState, operations: &[Operation]) -> bool {
+    let first = state.uid_next().get().saturating_add(SKIPPED_UIDS_MIN);
+    let skips = |operation: &Operation| match operation {
+        Operation::Claim { uid, .. } => uid.get() >= first,
+        _ => false,
+    };
+    operations.iter().any(skips)
 }
 
 /// Messages of INBOX move to a mailbox that was made for them. They keep their ids, so

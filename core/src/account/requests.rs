@@ -152,6 +152,19 @@ impl Account {
                 self.change_mailbox(ask, mailbox);
             }
             AccountRequest::Copy { .. } => self.ask_copy(ask)?,
+            AccountRequest::Sweep | AccountRequest::Check(_) | AccountRequest::Undelete { .. } => {
+                self.ask_upkeep(connection, ask.request);
+            }
+            AccountRequest::SkipUids { mailbox, above } => {
+                let (mailbox, above) = (*mailbox, *above);
+                let (ask, directory) = self.directory_for(ask, Age::Any)?;
+                if !directory.contains(mailbox) {
+                    self.fail(connection, AccountFailure::NonExistent);
+                    return Err(Later);
+                }
+                self.mailbox_for(ask, mailbox, Age::Fresh)?;
+                self.work(mailbox, MailboxWork::SkipUids { connection, above });
+            }
         }
         Ok(())
     }
@@ -225,7 +238,8 @@ impl Account {
         };
         let (connection, to, expunge) = (ask.connection, to.clone(), *expunge);
         let (ask, source) = self.selected_for(ask)?;
-        let (ask, state) = self.mailbox_for(ask, source, Age::Any)?;
+        let age = self.copying_age(source);
+        let (ask, state) = self.mailbox_for(ask, source, age)?;
         let (ask, target) = self.find_for(ask, &to)?;
         // The client may have been told of UIDs there that this server has not seen.
         let (ask, target_state) = self.mailbox_for(ask, target, Age::Fresh)?;
@@ -260,7 +274,8 @@ impl Account {
     fn move_inbox(&mut self, ask: Ask, target: MailboxId) -> Result<(), Later> {
         let connection = ask.connection;
         let (ask, source) = self.find_for(ask, &MailboxName::inbox())?;
-        let (ask, state) = self.mailbox_for(ask, source, Age::Any)?;
+        let age = self.copying_age(source);
+        let (ask, state) = self.mailbox_for(ask, source, age)?;
         let (ask, directory) = self.directory_for(ask, Age::Any)?;
         if !directory.contains(target) {
             self.fail(connection, AccountFailure::NonExistent);
@@ -320,6 +335,21 @@ impl Account {
         let now = self.shared.now.instant;
         let age_max = self.shared.config.directory_age_max;
         match self.directory.last_read() {
+            Some(read) if read.after(age_max) >= now => Age::Any,
+            _ => Age::Fresh,
+        }
+    }
+
+    /// How new the mailbox must be that messages are copied from. What was expunged long ago
+    /// is collected, and must not be named again by who does not know of it.
+    fn copying_age(&self, source: MailboxId) -> Age {
+        let now = self.shared.now.instant;
+        let age_max = self.shared.config.copy_age_max;
+        let read = self
+            .mailboxes
+            .get(&source)
+            .and_then(|it| it.log.last_read());
+        match read {
             Some(read) if read.after(age_max) >= now => Age::Any,
             _ => Age::Fresh,
         }

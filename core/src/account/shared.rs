@@ -20,6 +20,8 @@ pub(super) enum LogId {
     Directory,
     /// A mailbox's.
     Mailbox(MailboxId),
+    /// No log of its own: the upkeep of the account, which looks at all of them.
+    Upkeep,
 }
 
 /// See the module.

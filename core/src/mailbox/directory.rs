@@ -212,6 +212,21 @@ impl Directory {
             .is_some_and(|known| known.created.is_some())
     }
 
+    /// Whether the mailbox exists or did exist.
+    pub(crate) fn knows(&self, mailbox: MailboxId) -> bool {
+        self.mailboxes.contains_key(&mailbox) || self.deleted.contains(&mailbox)
+    }
+
+    /// All mailboxes that are not deleted, also those that are not shown yet.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = MailboxId> {
+        self.mailboxes.keys().copied()
+    }
+
+    /// All mailboxes that were deleted.
+    pub(crate) fn deleted(&self) -> impl Iterator<Item = MailboxId> {
+        self.deleted.iter().copied()
+    }
+
     /// The UIDVALIDITY of a mailbox; an arbitrary one for a mailbox that does not exist.
     pub(crate) fn uid_validity(&self, mailbox: MailboxId) -> UidValidity {
         let known = self.mailboxes.get(&mailbox).and_then(|it| it.created);

@@ -68,6 +68,13 @@ macro_rules! random_identity {
                 bytes[..6].copy_from_slice(&unix_ms.to_be_bytes()[2..]);
                 Self(bytes)
             }
+
+            /// The time that [`at`](Self::at) was given: milliseconds since 1970.
+            #[must_use]
+            pub fn unix_ms(&self) -> u64 {
+                let [a, b, c, d, e, f, ..] = self.0;
+                u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+            }
         }
     )*};
 }

@@ -8,7 +8,7 @@ use super::encoding::{DecodeError, Decoder, Encoder};
 use super::merge::Floor;
 use super::operation::Batch;
 use super::version_vector::VersionVector;
-use super::{MailboxState, WriterId};
+use super::{MailboxState, Message, WriterId};
 use crate::seal::ItemKind;
 
 /// Version of checkpoints.
@@ -45,6 +45,8 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     fn finish(&mut self);
     /// How many things a checkpoint of it holds.
     fn size(&self) -> usize;
+    /// Whether clients see the same in both.
+    fn agrees_with(&self, other: &Self) -> bool;
     /// Appends the encoded form.
     fn encode_state(&self, encoder: &mut Encoder);
     /// Reads the encoded form.
@@ -108,6 +110,18 @@ impl LogState for MailboxState {
     fn size(&self) -> usize {
         self.len() + self.tombstones.len()
     }
+    fn agrees_with(&self, other: &Self) -> bool {
+        let seen = |state: &Self| (state.uid_validity(), state.uid_next(), state.len());
+        let same = |(one, two): (&Message, &Message)| {
+            let [mut ours, mut theirs] = [(self, one), (other, two)]
+                .map(|(state, message)| state.flags(message).collect::<Vec<_>>());
+            ours.sort_unstable();
+            theirs.sort_unstable();
+            (one.uid, one.id, one.content, ours) == (two.uid, two.id, two.content, theirs)
+        };
+        let both = self.iter_from(0).zip(other.iter_from(0));
+        seen(self) == seen(other) && both.into_iter().all(same)
+    }
     fn encode_state(&self, encoder: &mut Encoder) {
         self.encode(encoder);
     }
@@ -147,6 +161,9 @@ impl LogState for Directory {
     }
     fn size(&self) -> usize {
         self.len()
+    }
+    fn agrees_with(&self, other: &Self) -> bool {
+        self.mailboxes().eq(other.mailboxes()) && self.subscribed().eq(other.subscribed())
     }
     fn encode_state(&self, encoder: &mut Encoder) {
         self.encode(encoder);

@@ -11,6 +11,7 @@ mod directory_tests;
 mod encoding;
 mod flag;
 mod identity;
+mod ledger;
 mod log;
 mod merge;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub(crate) use claims::Owed;
 pub(crate) use clock::{Clock, Stamp};
 pub(crate) use directory::{DirectoryBatch, DirectoryOperation, InboxMove};
 pub(crate) use encoding::{Decoder, Encoder};
+pub(crate) use ledger::{Deleted, Ledger};
 pub(crate) use log::LogState;
 pub(crate) use merge::Floor;
 pub(crate) use naming::Making;

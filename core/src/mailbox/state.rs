@@ -301,8 +301,15 @@ impl MailboxState {
             || pending.is_some_and(|pending| pending.arrival.is_some())
     }
 
+    /// The contents of all messages, also of those that wait for a UID.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = ContentId> {
+        let waiting = self.pending.values();
+        let waiting = waiting.filter_map(|pending| Some(pending.arrival?.content));
+        let here = self.messages.iter().map(|message| message.content);
+        here.chain(waiting)
+    }
+
     /// Messages that were expunged.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the sweep of contents"))]
     pub(crate) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {
         self.tombstones.iter()
     }

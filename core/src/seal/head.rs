@@ -37,6 +37,19 @@ pub enum ContentKind {
     Delivery = 3,
 }
 
+impl ContentKind {
+    /// What an object with this head claims to be. Only opening it tells whether it is.
+    #[must_use]
+    pub fn claimed(head: &[u8]) -> Option<Self> {
+        match head.get(5)? {
+            1 => Some(Self::Message),
+            2 => Some(Self::Checkpoint),
+            3 => Some(Self::Delivery),
+            _ => None,
+        }
+    }
+}
+
 /// What an opened head says.
 pub(super) struct Head {
     pub(super) key: SecretBytes,

@@ -82,6 +82,35 @@ impl Places {
         format!("{}/k/", self.account)
     }
 
+    /// The item that says what the last sweep found.
+    #[must_use]
+    pub fn ledger(&self) -> ItemKey {
+        ItemKey {
+            partition: PartitionKey(format!("{}/u", self.account)),
+            sort: SortKey("sweep".to_owned()),
+        }
+    }
+
+    /// Where what could not be opened at `key` is kept. One of several values: `number`.
+    #[must_use]
+    pub fn aside(&self, key: &ItemKey, number: usize) -> ItemKey {
+        let partition = key.partition.0.strip_prefix(&self.prefix());
+        let partition = partition.unwrap_or(&key.partition.0);
+        ItemKey {
+            partition: PartitionKey(format!("{}/x", self.account)),
+            sort: SortKey(format!("{partition}/{}/{number}", key.sort)),
+        }
+    }
+
+    /// What [`Places::content`] or [`Places::checkpoint`] made an object's key of; `None`
+    /// for other keys. `prefix` is [`Places::contents`] or [`Places::checkpoints`].
+    #[must_use]
+    pub fn parse_object(&self, prefix: &str, key: &ObjectKey) -> Option<ContentId> {
+        let digits = key.0.strip_prefix(prefix)?;
+        let id = lower_hex(digits).filter(|_| digits.len() == 32)?;
+        Some(ContentId(id.to_be_bytes()))
+    }
+
     /// The sort key of an operation in any log: operations of one writer are in their
     /// order.
     #[must_use]
@@ -157,6 +186,15 @@ mod tests {
         let operation = places.operation(WriterId([0xd4; 16]), 0x1_0002);
         assert_eq!(operation.0, format!("{}/0000000000010002", "d4".repeat(16)));
         assert_eq!(places.checkpoint_pointer().0, "#checkpoint");
+        assert_eq!(places.ledger().partition.0, format!("{account}/u"));
+        assert_eq!(places.ledger().sort.0, "sweep");
+        let aside = places.aside(&places.ledger(), 1);
+        assert_eq!(aside.partition.0, format!("{account}/x"));
+        assert_eq!(aside.sort.0, "u/sweep/1");
+        let (prefix, key) = (places.contents(), places.content(content));
+        assert_eq!(places.parse_object(&prefix, &key), Some(content));
+        let foreign = ObjectKey(format!("{}x", key.0));
+        assert_eq!(places.parse_object(&prefix, &foreign), None);
     }
 
     #[test]

@@ -309,6 +309,12 @@ fn log(event: &Event) {
             tracing::error!(place, reason, "a stored value cannot be opened");
         }
         Event::StorageFailed { step, reason } => tracing::warn!(step, reason, "storage failed"),
+        Event::Swept(report) => tracing::info!(
+            bodies = report.bodies,
+            checkpoints = report.checkpoints,
+            mailboxes = report.mailboxes,
+            "collected what nobody names any more"
+        ),
         Event::Completed { command } => tracing::debug!(command, "completed"),
     }
 }

@@ -8,4 +8,5 @@ mod requests;
 mod ringing;
 mod shutdown;
 mod torn;
+mod upkeep;
 mod world;

@@ -89,6 +89,7 @@ pub(super) fn config() -> Config {
         chunk_bytes: 256,
         log_grace: Duration::from_secs(60),
         storage_retries_max: 2,
+        sweep_delay: Duration::MAX,
         ..Config::default()
     }
 }
@@ -206,6 +207,12 @@ impl Server {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Whether the oldest open request deletes objects.
+    pub(super) fn deletes(&self) -> bool {
+        let first = self.open.front().map(|(_, request)| request);
+        matches!(first, Some(StorageRequest::DeleteObjects(_)))
     }
 
     pub(super) fn wait(&mut self, duration: Duration) {
@@ -409,7 +416,9 @@ impl Store {
             StorageRequest::InsertItems(items) => {
                 for item in items {
                     self.writes += 1;
-                    if let Some((there, _)) = self.items.get(&item.key) {
+                    if let Some((there, version)) = self.items.get(&item.key)
+                        && item.token != Some(CausalityToken(version.to_string()))
+                    {
                         assert_eq!(*there, item.value, "two values under one key");
                     }
                     self.items.insert(item.key, (item.value, self.writes));
@@ -428,6 +437,28 @@ impl Store {
                 }
                 StorageResponse::Done
             }
+            StorageRequest::ReadItems(keys) => {
+                let found = keys.into_iter().filter_map(|key| {
+                    let (value, version) = self.items.get(&key)?;
+                    let token = CausalityToken(version.to_string());
+                    let values = vec![value.clone()];
+                    Some(Item { key, token, values })
+                });
+                StorageResponse::Items(found.collect())
+            }
+            StorageRequest::ListObjects {
+                prefix,
+                after,
+                limit,
+            } => {
+                let found = self.objects.keys().filter(|key| {
+                    key.0.starts_with(&prefix) && after.as_ref().is_none_or(|after| *key > after)
+                });
+                let mut keys: Vec<_> = found.cloned().collect();
+                let more = keys.len() > limit as usize;
+                keys.truncate(limit as usize);
+                StorageResponse::Objects { keys, more }
+            }
             StorageRequest::DeleteObjects(keys) => {
                 for key in keys {
                     self.objects.remove(&key);
@@ -445,11 +476,21 @@ impl Store {
         request: StorageRequest,
     ) -> StorageResponse {
         match (request, streams.get_mut(&id)) {
-            (StorageRequest::OpenObject { key, max, .. }, None) => {
+            (
+                StorageRequest::OpenObject {
+                    key,
+                    start,
+                    end,
+                    max,
+                },
+                None,
+            ) => {
                 let Some(object) = self.objects.get(&key) else {
                     return StorageResponse::Failed(StorageError::NotFound);
                 };
-                let (len, mut rest) = (object.len() as u64, object.clone());
+                let len = object.len() as u64;
+                let end = end.unwrap_or(len).min(len);
+                let mut rest = object.slice(start.min(end) as usize..end as usize);
                 let chunk = rest.split_to(rest.len().min(max as usize));
                 streams.insert(id, Stream::Reading(rest));
                 StorageResponse::Opened { len, chunk }

@@ -468,6 +468,13 @@ async fn commit(
     name: MailboxName,
     messages: Vec<NewMessage>,
 ) -> Outcome {
+    // What nobody has named for so long may be collected by now.
+    let age_max = context.config.orphan_age_min / 2;
+    let age_max = u64::try_from(age_max.as_millis()).unwrap_or(u64::MAX);
+    let oldest = context.now.unix_ms.saturating_sub(age_max);
+    if messages.iter().any(|it| it.content.unix_ms() < oldest) {
+        return Outcome::new(Completion::no("That took too long, try again"), view);
+    }
     match io.account(AccountRequest::Append { name, messages }).await {
         AccountReply::Appended {
             uid_validity,

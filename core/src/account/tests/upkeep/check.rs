@@ -1,0 +1,266 @@
+//! What a check finds and puts right.
+
+use super::*;
+use crate::account::Trouble;
+use crate::mailbox::MailboxState;
+use std::sync::Arc;
+
+fn troubles(report: &CheckReport) -> Vec<Trouble> {
+    report
+        .findings
+        .iter()
+        .map(|it| it.trouble.clone())
+        .collect()
+}
+
+fn shown(state: &Arc<MailboxState>) -> Vec<(u32, u32)> {
+    view(state).into_iter().map(|it| (it.0, it.1)).collect()
+}
+
+fn full() -> (Server, Store) {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    fill(&mut server, &mut storage, "INBOX", 1, 30);
+    pass(&mut server, &mut storage, Duration::from_secs(61));
+    fill(&mut server, &mut storage, "Archive", 31, 34);
+    expunge(&mut server, &mut storage, "INBOX", &[3]);
+    (server, storage)
+}
+
+fn damage(bytes: &mut bytes::Bytes, at: usize) {
+    let mut damaged = bytes.to_vec();
+    damaged[at] ^= 1;
+    *bytes = damaged.into();
+}
+
+#[test]
+fn a_healthy_account_has_no_findings() {
+    let (mut server, mut storage) = full();
+    let before = (storage.items.clone(), storage.objects.clone());
+    let report = check(&mut server, &mut storage, false, false);
+    assert!(report.findings.is_empty(), "{report:?}");
+    assert!(report.lost.is_empty() && report.orphans.is_empty());
+    assert_eq!((report.messages, report.bodies), (33, 34));
+    assert_eq!((report.mailboxes, report.waiting), (6, 1));
+    assert_eq!(before, (storage.items, storage.objects));
+}
+
+#[test]
+fn every_flipped_octet_of_a_body_is_found() {
+    let (server, storage) = full();
+    let key = storage.objects.keys().next().unwrap().clone();
+    let len = storage.objects[&key].len();
+    drop((server, storage));
+    for at in (0..len).step_by(97).chain([len - 1]) {
+        let mut storage = Store::default();
+        let mut server = Server::new(1, config());
+        fill(&mut server, &mut storage, "INBOX", 1, 1);
+        damage(storage.objects.get_mut(&key).unwrap(), at);
+        let report = check(&mut server, &mut storage, false, false);
+        assert_eq!(report.findings.len(), 1, "{at}: {report:?}");
+        assert_eq!(report.findings[0].uid, Some(uid(1)));
+    }
+}
+
+#[test]
+fn a_lost_body_is_found_and_a_lost_summary_made_again() {
+    let (mut server, mut storage) = full();
+    let places = Places::new(keys().account());
+    let bodies: Vec<_> = storage.objects.keys().cloned().collect();
+    storage.objects.remove(&bodies[0]);
+    let content = |at: usize| {
+        places
+            .parse_object(&places.contents(), &bodies[at])
+            .unwrap()
+    };
+    storage.items.remove(&places.summary(content(1)));
+    let summary = storage.items.get_mut(&places.summary(content(3)));
+    damage(&mut summary.unwrap().0, 40);
+    let report = check(&mut server, &mut storage, false, false);
+    let found = [
+        Trouble::BodyMissing,
+        Trouble::SummaryItem,
+        Trouble::SummaryItem,
+    ];
+    assert_eq!(troubles(&report), found);
+    let report = check(&mut server, &mut storage, true, false);
+    assert!(report.findings[1].repaired && report.findings[2].repaired);
+    let report = check(&mut server, &mut storage, false, false);
+    assert_eq!(troubles(&report), [Trouble::BodyMissing]);
+}
+
+#[test]
+fn an_old_orphan_is_given_back_and_a_young_one_waits() {
+    let (mut server, mut storage) = full();
+    store_at(&mut storage, 90, START_MS - 2 * 86_400_000);
+    store_at(&mut storage, 91, START_MS);
+    let report = check(&mut server, &mut storage, true, false);
+    assert_eq!(troubles(&report), [Trouble::Orphan]);
+    assert_eq!(number(&report.orphans[0]), 90);
+    assert_eq!(
+        report.orphans[0].internal_date.unix_s,
+        1_800_000_000 - 2 * 86_400
+    );
+    server.append(&mut storage, "INBOX", report.orphans);
+    let report = check(&mut server, &mut storage, true, false);
+    assert!(report.findings.is_empty(), "{report:?}");
+}
+
+/// What the command does.
+fn rebuild(server: &mut Server, storage: &mut Store) {
+    let connection = server.connect();
+    let skip = |server: &mut Server, storage: &mut Store, report: &CheckReport| {
+        for (mailbox, above) in report.lost.clone() {
+            let request = AccountRequest::SkipUids { mailbox, above };
+            let reply = server.ask(storage, connection, request);
+            assert!(matches!(reply, AccountReply::Done), "{reply:?}");
+        }
+    };
+    let report = check(server, storage, false, true);
+    skip(server, storage, &report);
+    let report = check(server, storage, true, true);
+    let create = AccountRequest::Create {
+        name: name("Recovered"),
+        special_use: None,
+    };
+    server.ask(storage, connection, create);
+    server.append(storage, "Recovered", report.orphans);
+}
+
+#[test]
+fn a_damaged_item_of_a_log_is_kept_elsewhere_and_its_messages_come_back() {
+    let (mut server, mut storage) = full();
+    let before = server.status(&mut storage, "Archive");
+    let archive = server.names(&mut storage).len();
+    assert_eq!(archive, 6);
+    // The last item of Archive: message 34 with UID 4.
+    let key = storage.items.keys().rfind(|key| {
+        let mut random = key.partition.0.contains("/m/");
+        random &= !key.sort.0.starts_with('#');
+        random
+            && storage
+                .items
+                .keys()
+                .filter(|it| it.partition == key.partition)
+                .count()
+                == 4
+    });
+    let key = key.unwrap().clone();
+    damage(&mut storage.items.get_mut(&key).unwrap().0, 30);
+    server.restart(2);
+    let report = check(&mut server, &mut storage, false, false);
+    assert_eq!(troubles(&report), [Trouble::LogItem]);
+    assert_eq!(report.findings[0].mailbox, Some(name("Archive")));
+    assert_eq!(report.lost.len(), 1);
+    rebuild(&mut server, &mut storage);
+    let report = check(&mut server, &mut storage, false, false);
+    assert!(report.findings.is_empty(), "{report:?}");
+    let aside = storage
+        .items
+        .keys()
+        .filter(|key| key.partition.0.ends_with("/x"));
+    assert_eq!(aside.count(), 1);
+    let state = server.status(&mut storage, "Archive");
+    assert_eq!(shown(&state), [(1, 31), (2, 32), (3, 33)]);
+    // The UID of the lost message never names another one.
+    assert_eq!(state.uid_validity(), before.uid_validity());
+    assert!(state.uid_next().get() > 200_000_000);
+    assert!(state.highest_modseq() > before.highest_modseq());
+    let recovered = shown(&server.status(&mut storage, "Recovered"));
+    assert_eq!(recovered, [(1, 34)]);
+    sweep(&mut server, &mut storage);
+}
+
+#[test]
+fn the_index_is_rebuilt_from_the_objects_alone() {
+    let (mut server, mut storage) = full();
+    let before = server.status(&mut storage, "INBOX");
+    let places = Places::new(keys().account());
+    storage.items.clear();
+    storage
+        .objects
+        .retain(|key, _| key.0.starts_with(&places.contents()));
+    server.restart(2);
+    assert_eq!(server.status(&mut storage, "INBOX").len(), 0);
+    rebuild(&mut server, &mut storage);
+    let recovered = server.status(&mut storage, "Recovered");
+    let mut numbers: Vec<u32> = shown(&recovered).into_iter().map(|it| it.1).collect();
+    numbers.sort_unstable();
+    // The expunged one as well: that it was is not known any more.
+    assert_eq!(numbers, (1..=34).collect::<Vec<_>>());
+    assert!(recovered.uid_validity() > before.uid_validity());
+    // Twice in a row: other numbers each time.
+    for (round, message) in [(0, 50), (1, 51)] {
+        let message = store_at(&mut storage, message, START_MS);
+        let uids = server.append(&mut storage, "INBOX", vec![message]);
+        assert!(uids[0].get() > 200_000_000 + round * 65_536);
+        rebuild(&mut server, &mut storage);
+    }
+    // Their summaries are items again.
+    let report = check(&mut server, &mut storage, true, false);
+    assert!(report.findings.iter().all(|it| it.repaired), "{report:?}");
+    let report = check(&mut server, &mut storage, false, false);
+    assert!(report.findings.is_empty(), "{report:?}");
+    sweep(&mut server, &mut storage);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_given_up_where_the_log_still_has_all() {
+    let (mut server, mut storage) = full();
+    let places = Places::new(keys().account());
+    let before = shown(&server.status(&mut storage, "INBOX"));
+    let prefix = places.checkpoints();
+    let newest = storage
+        .objects
+        .keys()
+        .rfind(|key| key.0.starts_with(&prefix));
+    let newest = newest.unwrap().clone();
+    damage(storage.objects.get_mut(&newest).unwrap(), 150);
+    server.restart(2);
+    let report = check(&mut server, &mut storage, false, false);
+    assert_eq!(troubles(&report), [Trouble::Checkpoint]);
+    let report = check(&mut server, &mut storage, true, false);
+    assert!(report.findings[0].repaired);
+    let report = check(&mut server, &mut storage, false, false);
+    assert!(report.findings.is_empty(), "{report:?}");
+    server.restart(3);
+    assert_eq!(shown(&server.status(&mut storage, "INBOX")), before);
+}
+
+#[test]
+fn a_lost_item_of_a_log_is_missed() {
+    let (mut server, mut storage) = full();
+    // Only the newest checkpoint has it.
+    let old = storage.items.keys().filter(|key| {
+        key.partition.0.contains("/m/")
+            && !key.sort.0.starts_with('#')
+            && storage
+                .items
+                .keys()
+                .filter(|it| it.partition == key.partition)
+                .count()
+                > 10
+    });
+    let mut old: Vec<_> = old.cloned().collect();
+    old.sort();
+    let covered = old[old.len() - 6].clone();
+    storage.items.remove(&covered);
+    let report = check(&mut server, &mut storage, false, false);
+    assert_eq!(troubles(&report), [Trouble::Disagreement], "{covered:?}");
+}
+
+#[test]
+fn foreign_objects_and_old_checkpoints_are_told() {
+    let (mut server, mut storage) = full();
+    let places = Places::new(keys().account());
+    let foreign = crate::storage::ObjectKey(format!("{}hello", places.contents()));
+    storage.objects.insert(foreign, "hello".into());
+    let old = places.checkpoint(ContentId([1; 16]));
+    storage.objects.insert(old.clone(), "old".into());
+    let report = check(&mut server, &mut storage, true, false);
+    assert_eq!(
+        troubles(&report),
+        [Trouble::Foreign, Trouble::OrphanCheckpoint]
+    );
+    assert!(!storage.objects.contains_key(&old));
+}

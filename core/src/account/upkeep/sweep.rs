@@ -1,0 +1,310 @@
+//! Collection of what nobody names any more: bodies of messages that were expunged long
+//! ago or were stored by somebody who died over it, checkpoints without a pointer, and all
+//! of mailboxes that were deleted.
+//!
+//! Servers write while this goes on, and nothing is locked. So an object goes only if all
+//! of this holds:
+//!
+//! - It is older than `orphan_age_min` by the time in its name: whoever stored it has named
+//!   it by now, or never will.
+//! - An earlier sweep, as long ago, found it unnamed too. That holds even if the clock of
+//!   who stored it was wrong.
+//! - No log names it: no message, no message without UID, no tombstone within the retention
+//!   (and as much again as `orphan_age_min`), and no mailbox that was deleted within it. All
+//!   logs are read for this, and a second time just before anything is deleted.
+//! - The index is whole: nothing in it is damaged, and it still has every mailbox and every
+//!   UID that the last sweep saw. Otherwise nothing at all is deleted.
+//!
+//! Who copies a message names an old object anew. That it is not forgotten meanwhile follows
+//! from the retention: a copy is made of what was known `copy_age_max` ago at most, and what
+//! was a message then has a tombstone that is far too young.
+//!
+//! Memory: 16 octets for each name of an object, one mailbox at a time, one page of names.
+
+use super::survey::{Survey, Whole, millis, out_of_step};
+use crate::account::SweepReport;
+use crate::mailbox::{ContentId, Deleted, Ledger, MailboxId, MailboxState};
+use crate::random::Random;
+use crate::seal::ItemKind;
+use crate::storage::{
+    CausalityToken, InsertItem, Item, ItemKey, ObjectKey, SortKey, StorageError, StorageRequest,
+    StorageResponse,
+};
+use std::collections::BTreeMap;
+
+/// Why nothing was collected.
+#[derive(Debug)]
+pub(super) enum Hindrance {
+    Storage(StorageError),
+    /// Something in the index cannot be opened.
+    Damaged,
+    /// The index has less than it had.
+    Lost,
+}
+
+impl From<StorageError> for Hindrance {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// What the index names, sorted.
+#[derive(Default)]
+pub(super) struct Named {
+    pub(super) contents: Vec<ContentId>,
+    pub(super) checkpoints: Vec<ContentId>,
+}
+
+/// What one look at the objects found.
+#[derive(Default)]
+struct Found {
+    /// Unnamed long enough.
+    doomed: Vec<ContentId>,
+    /// Unnamed, and since when.
+    marks: BTreeMap<ContentId, u64>,
+    kept: u64,
+}
+
+pub(super) struct Sweep {
+    pub(super) survey: Survey,
+    pub(super) random: Random,
+    /// Also if it is not due.
+    pub(super) wanted: bool,
+}
+
+impl Sweep {
+    /// The whole sequence. `None`: it was not due.
+    pub(super) async fn run(mut self) -> Result<Option<SweepReport>, Hindrance> {
+        self.survey.io.step("look whether a sweep is due");
+        let (before, token) = self.survey.ledger().await?;
+        let before = before.unwrap_or_default();
+        if !self.wanted && !self.is_due(&before) {
+            return Ok(None);
+        }
+        self.survey.io.step("find what is named");
+        let mut ledger = Ledger {
+            swept_at: self.survey.now_ms,
+            ..Ledger::default()
+        };
+        let (named, past) = self.names(&before, &mut ledger).await?;
+        self.survey.io.step("find what is not named");
+        let contents = self.survey.places.contents();
+        let mut bodies = self
+            .unnamed(&contents, &named.contents, &before.contents)
+            .await?;
+        let checkpoints = self.survey.places.checkpoints();
+        let mut states = self
+            .unnamed(&checkpoints, &named.checkpoints, &before.checkpoints)
+            .await?;
+        if !bodies.doomed.is_empty() || !states.doomed.is_empty() || !past.is_empty() {
+            self.survey.io.step("look again at what is named");
+            let (named, _) = self.names(&before, &mut Ledger::default()).await?;
+            bodies.spare(&named.contents);
+            states.spare(&named.checkpoints);
+        }
+        self.survey.io.step("delete what is not named");
+        self.delete_bodies(&bodies.doomed).await?;
+        self.delete_states(&states.doomed).await?;
+        for mailbox in &past {
+            self.delete_log(*mailbox).await?;
+            ledger.deleted.insert(*mailbox, Deleted::Collected);
+        }
+        let report = SweepReport {
+            bodies: bodies.doomed.len() as u64,
+            checkpoints: states.doomed.len() as u64,
+            mailboxes: past.len() as u64,
+            marked: (bodies.marks.len() + states.marks.len()) as u64,
+            kept: bodies.kept + states.kept,
+        };
+        ledger.contents = bodies.marks;
+        ledger.checkpoints = states.marks;
+        self.write(&ledger, token).await?;
+        Ok(Some(report))
+    }
+
+    fn is_due(&self, before: &Ledger) -> bool {
+        let interval = millis(self.survey.config.sweep_interval);
+        // A sweep in the future is one of a clock that was wrong.
+        let since = self.survey.now_ms.abs_diff(before.swept_at);
+        since >= interval
+    }
+
+    /// All names, and the deleted mailboxes whose time has come.
+    async fn names(
+        &self,
+        before: &Ledger,
+        ledger: &mut Ledger,
+    ) -> Result<(Named, Vec<MailboxId>), Hindrance> {
+        let mut named = Named::default();
+        let mut past = Vec::new();
+        let whole = self.survey.directory().await?;
+        let directory = sound(&whole)?;
+        named.checkpoints.extend(whole.checkpoint_objects());
+        let gone = |id: &MailboxId| !directory.knows(*id);
+        if before.mailboxes.keys().any(gone) {
+            return Err(Hindrance::Lost);
+        }
+        for mailbox in directory.ids() {
+            let whole = self.survey.mailbox(directory, mailbox).await?;
+            let state = sound(&whole)?;
+            if before.mailboxes.get(&mailbox) > Some(&state.uid_next()) {
+                return Err(Hindrance::Lost);
+            }
+            ledger.mailboxes.insert(mailbox, state.uid_next());
+            self.note(&whole, &mut named);
+        }
+        for mailbox in directory.deleted() {
+            let known = before.deleted.get(&mailbox).copied();
+            let known = known.unwrap_or(Deleted::Since(self.survey.now_ms));
+            ledger.deleted.insert(mailbox, known);
+            match known {
+                Deleted::Collected => continue,
+                Deleted::Since(since) if self.survey.is_past(since) => past.push(mailbox),
+                Deleted::Since(_) => {
+                    let whole = self.survey.mailbox(directory, mailbox).await?;
+                    sound(&whole)?;
+                    self.note(&whole, &mut named);
+                }
+            }
+        }
+        for names in [&mut named.contents, &mut named.checkpoints] {
+            names.sort_unstable();
+            names.dedup();
+        }
+        Ok((named, past))
+    }
+
+    fn note(&self, whole: &Whole<MailboxState>, named: &mut Named) {
+        named.checkpoints.extend(whole.checkpoint_objects());
+        named.contents.extend(whole.state.contents());
+        let kept = whole.state.tombstones();
+        let kept = kept.filter(|tombstone| !self.survey.is_past(tombstone.at.unix_ms()));
+        named
+            .contents
+            .extend(kept.map(|tombstone| tombstone.content));
+    }
+
+    /// Looks at all objects of a kind.
+    async fn unnamed(
+        &self,
+        prefix: &str,
+        named: &[ContentId],
+        before: &BTreeMap<ContentId, u64>,
+    ) -> Result<Found, StorageError> {
+        let survey = &self.survey;
+        let max = survey.config.sweep_marks_max;
+        let mut found = Found::default();
+        let mut after: Option<ObjectKey> = None;
+        loop {
+            let (keys, more) = survey.list(prefix, after.take()).await?;
+            for content in keys
+                .iter()
+                .filter_map(|key| survey.places.parse_object(prefix, key))
+            {
+                if named.binary_search(&content).is_ok() || !survey.is_old(content.unix_ms()) {
+                    found.kept += 1;
+                    continue;
+                }
+                let since = before.get(&content).copied();
+                let since = since.unwrap_or(survey.now_ms).min(survey.now_ms);
+                if survey.is_old(since) && found.doomed.len() < max {
+                    found.doomed.push(content);
+                } else if found.marks.len() < max {
+                    found.marks.insert(content, since);
+                }
+            }
+            match keys.into_iter().next_back().filter(|_| more) {
+                Some(last) => after = Some(last),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// The summary goes before the body: should this end in between, the body is found
+    /// again.
+    async fn delete_bodies(&self, doomed: &[ContentId]) -> Result<(), StorageError> {
+        let (io, places) = (&self.survey.io, &self.survey.places);
+        for contents in doomed.chunks(self.survey.config.sweep_batch_objects.max(1)) {
+            let keys = contents.iter().map(|content| places.summary(*content));
+            let request = StorageRequest::ReadItems(keys.collect());
+            let StorageResponse::Items(items) = io.request(request).await? else {
+                return Err(out_of_step());
+            };
+            self.delete_items(items).await?;
+            let keys = contents.iter().map(|content| places.content(*content));
+            let request = StorageRequest::DeleteObjects(keys.collect());
+            done(io.request(request).await?)?;
+        }
+        Ok(())
+    }
+
+    async fn delete_states(&self, doomed: &[ContentId]) -> Result<(), StorageError> {
+        let (io, places) = (&self.survey.io, &self.survey.places);
+        for contents in doomed.chunks(self.survey.config.sweep_batch_objects.max(1)) {
+            let keys = contents.iter().map(|content| places.checkpoint(*content));
+            let request = StorageRequest::DeleteObjects(keys.collect());
+            done(io.request(request).await?)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the log of a mailbox. What it named is unnamed from now on, and goes with
+    /// later sweeps.
+    async fn delete_log(&self, mailbox: MailboxId) -> Result<(), StorageError> {
+        let reader = self.survey.reader(self.survey.places.log(mailbox));
+        let mut start = Some(SortKey(String::new()));
+        while let Some(from) = start.take() {
+            let (items, next) = reader.page(from, None).await?;
+            self.delete_items(items).await?;
+            start = next;
+        }
+        Ok(())
+    }
+
+    async fn delete_items(&self, items: Vec<Item>) -> Result<(), StorageError> {
+        let items = items.into_iter().filter(|item| !item.values.is_empty());
+        let items: Vec<(ItemKey, CausalityToken)> =
+            items.map(|item| (item.key, item.token)).collect();
+        if items.is_empty() {
+            return Ok(());
+        }
+        let request = StorageRequest::DeleteItems(items);
+        done(self.survey.io.request(request).await?)
+    }
+
+    async fn write(
+        &mut self,
+        ledger: &Ledger,
+        token: Option<CausalityToken>,
+    ) -> Result<(), StorageError> {
+        let key = self.survey.places.ledger();
+        let (keys, plain) = (&self.survey.keys, ledger.encode());
+        let value = keys.seal_item(&key, ItemKind::Settings, &plain, &mut self.random);
+        let insert = StorageRequest::InsertItems(vec![InsertItem { key, token, value }]);
+        done(self.survey.io.request(insert).await?)
+    }
+}
+
+impl Found {
+    /// Takes out what is named after all.
+    fn spare(&mut self, named: &[ContentId]) {
+        let unnamed = |content: &ContentId| named.binary_search(content).is_err();
+        self.doomed.retain(unnamed);
+        self.marks.retain(|content, _| unnamed(content));
+    }
+}
+
+/// The state, if it can be relied on.
+fn sound<S>(whole: &Whole<S>) -> Result<&S, Hindrance> {
+    match whole.is_sound() {
+        true => Ok(&whole.state),
+        false => Err(Hindrance::Damaged),
+    }
+}
+
+pub(super) fn done(response: StorageResponse) -> Result<(), StorageError> {
+    match response {
+        StorageResponse::Done => Ok(()),
+        _ => Err(out_of_step()),
+    }
+}

@@ -72,6 +72,7 @@
 pub mod account;
 pub mod boundary;
 pub mod config;
+pub mod delivery;
 pub mod doorbell;
 pub mod imap;
 pub mod mailbox;
@@ -79,6 +80,7 @@ pub mod mime;
 pub mod random;
 pub mod seal;
 pub mod storage;
+mod storing;
 pub mod summary;
 pub mod time;
 mod workflow;

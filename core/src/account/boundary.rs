@@ -11,6 +11,7 @@ use crate::mailbox::{
     ContentId, Directory, Flag, FlagChange, MailboxId, MailboxName, MailboxState, ModSeq,
     SpecialUse, Uid, UidValidity,
 };
+use crate::seal::ContentKind;
 use crate::storage::{RequestId, StorageRequest, StorageResponse};
 use crate::time::Instant;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct InternalDate {
 pub struct NewMessage {
     /// The sealed object and the summary item.
     pub content: ContentId,
+    /// How the object is sealed: by the account itself, or by who delivered it.
+    pub kind: ContentKind,
     /// RFC822.SIZE in octets.
     pub size: u64,
     /// Where in the stored object the sealed summary begins, in octets.

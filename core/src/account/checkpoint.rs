@@ -5,7 +5,7 @@
 //! kept checkpoint contains, once the older of the two has been there for the grace
 //! period. So the checkpoint before the newest always has all the items that it needs.
 
-use super::load::{Reader, is_pointer, pointer_key, pointer_stamp};
+use super::load::{Reader, is_pointer, is_sound, pointer_key, pointer_stamp};
 use crate::mailbox::{
     CheckpointPointer, ContentId, LogPosition, LogState, Stamp, VersionVector, WriterId,
 };
@@ -217,6 +217,8 @@ impl<S: LogState> Checkpointing<S> {
                             .all(|pointer| pointer.covered.contains(position))
                     })
                 })
+                // What cannot be understood is in no checkpoint: it is kept for a repair.
+                .filter(|item| is_sound::<S>(&self.reader.keys, item))
                 .map(|item| (item.key, item.token))
                 .collect();
             if !covered.is_empty() {

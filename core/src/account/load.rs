@@ -11,7 +11,9 @@ use crate::config::Config;
 use crate::mailbox::{
     CheckpointPointer, ContentId, LogPosition, LogState, Owed, Part, Stamp, VersionVector, WriterId,
 };
-use crate::seal::{AccountKeys, ContentKind, ContentReader, Places, Progress};
+use crate::seal::{
+    AccountKeys, ContentKind, ContentReader, ItemKind, Places, Progress, is_arrival,
+};
 use crate::storage::{
     Item, ItemKey, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
@@ -391,7 +393,12 @@ impl Reader {
             work.known.superfluous += 1;
             return;
         }
-        let part = self.open_part::<S>(item);
+        let opened = self.open_part::<S>(item);
+        if let Some(Opened::Arrival(batch)) = opened {
+            work.known.covered.insert(position);
+            return work.take_in(writer, &batch);
+        }
+        let part = opened.and_then(Opened::part);
         let known = &mut work.known;
         let finished = match part.map(|part| known.parts.take(position, part, &known.covered)) {
             Some(Ok(finished)) => finished,
@@ -408,20 +415,18 @@ impl Reader {
         }
     }
 
-    /// What an item holds; `None`, and told, if it is damaged.
-    fn open_part<S: LogState>(&self, item: &Item) -> Option<Part> {
-        let mut part = None;
+    /// What an item holds; `None`, and told, if it is damaged. Beside what the account
+    /// wrote itself, what anybody may have put there does not count.
+    fn open_part<S: LogState>(&self, item: &Item) -> Option<Opened<S>> {
+        let mut best = None;
         for value in &item.values {
-            let opened = self.keys.open_item(&item.key, S::OPERATION, value);
-            let opened = opened
-                .map_err(|error| error.to_string())
-                .and_then(|bytes| Part::decode(&bytes).map_err(|error| error.to_string()));
-            match opened {
-                Ok(opened) => part = Some(opened),
+            match open_value::<S>(&self.keys, &item.key, value) {
+                Ok(arrival @ Opened::Arrival(_)) => best = best.or(Some(arrival)),
+                Ok(part) => best = Some(part),
                 Err(reason) => self.damaged(&item.key, reason),
             }
         }
-        part
+        best
     }
 
     /// Takes in a batch whose items are all there, at the last of them.
@@ -435,14 +440,7 @@ impl Reader {
         let batch =
             batch.and_then(|bytes| S::decode_batch(&bytes).map_err(|error| error.to_string()));
         match batch {
-            Ok(batch) => {
-                work.latest = work.latest.max(S::stamp(&batch));
-                work.known.operations += S::weight(&batch);
-                work.changed = true;
-                let writer = finished.first.writer;
-                work.state
-                    .apply_batch(writer, &batch, work.floor, &mut work.owed);
-            }
+            Ok(batch) => work.take_in(finished.first.writer, &batch),
             Err(reason) => self.damaged(key, reason),
         }
     }
@@ -483,7 +481,70 @@ impl Reader {
     }
 }
 
+/// What one value of the log holds.
+enum Opened<S: LogState> {
+    /// A part of a batch of the account's own.
+    Part(Part),
+    /// What was left by somebody without the account's keys.
+    Arrival(S::Batch),
+}
+
+impl<S: LogState> Opened<S> {
+    fn part(self) -> Option<Part> {
+        match self {
+            Self::Part(part) => Some(part),
+            Self::Arrival(_) => None,
+        }
+    }
+}
+
+/// Opens one value of a log. The error is for the log of events.
+fn open_value<S: LogState>(
+    keys: &AccountKeys,
+    key: &ItemKey,
+    value: &[u8],
+) -> Result<Opened<S>, String> {
+    let arrival = is_arrival(value);
+    let kind = if arrival {
+        ItemKind::Arrival
+    } else {
+        S::OPERATION
+    };
+    let bytes = keys.open_item(key, kind, value);
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    let part = Part::decode(&bytes).map_err(|error| error.to_string())?;
+    if !arrival {
+        return Ok(Opened::Part(part));
+    }
+    if part.count != 1 {
+        return Err("an arrival in several parts".to_owned());
+    }
+    let batch = S::decode_arrival(&part.piece).map_err(|error| error.to_string())?;
+    Ok(Opened::Arrival(batch))
+}
+
+/// Whether an item of a log can be understood on its own.
+pub(super) fn is_sound<S: LogState>(keys: &AccountKeys, item: &Item) -> bool {
+    item.values.iter().all(|value| {
+        match open_value::<S>(keys, &item.key, value) {
+            // What is cut can only be judged as a whole.
+            Ok(Opened::Part(part)) => part.count > 1 || S::decode_batch(&part.piece).is_ok(),
+            Ok(Opened::Arrival(_)) => true,
+            Err(_) => false,
+        }
+    })
+}
+
 impl<S: LogState> Progressing<S> {
+    /// Takes in a batch that is whole.
+    fn take_in(&mut self, writer: WriterId, batch: &S::Batch) {
+        self.latest = self.latest.max(S::stamp(batch));
+        self.known.operations += S::weight(batch);
+        self.changed = true;
+        self.state
+            .apply_batch(writer, batch, self.floor, &mut self.owed);
+    }
+
     fn finish(mut self, whole: bool) -> ReadOutcome<S> {
         if self.changed {
             self.state.finish();

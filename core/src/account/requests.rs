@@ -443,6 +443,7 @@ fn copy_work(
 fn copy_of(state: &MailboxState, message: &Message) -> NewMessage {
     NewMessage {
         content: message.content,
+        kind: message.kind,
         size: message.size,
         summary_offset: message.summary_offset,
         summary_len: message.summary_len,

@@ -105,6 +105,14 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// The same for any version up to this one; which it is.
+    pub(crate) fn up_to(bytes: &'a [u8], version: u8) -> Result<(Self, u8), DecodeError> {
+        match bytes.first() {
+            Some(&found) if (1..version).contains(&found) => Ok((Self::new(bytes, found)?, found)),
+            _ => Ok((Self::new(bytes, version)?, version)),
+        }
+    }
+
     /// One byte.
     pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
         let (&byte, rest) = self.rest.split_first().ok_or(DecodeError::Truncated)?;

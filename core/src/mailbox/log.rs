@@ -11,9 +11,6 @@ use super::version_vector::VersionVector;
 use super::{MailboxState, Message, WriterId};
 use crate::seal::ItemKind;
 
-/// Version of checkpoints.
-const VERSION: u8 = 1;
-
 /// A state that is kept as a log.
 pub(crate) trait LogState: Clone + Send + Sync + 'static {
     /// Changes that happen together.
@@ -24,9 +21,14 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     const POINTER: ItemKind;
     /// Tells checkpoints of the two kinds apart.
     const CHECKPOINT: u8;
+    /// The version of its checkpoints. Earlier ones are read as well.
+    const CHECKPOINT_VERSION: u8;
 
     /// Reads a batch.
     fn decode_batch(bytes: &[u8]) -> Result<Self::Batch, DecodeError>;
+    /// Reads a batch that was left by somebody without the account's keys. Whatever it
+    /// claims of times and numbers is not believed.
+    fn decode_arrival(bytes: &[u8]) -> Result<Self::Batch, DecodeError>;
     /// The encoded batch.
     fn encode_batch(batch: &Self::Batch) -> Vec<u8>;
     /// When the batch was written.
@@ -49,12 +51,12 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     fn agrees_with(&self, other: &Self) -> bool;
     /// Appends the encoded form.
     fn encode_state(&self, encoder: &mut Encoder);
-    /// Reads the encoded form.
-    fn decode_state(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError>;
+    /// Reads the encoded form of a version.
+    fn decode_state(decoder: &mut Decoder<'_>, version: u8) -> Result<Self, DecodeError>;
 
     /// The plaintext of a checkpoint.
     fn encode_checkpoint(&self, covered: &VersionVector) -> Vec<u8> {
-        let mut encoder = Encoder::new(VERSION);
+        let mut encoder = Encoder::new(Self::CHECKPOINT_VERSION);
         encoder.byte(Self::CHECKPOINT);
         covered.encode(&mut encoder);
         self.encode_state(&mut encoder);
@@ -63,12 +65,12 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
 
     /// Reads the plaintext of a checkpoint.
     fn decode_checkpoint(bytes: &[u8]) -> Result<(Self, VersionVector), DecodeError> {
-        let mut decoder = Decoder::new(bytes, VERSION)?;
+        let (mut decoder, version) = Decoder::up_to(bytes, Self::CHECKPOINT_VERSION)?;
         if decoder.byte()? != Self::CHECKPOINT {
             return Err(DecodeError::Invalid("kind"));
         }
         let covered = VersionVector::decode(&mut decoder)?;
-        let state = Self::decode_state(&mut decoder)?;
+        let state = Self::decode_state(&mut decoder, version)?;
         decoder.finish()?;
         Ok((state, covered))
     }
@@ -79,6 +81,7 @@ impl LogState for MailboxState {
     const OPERATION: ItemKind = ItemKind::Operation;
     const POINTER: ItemKind = ItemKind::CheckpointPointer;
     const CHECKPOINT: u8 = 1;
+    const CHECKPOINT_VERSION: u8 = 2;
 
     fn decode_batch(bytes: &[u8]) -> Result<Batch, DecodeError> {
         Batch::decode(bytes)
@@ -125,8 +128,11 @@ impl LogState for MailboxState {
     fn encode_state(&self, encoder: &mut Encoder) {
         self.encode(encoder);
     }
-    fn decode_state(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Self::decode(decoder)
+    fn decode_state(decoder: &mut Decoder<'_>, version: u8) -> Result<Self, DecodeError> {
+        Self::decode(decoder, version)
+    }
+    fn decode_arrival(bytes: &[u8]) -> Result<Batch, DecodeError> {
+        Batch::decode_arrival(bytes)
     }
 }
 
@@ -135,6 +141,7 @@ impl LogState for Directory {
     const OPERATION: ItemKind = ItemKind::DirectoryOperation;
     const POINTER: ItemKind = ItemKind::DirectoryCheckpointPointer;
     const CHECKPOINT: u8 = 2;
+    const CHECKPOINT_VERSION: u8 = 1;
 
     fn decode_batch(bytes: &[u8]) -> Result<DirectoryBatch, DecodeError> {
         DirectoryBatch::decode(bytes)
@@ -168,7 +175,10 @@ impl LogState for Directory {
     fn encode_state(&self, encoder: &mut Encoder) {
         self.encode(encoder);
     }
-    fn decode_state(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    fn decode_arrival(_: &[u8]) -> Result<DirectoryBatch, DecodeError> {
+        Err(DecodeError::Invalid("arrival in a directory"))
+    }
+    fn decode_state(decoder: &mut Decoder<'_>, _: u8) -> Result<Self, DecodeError> {
         Self::decode(decoder)
     }
 }

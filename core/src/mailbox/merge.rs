@@ -254,6 +254,7 @@ impl Merge<'_> {
         }
         let mut arrival = Arrival {
             content: new.content,
+            kind: new.kind,
             size: new.size,
             summary_offset: new.summary_offset,
             summary_len: new.summary_len,
@@ -306,7 +307,12 @@ impl Merge<'_> {
         if let Some(current) = current {
             self.disown(id, current);
         }
-        self.pending(id).claimed = Some(uid);
+        // Whether the message or its claim is merged first, it has the MODSEQ of the later
+        // one: with that it was shown.
+        let written = self.written;
+        let pending = self.pending(id);
+        pending.claimed = Some(uid);
+        pending.modseq = pending.modseq.max(written);
         if !free {
             return self.spend(uid, self.written);
         }
@@ -339,6 +345,7 @@ impl Merge<'_> {
             uid,
             id,
             content: arrival.content,
+            kind: arrival.kind,
             size: arrival.size,
             summary_offset: arrival.summary_offset,
             summary_len: arrival.summary_len,
@@ -363,6 +370,7 @@ impl Merge<'_> {
             claimed: Some(uid),
             arrival: Some(Arrival {
                 content: message.content,
+                kind: message.kind,
                 size: message.size,
                 summary_offset: message.summary_offset,
                 summary_len: message.summary_len,

@@ -5,6 +5,7 @@ use super::blocks::Keyed;
 use super::clock::Stamp;
 use super::{ContentId, MessageId, ModSeq, Uid};
 use crate::account::InternalDate;
+use crate::seal::ContentKind;
 use std::sync::Arc;
 
 /// Number of a flag in a [`FlagSet`]: five system flags, then the mailbox's keywords in
@@ -120,6 +121,8 @@ pub struct Message {
     pub size: u64,
     /// Where its body and summary are.
     pub content: ContentId,
+    /// How they are sealed.
+    pub kind: ContentKind,
     /// Which message it is, whatever becomes of its UID.
     pub id: MessageId,
     /// Where in the stored object the sealed summary begins, in octets.

@@ -9,9 +9,10 @@ use super::clock::Stamp;
 use super::encoding::{DecodeError, Decoder, Encoder};
 use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid};
 use crate::account::{InternalDate, NewMessage};
+use crate::seal::ContentKind;
 
 /// Version of the encoding.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A change of a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl Batch {
 
     /// Reads the encoded form.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut decoder = Decoder::new(bytes, VERSION)?;
+        let (mut decoder, version) = Decoder::up_to(bytes, VERSION)?;
         let stamp = Stamp(decoder.number()?);
         let modseq = decoder.modseq()?;
         let mut keywords = Vec::new();
@@ -94,13 +95,33 @@ impl Batch {
         }
         let mut operations = Vec::new();
         for _ in 0..decoder.count(2)? {
-            operations.push(decode_operation(&mut decoder, &keywords)?);
+            operations.push(decode_operation(&mut decoder, &keywords, version)?);
         }
         decoder.finish()?;
         Ok(Self {
             stamp,
             modseq,
             operations,
+        })
+    }
+
+    /// Reads a batch that somebody without the account's keys has left. It can be anybody,
+    /// so it may do nothing but let delivered messages arrive, with modest values, and what
+    /// it says of its time and of MODSEQ is not believed: nothing of it counts before
+    /// somebody with the keys claims UIDs.
+    pub(crate) fn decode_arrival(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let batch = Self::decode(bytes)?;
+        let modest = batch.operations.iter().all(|operation| match operation {
+            Operation::Arrive { arrival, .. } => is_modest(arrival),
+            _ => false,
+        });
+        if !modest || batch.operations.is_empty() {
+            return Err(DecodeError::Invalid("arrival"));
+        }
+        Ok(Self {
+            stamp: Stamp::default(),
+            modseq: ModSeq(1),
+            operations: batch.operations,
         })
     }
 
@@ -127,12 +148,31 @@ impl Batch {
     }
 }
 
+/// The last second of the year 9999.
+const UNIX_S_MAX: i64 = 253_402_300_799;
+/// Minutes between Greenwich and any zone, at most.
+const ZONE_MIN_MAX: u16 = 24 * 60 - 1;
+
+/// Whether a message that anybody may have sent is one that can be shown. Keywords are
+/// not taken from it: a mailbox has room for few.
+fn is_modest(arrival: &NewMessage) -> bool {
+    arrival.kind == ContentKind::Delivery
+        && u32::try_from(arrival.size).is_ok()
+        && (0..=UNIX_S_MAX).contains(&arrival.internal_date.unix_s)
+        && arrival.internal_date.zone_min.unsigned_abs() <= ZONE_MIN_MAX
+        && !arrival
+            .flags
+            .iter()
+            .any(|flag| matches!(flag, Flag::Keyword(_)))
+}
+
 fn encode_operation(encoder: &mut Encoder, operation: &Operation, keywords: &[Keyword]) {
     match operation {
         Operation::Arrive { message, arrival } => {
             encoder.byte(ARRIVE);
             encoder.array(&message.0);
             encoder.array(&arrival.content.0);
+            encoder.byte(arrival.kind as u8);
             encoder.number(arrival.size);
             encoder.number(arrival.summary_offset);
             encoder.number(u64::from(arrival.summary_len));
@@ -169,12 +209,14 @@ fn encode_operation(encoder: &mut Encoder, operation: &Operation, keywords: &[Ke
 fn decode_operation(
     decoder: &mut Decoder<'_>,
     keywords: &[Keyword],
+    version: u8,
 ) -> Result<Operation, DecodeError> {
     Ok(match decoder.byte()? {
         ARRIVE => Operation::Arrive {
             message: MessageId(decoder.array()?),
             arrival: NewMessage {
                 content: ContentId(decoder.array()?),
+                kind: decode_kind(decoder, version)?,
                 size: decoder.number()?,
                 summary_offset: decoder.number()?,
                 summary_len: decoder.number32()?,
@@ -223,6 +265,20 @@ fn decode_ids(decoder: &mut Decoder<'_>) -> Result<Vec<MessageId>, DecodeError> 
     (0..count)
         .map(|_| Ok(MessageId(decoder.array()?)))
         .collect()
+}
+
+/// Reads how a message is sealed, which version 1 does not say; also used by checkpoints.
+pub(super) fn decode_kind(
+    decoder: &mut Decoder<'_>,
+    version: u8,
+) -> Result<ContentKind, DecodeError> {
+    if version == 1 {
+        return Ok(ContentKind::Message);
+    }
+    let code = decoder.byte()?;
+    let kinds = [ContentKind::Message, ContentKind::Delivery];
+    let kind = kinds.into_iter().find(|kind| *kind as u8 == code);
+    kind.ok_or(DecodeError::Invalid("kind of content"))
 }
 
 /// Appends a UID's number; also used by checkpoints.
@@ -283,6 +339,7 @@ pub(super) mod tests {
     pub(crate) fn arrival(number: u8) -> NewMessage {
         NewMessage {
             content: ContentId([number ^ 0xff; 16]),
+            kind: ContentKind::Message,
             size: 1_000 + u64::from(number),
             summary_offset: 900,
             summary_len: 300,
@@ -332,8 +389,18 @@ pub(super) mod tests {
     #[test]
     fn version_1_is_read_for_ever() {
         let golden = include_bytes!("golden/batch-1.bin");
-        assert_eq!(every_operation().encode(), golden);
         assert_eq!(Batch::decode(golden), Ok(every_operation()));
+    }
+
+    #[test]
+    fn version_2_says_how_a_message_is_sealed() {
+        let mut batch = every_operation();
+        if let Operation::Arrive { arrival, .. } = &mut batch.operations[0] {
+            arrival.kind = ContentKind::Delivery;
+        }
+        let golden = include_bytes!("golden/batch-2.bin");
+        assert_eq!(batch.encode(), golden);
+        assert_eq!(Batch::decode(golden), Ok(batch));
     }
 
     #[test]

@@ -43,6 +43,15 @@ impl Part {
         batch.chunks(piece_bytes).enumerate().map(encode).collect()
     }
 
+    /// An encoded batch as one item, however long it is.
+    pub(crate) fn whole(batch: &[u8]) -> Vec<u8> {
+        let mut encoder = Encoder::new(VERSION);
+        encoder.count(0);
+        encoder.count(1);
+        encoder.raw(batch);
+        encoder.finish()
+    }
+
     /// Reads the encoded form.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut decoder = Decoder::new(bytes, VERSION)?;

@@ -9,6 +9,7 @@ use super::clock::Stamp;
 use super::message::{FlagBit, FlagSet, Message, Registers};
 use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid, UidValidity, WriterId};
 use crate::account::InternalDate;
+use crate::seal::ContentKind;
 use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,6 +83,7 @@ pub(super) struct Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrival {
     pub(super) content: ContentId,
+    pub(super) kind: ContentKind,
     pub(super) size: u64,
     pub(super) summary_offset: u64,
     pub(super) summary_len: u32,

@@ -10,7 +10,7 @@ use crate::mailbox::{
     AccountId, ContentId, Directory, Flag, MailboxId, MailboxName, MailboxState, Uid,
 };
 use crate::random::{Random, Seed};
-use crate::seal::AccountKeys;
+use crate::seal::{AccountKeys, ContentKind};
 use crate::storage::{
     CausalityToken, InsertItem, Item, ItemKey, ObjectKey, RequestId, StorageError, StorageRequest,
     StorageResponse,
@@ -34,7 +34,7 @@ pub(super) struct Store {
 }
 
 /// What one server has open.
-enum Stream {
+pub(super) enum Stream {
     Reading(Bytes),
     Writing(ObjectKey, Vec<u8>),
 }
@@ -376,7 +376,7 @@ impl Store {
         }
     }
 
-    fn carry_out(
+    pub(super) fn carry_out(
         &mut self,
         streams: &mut BTreeMap<RequestId, Stream>,
         id: RequestId,
@@ -530,6 +530,7 @@ pub(super) fn message(number: u32, flags: &[Flag]) -> NewMessage {
     content[12..].copy_from_slice(&number.to_be_bytes());
     NewMessage {
         content: ContentId(content),
+        kind: ContentKind::Message,
         size: u64::from(number) * 10,
         summary_offset: 5,
         summary_len: 6,

@@ -13,11 +13,10 @@ use crate::imap::grammar::{
     AppendMessage, AppendNext, AppendStart, LiteralHeader, Tag, append_next, response,
 };
 use crate::mailbox::{ContentId, Flag, MailboxName};
-use crate::mime::Scanner;
 use crate::random::Random;
 use crate::seal::{ContentKind, ContentWriter, ItemKind};
 use crate::storage::{InsertItem, RequestId, StorageError, StorageRequest, StorageResponse};
-use crate::summary::Summary;
+use crate::storing::{MessageObject, Written};
 use crate::workflow::{Io, Workflow};
 use bytes::Bytes;
 use core::task::Poll;
@@ -371,39 +370,31 @@ async fn write_message(
 ) -> Result<NewMessage, StorageError> {
     let config = &context.config;
     let content = ContentId::at(context.now.unix_ms, &mut random);
-    io.step("create the object");
-    let object = io.start(StorageRequest::CreateObject {
-        key: context.places.content(content),
-    });
-    io.answer(object).await?;
-    if !*coming {
-        io.write(|out| out.extend_from_slice(b"+ Ready for the message\r\n"));
-        *coming = true;
-    }
-    let mut writer = ContentWriter::new(
+    let writer = ContentWriter::new(
         &context.keys,
         ContentKind::Message,
         content,
         config.chunk_bytes,
         &mut random,
     );
-    let mut scanner = Scanner::new(config);
-    let mut sealed = Vec::new();
+    let key = context.places.content(content);
+    let mut object = MessageObject::create(io, key, writer, config).await?;
+    if !*coming {
+        io.write(|out| out.extend_from_slice(b"+ Ready for the message\r\n"));
+        *coming = true;
+    }
     let mut left = arriving.literal.len;
-    io.step("take the message in");
     while left > 0 {
         let octets = io.receive().await;
         left -= octets.len() as u64;
-        scanner.feed(&octets);
-        writer.write(&octets, &mut sealed);
-        if sealed.len() >= config.chunk_bytes {
-            write_chunk(io, object, &mut sealed).await?;
-        }
+        object.write(&octets).await?;
     }
-    let layout = writer.end_body(&mut sealed);
-    let summary = Summary::new(scanner.finish(), layout.encode().to_vec()).encode();
-    let place = writer.finish(&summary, &mut sealed);
-    write_chunk(io, object, &mut sealed).await?;
+    let Written {
+        request,
+        place,
+        summary,
+        ..
+    } = object.end().await?;
     let item = (place.len as usize <= config.summary_item_bytes_max).then(|| {
         let key = context.places.summary(content);
         let value = context
@@ -415,22 +406,16 @@ async fn write_message(
             value,
         }
     });
-    finish_message(io, object, item).await?;
+    finish_message(io, request, item).await?;
     Ok(NewMessage {
         content,
+        kind: ContentKind::Message,
         size: arriving.literal.len,
         summary_offset: place.offset,
         summary_len: place.len,
         internal_date: arriving.date,
         flags: arriving.flags.clone(),
     })
-}
-
-async fn write_chunk(io: &Io, object: RequestId, sealed: &mut Vec<u8>) -> Result<(), StorageError> {
-    let chunk = Bytes::from(core::mem::take(sealed));
-    io.send(object, StorageRequest::WriteChunk(chunk));
-    io.answer(object).await?;
-    Ok(())
 }
 
 /// Makes the object and the summary durable, side by side.

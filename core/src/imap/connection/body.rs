@@ -6,8 +6,7 @@ use super::reply::Completion;
 use crate::boundary::Event;
 use crate::mailbox::Message;
 use crate::seal::{
-    CHUNK_OVERHEAD_BYTES, CONTENT_HEAD_BYTES, ContentKind, ContentLayout, ContentReader, Progress,
-    SealError,
+    CHUNK_OVERHEAD_BYTES, CONTENT_HEAD_BYTES, ContentLayout, ContentReader, Progress, SealError,
 };
 use crate::storage::{ObjectKey, RequestId, StorageError, StorageRequest, StorageResponse};
 use crate::workflow::Io;
@@ -113,17 +112,13 @@ impl BodyReader {
         let content = message.content;
         let (reader, skip) = match layout {
             Some(layout) if range.start > 0 => {
-                let reader = ContentReader::at(layout, ContentKind::Message, content, range.start);
+                let reader = ContentReader::at(layout, message.kind, content, range.start);
                 let skip = reader.first_skip();
                 (reader, skip)
             }
             _ => {
-                let reader = ContentReader::from_start(
-                    &context.keys,
-                    ContentKind::Message,
-                    content,
-                    message.size,
-                );
+                let reader =
+                    ContentReader::from_start(&context.keys, message.kind, content, message.size);
                 (reader, usize::try_from(range.start).unwrap_or(usize::MAX))
             }
         };

@@ -3,7 +3,7 @@
 use super::body::ReadError;
 use super::context::Context;
 use crate::mailbox::{ContentId, Message};
-use crate::seal::{CONTENT_HEAD_BYTES, ContentKind, ItemKind, SealError, open_summary};
+use crate::seal::{CONTENT_HEAD_BYTES, ItemKind, SealError, open_summary};
 use crate::storage::{Item, RequestId, StorageError, StorageRequest, StorageResponse};
 use crate::summary::{Summary, SummaryDecoder};
 use crate::workflow::Io;
@@ -134,7 +134,7 @@ impl<'a> Summaries<'a> {
             .await?;
         let plain = open_summary(
             &self.context.keys,
-            ContentKind::Message,
+            message.kind,
             message.content,
             &head,
             &sealed,

@@ -14,7 +14,7 @@ use restante_core::account::{
 use restante_core::boundary::Login;
 use restante_core::mailbox::{AccountId, ContentId, MailboxName};
 use restante_core::random::{Random, Seed};
-use restante_core::seal::AccountKeys;
+use restante_core::seal::{AccountKeys, ContentKind};
 use restante_core::storage::{ObjectKey, StorageError, StorageRequest, StorageResponse};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -111,6 +111,7 @@ impl Client {
     fn append(&self, number: u8) -> AccountReply {
         let message = NewMessage {
             content: ContentId([number; 16]),
+            kind: ContentKind::Message,
             size: 10,
             summary_offset: 5,
             summary_len: 6,

@@ -1,0 +1,439 @@
+//! Messages that come without the account's keys, and what is made of them by who has
+//! the keys.
+
+use super::world::{Fate, Server, Store, config, inbox_id, keys, message, name};
+use crate::account::{AccountInput, AccountReply, AccountRequest, InternalDate, NewMessage};
+use crate::boundary::Event;
+use crate::delivery::{
+    Delivery, DeliveryFailure, DeliveryInput, DeliveryOutput, InboxWriter, Recipient,
+};
+use crate::mailbox::{
+    Batch, ContentId, Flag, Keyword, MessageId, ModSeq, Operation, Part, Stamp, Uid, WriterId,
+};
+use crate::random::{Random, Seed};
+use crate::seal::{ContentKind, ContentReader, Places, Progress, seal_arrival};
+use crate::storage::{
+    InsertItem, ItemKey, RequestId, StorageError, StorageRequest, StorageResponse,
+};
+use crate::time::{Instant, Now};
+use bytes::Bytes;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const MESSAGE: &[u8] = b"Subject: hello\r\n\r\nhello\r\n";
+
+fn recipient() -> Recipient {
+    Recipient {
+        account: keys().account(),
+        public_key: keys().public_key(),
+        inbox: inbox_id(),
+    }
+}
+
+fn now() -> Now {
+    Now {
+        instant: Instant(0),
+        unix_ms: 1_800_000_100_000,
+    }
+}
+
+fn writer(seed: u8) -> InboxWriter {
+    InboxWriter::new(now(), Seed::new([seed; 32]))
+}
+
+/// Delivers a message; `fate` says what becomes of each insert.
+fn deliver_with(
+    storage: &mut Store,
+    seed: u8,
+    writer: InboxWriter,
+    octets: &[u8],
+    mut fate: impl FnMut(usize) -> Fate,
+) -> (Result<(), DeliveryFailure>, Option<InboxWriter>) {
+    let config = Arc::new(config());
+    let mut now = now();
+    // Messages of one millisecond are in no order.
+    now.unix_ms += u64::from(seed);
+    let seed = Seed::new([seed; 32]);
+    let mut delivery = Delivery::new(Arc::clone(&config), recipient(), vec![], seed, now);
+    let (mut streams, mut writer, mut left) = (BTreeMap::new(), Some(writer), Some(octets));
+    let mut inserts = 0;
+    loop {
+        let input = match delivery.poll_output() {
+            DeliveryOutput::Storage(id, request) => {
+                let insert = matches!(request, StorageRequest::InsertItems(_));
+                let fate = if insert { fate(inserts) } else { Fate::Works };
+                inserts += usize::from(insert);
+                let failed = |error| StorageResponse::Failed(error);
+                let unavailable = || failed(StorageError::Unavailable("lost".to_owned()));
+                let response = match fate {
+                    Fate::Works => storage.carry_out(&mut streams, id, request),
+                    Fate::AnswerLost => {
+                        storage.carry_out(&mut streams, id, request);
+                        unavailable()
+                    }
+                    Fate::Full => failed(StorageError::Full),
+                    _ => unavailable(),
+                };
+                DeliveryInput::Storage(id, response)
+            }
+            DeliveryOutput::Turn => DeliveryInput::Turn(writer.take().unwrap()),
+            DeliveryOutput::Wait {
+                receive: 0,
+                deadline,
+            } => {
+                now.instant = deadline.expect("it waits for something");
+                DeliveryInput::Timeout
+            }
+            DeliveryOutput::Wait { receive, .. } => match left {
+                Some([]) | None => {
+                    assert!(left.take().is_some());
+                    DeliveryInput::End
+                }
+                Some(octets) => {
+                    let (first, rest) = octets.split_at(octets.len().min(receive).min(100));
+                    left = Some(rest);
+                    DeliveryInput::Received(Bytes::copy_from_slice(first))
+                }
+            },
+            DeliveryOutput::Abandon(_) | DeliveryOutput::Event(_) => continue,
+            DeliveryOutput::Delivered(writer) => return (Ok(()), Some(writer)),
+            DeliveryOutput::Failed(failure, lent) => return (Err(failure), lent.or(writer)),
+        };
+        delivery.handle_input(now, input);
+    }
+}
+
+fn deliver(storage: &mut Store, seed: u8, writer: InboxWriter, octets: &[u8]) -> InboxWriter {
+    match deliver_with(storage, seed, writer, octets, |_| Fate::Works) {
+        (Ok(()), Some(writer)) => writer,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The plaintext of the message's object.
+fn body(storage: &Store, message: &crate::mailbox::Message) -> Vec<u8> {
+    let keys = keys();
+    let key = Places::new(keys.account()).content(message.content);
+    let size = Some(message.size);
+    let mut reader = ContentReader::from_start(&keys, message.kind, message.content, size);
+    reader.feed(&storage.objects[&key]);
+    let mut body = Vec::new();
+    while !matches!(reader.next(&mut body), Ok(Progress::End)) {}
+    body
+}
+
+fn damaged(server: &Server) -> usize {
+    let events = server.events.iter();
+    events
+        .filter(|event| matches!(event, Event::Damaged { .. }))
+        .count()
+}
+
+/// Puts an arrival into INBOX's log as anybody could who knows the public key.
+fn leave(storage: &mut Store, number: u8, batch: &Batch) {
+    let key = ItemKey {
+        partition: Places::new(keys().account()).log(inbox_id()),
+        sort: Places::new(keys().account()).operation(WriterId([number; 16]), 0),
+    };
+    let (account, public_key) = (keys().account(), keys().public_key());
+    let mut random = Random::new(Seed::new([number; 32]));
+    let part = Part::whole(&batch.encode());
+    let value = seal_arrival(account, &public_key, &key, &part, &mut random).unwrap();
+    insert(storage, key, value);
+}
+
+fn insert(storage: &mut Store, key: ItemKey, value: Bytes) {
+    let token = None;
+    let insert = StorageRequest::InsertItems(vec![InsertItem { key, token, value }]);
+    storage.carry_out(&mut BTreeMap::new(), RequestId(0), insert);
+}
+
+fn arrival(number: u8) -> NewMessage {
+    NewMessage {
+        kind: ContentKind::Delivery,
+        ..message(number.into(), &[])
+    }
+}
+
+fn arriving(number: u8, arrival: NewMessage) -> Batch {
+    Batch {
+        stamp: Stamp::default(),
+        modseq: ModSeq(1),
+        operations: vec![Operation::Arrive {
+            message: MessageId([number; 16]),
+            arrival,
+        }],
+    }
+}
+
+#[test]
+fn a_delivered_message_is_there_with_the_next_look() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let watching = server.connect();
+    server.select(&mut storage, watching, "INBOX");
+    let (objects, items) = (storage.objects.len(), storage.items.len());
+    let long: Vec<u8> = [MESSAGE, &b"0123456789abcdef".repeat(500)].concat();
+    let writer = deliver(&mut storage, 11, writer(9), MESSAGE);
+    deliver(&mut storage, 12, writer, &long);
+    // One object and one item for each: the doorbell is the other item.
+    assert_eq!(storage.objects.len(), objects + 2);
+    assert_eq!(storage.items.len(), items + 2);
+    server.input(AccountInput::Rung(Some(inbox_id())));
+    server.drain(&mut storage);
+    let told = server.unasked(watching);
+    let [AccountReply::Changed(snapshot)] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    let messages: Vec<_> = snapshot.state.iter_from(0).collect();
+    assert_eq!(messages.len(), 2);
+    assert_eq!((messages[0].uid.get(), messages[1].uid.get()), (1, 2));
+    assert_eq!(messages[0].internal_date.unix_s, 1_800_000_100);
+    assert!(
+        messages
+            .iter()
+            .all(|it| it.kind == ContentKind::Delivery && it.modseq > ModSeq(1))
+    );
+    assert!(body(&storage, messages[0]) == MESSAGE);
+    assert!(body(&storage, messages[1]) == long);
+    assert_eq!(server.rings, [Some(inbox_id())], "the claims are news");
+}
+
+#[test]
+fn copies_and_checkpoints_keep_how_a_message_is_sealed() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    deliver(&mut storage, 11, writer(9), MESSAGE);
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    let copy = AccountRequest::Copy {
+        uids: vec![Uid::FIRST],
+        to: name("Archive"),
+        expunge: true,
+    };
+    let reply = server.ask(&mut storage, connection, copy);
+    assert!(matches!(reply, AccountReply::Copied { .. }), "{reply:?}");
+    for _ in 0..20 {
+        server.append(&mut storage, "Archive", vec![message(5, &[])]);
+    }
+    server.drain(&mut storage);
+    assert!(
+        storage.items.keys().any(|key| key.sort.0.starts_with('#')),
+        "no checkpoint"
+    );
+    let mut other = Server::new(2, config());
+    let state = other.status(&mut storage, "Archive");
+    let copied = state.message(0).unwrap();
+    assert_eq!(copied.kind, ContentKind::Delivery);
+    assert_eq!(body(&storage, copied), MESSAGE);
+    assert_eq!(state.message(1).unwrap().kind, ContentKind::Message);
+    assert!(other.status(&mut storage, "INBOX").is_empty());
+}
+
+#[test]
+fn servers_that_saw_the_same_arrivals_claim_the_same_uids() {
+    let mut storage = Store::default();
+    let mut servers = [1, 2].map(|seed| Server::new(seed, config()));
+    let watching = servers.each_mut().map(|server| {
+        let connection = server.connect();
+        server.select(&mut storage, connection, "INBOX");
+        connection
+    });
+    // Three processes deliver.
+    for number in 0..3 {
+        let writer = deliver(&mut storage, 20 + number, writer(number), MESSAGE);
+        deliver(&mut storage, 30 + number, writer, MESSAGE);
+    }
+    // Both read before either has written its claims.
+    for server in &mut servers {
+        server.input(AccountInput::Rung(Some(inbox_id())));
+    }
+    loop {
+        let writes = |server: &Server| match server.open.front() {
+            None | Some((_, StorageRequest::InsertItems(_))) => true,
+            Some(_) => false,
+        };
+        let Some(server) = servers.iter_mut().find(|server| !writes(server)) else {
+            break;
+        };
+        server.step(&mut storage, Fate::Works);
+    }
+    let mut seen = Vec::new();
+    for (server, connection) in servers.iter_mut().zip(watching) {
+        assert!(!server.open.is_empty(), "it claims");
+        server.drain(&mut storage);
+        seen.push(server.ask(&mut storage, connection, AccountRequest::Refresh));
+    }
+    for (server, connection) in servers.iter_mut().zip(watching) {
+        seen.push(server.ask(&mut storage, connection, AccountRequest::Refresh));
+    }
+    let uids: Vec<Vec<(u32, ContentId)>> = seen
+        .iter()
+        .map(|reply| match reply {
+            AccountReply::Snapshot(snapshot) => {
+                let messages = snapshot.state.iter_from(0);
+                messages.map(|it| (it.uid.get(), it.content)).collect()
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(uids[0].iter().map(|it| it.0).eq(1..=6), "{uids:?}");
+    assert!(uids.iter().all(|it| *it == uids[0]));
+}
+
+#[test]
+fn the_same_octets_are_sent_again_until_the_answer_comes() {
+    let mut storage = Store::default();
+    let (outcome, writer) = deliver_with(&mut storage, 11, writer(9), MESSAGE, |attempt| {
+        if attempt < 2 {
+            Fate::AnswerLost
+        } else {
+            Fate::Works
+        }
+    });
+    assert_eq!(outcome, Ok(()));
+    deliver(&mut storage, 12, writer.unwrap(), MESSAGE);
+    let mut server = Server::new(1, config());
+    // The storage of these tests refuses other octets under the same key.
+    assert_eq!(server.status(&mut storage, "INBOX").len(), 2);
+}
+
+#[test]
+fn a_writer_whose_answer_was_lost_for_good_is_not_lent_again() {
+    let mut storage = Store::default();
+    let (outcome, lent) = deliver_with(&mut storage, 11, writer(9), MESSAGE, |_| Fate::AnswerLost);
+    assert_eq!((outcome, lent), (Err(DeliveryFailure::Unavailable), None));
+    // Nothing was stored: its number is free.
+    let (outcome, lent) = deliver_with(&mut storage, 12, writer(8), MESSAGE, |_| Fate::Full);
+    assert_eq!(
+        (outcome, &lent),
+        (Err(DeliveryFailure::OverQuota), &Some(writer(8)))
+    );
+    deliver(&mut storage, 13, lent.unwrap(), MESSAGE);
+    let mut server = Server::new(1, config());
+    assert_eq!(server.status(&mut storage, "INBOX").len(), 2);
+}
+
+#[test]
+fn what_is_too_big_or_empty_is_refused_and_leaves_nothing() {
+    let mut storage = Store::default();
+    let (outcome, lent) = deliver_with(&mut storage, 11, writer(9), b"", |_| Fate::Works);
+    assert_eq!(outcome, Err(DeliveryFailure::Empty));
+    assert!(lent.is_some() && storage.items.is_empty() && storage.objects.is_empty());
+}
+
+#[test]
+fn a_hostile_deliverer_moves_neither_clock_nor_modseq_nor_uids() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    server.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    let mut far = arriving(1, arrival(1));
+    far.stamp = Stamp(u64::MAX);
+    far.modseq = ModSeq((1 << 62) - 1);
+    leave(&mut storage, 1, &far);
+    let state = server.status(&mut storage, "INBOX");
+    assert_eq!((state.len(), state.uid_next().get()), (2, 3));
+    assert!(state.highest_modseq() < ModSeq(10), "{state:?}");
+    // Flags are still won by who changes them last.
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    for (action, set) in [
+        (crate::mailbox::FlagAction::Add, true),
+        (crate::mailbox::FlagAction::Remove, false),
+    ] {
+        let store = AccountRequest::Store {
+            uids: vec![Uid::FIRST],
+            change: crate::mailbox::FlagChange {
+                action,
+                flags: vec![Flag::Seen],
+            },
+            unchanged_since: None,
+        };
+        server.ask(&mut storage, connection, store);
+        let mut other = Server::new(2, config());
+        let state = other.status(&mut storage, "INBOX");
+        assert_eq!(state.message(0).unwrap().flags.seen(), set);
+    }
+}
+
+#[test]
+fn an_arrival_may_do_nothing_but_arrive() {
+    let claim = Operation::Claim {
+        message: MessageId([1; 16]),
+        uid: Uid::new(u32::MAX).unwrap(),
+    };
+    let expunge = Operation::Expunge {
+        messages: vec![MessageId([1; 16])],
+    };
+    let keyword = vec![Flag::Keyword(Keyword::new("many"))];
+    let own = ContentKind::Message;
+    let year = InternalDate {
+        unix_s: i64::MAX,
+        zone_min: 0,
+    };
+    let zone = InternalDate {
+        unix_s: 0,
+        zone_min: i16::MAX,
+    };
+    let with = |change: &dyn Fn(&mut NewMessage)| {
+        let mut it = arrival(1);
+        change(&mut it);
+        arriving(1, it)
+    };
+    let mut batches = vec![
+        with(&|it| it.kind = own),
+        with(&|it| it.size = u64::MAX),
+        with(&|it| it.flags = keyword.clone()),
+        with(&|it| it.internal_date = year),
+        with(&|it| it.internal_date = zone),
+    ];
+    for operations in [vec![], vec![claim.clone()], vec![expunge]] {
+        batches.push(Batch {
+            operations,
+            ..arriving(1, arrival(1))
+        });
+    }
+    let mut both = arriving(1, arrival(1));
+    both.operations.push(claim);
+    batches.push(both);
+    for (number, batch) in (1..).zip(batches) {
+        let mut storage = Store::default();
+        let mut server = Server::new(1, config());
+        server.append(&mut storage, "INBOX", vec![message(1, &[])]);
+        leave(&mut storage, number, &batch);
+        // It holds up nobody behind it.
+        leave(&mut storage, 100, &arriving(100, arrival(100)));
+        let state = server.status(&mut storage, "INBOX");
+        assert_eq!((state.len(), state.uid_next().get()), (2, 3), "{batch:?}");
+        assert_eq!(damaged(&server), 1, "{batch:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_stays_in_the_log_when_it_is_shortened() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let key = ItemKey {
+        partition: Places::new(keys().account()).log(inbox_id()),
+        sort: Places::new(keys().account()).operation(WriterId([1; 16]), 0),
+    };
+    let garbage = Bytes::from_static(&[0x81; 200]);
+    insert(&mut storage, key.clone(), garbage);
+    deliver(&mut storage, 11, writer(9), MESSAGE);
+    for _ in 0..3 {
+        for _ in 0..20 {
+            server.append(&mut storage, "INBOX", vec![message(5, &[])]);
+        }
+        server.drain(&mut storage);
+        server.wait(Duration::from_secs(61));
+        server.drain(&mut storage);
+    }
+    let log = storage.items.keys();
+    let log = log.filter(|it| it.partition == key.partition && !it.sort.0.starts_with('#'));
+    assert!(log.count() < 60, "it was shortened");
+    assert!(storage.items.contains_key(&key));
+    assert_eq!(damaged(&server), 1);
+    let mut other = Server::new(2, config());
+    assert_eq!(other.status(&mut storage, "INBOX").len(), 61);
+}

@@ -25,6 +25,7 @@ impl Inside {
     pub(super) fn message(&self, content: ContentId) -> NewMessage {
         NewMessage {
             content,
+            kind: self.kind,
             size: self.end.body_bytes,
             summary_offset: self.end.summary.offset,
             summary_len: self.end.summary.len,

@@ -50,6 +50,7 @@ fn store_at(storage: &mut Store, number: u32, unix_ms: u64) -> NewMessage {
     storage.items.insert(key, (value, 0));
     NewMessage {
         content,
+        kind,
         size: text.len() as u64,
         summary_offset: place.offset,
         summary_len: place.len,

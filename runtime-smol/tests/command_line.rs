@@ -4,3 +4,4 @@
 const BINARY: &str = env!("CARGO_BIN_EXE_restante-smol");
 
 include!("../../server/smoke/command_line.rs");
+include!("../../server/smoke/upkeep.rs");

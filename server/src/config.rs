@@ -174,7 +174,15 @@ pub struct Limits {
     pub shutdown_timeout_s: u64,
     /// Whether passwords may come without TLS from other machines.
     pub plaintext_login: bool,
+    /// Days that expunged messages and deleted mailboxes can be brought back.
+    pub undelete_retention_days: u32,
 }
+
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// What `limits.undelete_retention_days` is where it is not said.
+const UNDELETE_RETENTION_DAYS: u32 = 14;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -190,6 +198,7 @@ impl Default for Limits {
             keep_alive_interval_s: core.keep_alive_interval.as_secs(),
             shutdown_timeout_s: 10,
             plaintext_login: core.plaintext_login,
+            undelete_retention_days: UNDELETE_RETENTION_DAYS,
         }
     }
 }
@@ -263,6 +272,7 @@ impl Config {
             keep_alive_interval: Duration::from_secs(limits.keep_alive_interval_s),
             plaintext_login: limits.plaintext_login,
             starttls: listener.tls == TlsMode::StartTls,
+            undelete_retention: DAY * limits.undelete_retention_days,
             ..CoreConfig::default()
         }
     }
@@ -420,6 +430,10 @@ impl Limits {
             ),
             ("login_timeout_s", self.login_timeout_s),
             ("keep_alive_interval_s", self.keep_alive_interval_s),
+            (
+                "undelete_retention_days",
+                u64::from(self.undelete_retention_days),
+            ),
         ];
         for (key, value) in positive {
             if value == 0 {
@@ -475,7 +489,7 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
-        assert_eq!(defaults, 29, "a default of the example is not looked at");
+        assert_eq!(defaults, 30, "a default of the example is not looked at");
         text
     }
 
@@ -494,7 +508,7 @@ mod tests {
         let shown: toml::Table = uncommented().parse().unwrap();
         let keys = |section: &str| shown[section].as_table().unwrap().len();
         assert_eq!(keys("argon2"), 5);
-        assert_eq!(keys("limits"), 10);
+        assert_eq!(keys("limits"), 11);
         assert_eq!(keys("log"), 2);
         let limits = shown["storage"]["limits"].as_table().unwrap();
         assert_eq!(limits.len(), 12);

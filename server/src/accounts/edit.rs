@@ -77,6 +77,18 @@ pub fn change_password(
     })
 }
 
+/// The keys of an account, for who knows its password.
+///
+/// # Errors
+/// `Unknown`, `WrongPassword`, and when the file cannot be read.
+pub fn keys(file: &AccountsFile, name: &str, password: &str) -> Result<AccountKeys, AccountsError> {
+    let list = file.read()?;
+    let opened = open(find(&list, name)?, password)?;
+    opened
+        .map(|(_, keys)| keys)
+        .ok_or(AccountsError::WrongPassword)
+}
+
 fn password_slot(
     keys: &AccountKeys,
     password: &str,
@@ -152,6 +164,12 @@ mod tests {
         ));
         let before = opens(&file, "alice", "one").expect("the password opens");
         assert!(opens(&file, "alice", "two").is_none());
+        let again = keys(&file, "ALICE", "one").unwrap();
+        assert_eq!(again.public_key(), before.public_key());
+        let wrong = keys(&file, "alice", "two");
+        assert!(matches!(wrong, Err(AccountsError::WrongPassword)));
+        let nobody = keys(&file, "carol", "one");
+        assert!(matches!(nobody, Err(AccountsError::Unknown(_))));
 
         assert!(matches!(
             change_password(&file, "alice", "wrong", "two", &params()),

@@ -68,7 +68,7 @@ fn open(file: &ConfigFile) -> Result<(AccountsFile, Config), Failure> {
 }
 
 /// A line of standard input without its end.
-fn line() -> Result<Zeroizing<String>, Failure> {
+pub(super) fn line() -> Result<Zeroizing<String>, Failure> {
     let mut line = Zeroizing::new(String::new());
     if io::stdin().lock().read_line(&mut line)? == 0 {
         return Err("standard input ended before the password".into());
@@ -86,7 +86,7 @@ fn new_password(name: &str) -> Result<Zeroizing<String>, Failure> {
     Ok(password)
 }
 
-fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
     let password = rpassword::prompt_password(text).map_err(|error| {
         format!("no terminal to ask for a password ({error}); use --password-stdin")
     })?;

@@ -1,9 +1,9 @@
 //! The command line, the same for both binaries.
 //!
 //! `serve` and `demo` run a server; `account …` changes the accounts file, beside a
-//! running server if there is one. Exit codes: 0 when everything went well, 1 when
-//! something failed (the reason is on standard error), 2 for a command line that makes
-//! no sense.
+//! running server if there is one; `fsck` and `undelete` look after one account. Exit
+//! codes: 0 when everything went well, 1 when something failed (the reason is on standard
+//! error) or `fsck` leaves problems, 2 for a command line that makes no sense.
 
 mod account;
 mod demo;
@@ -11,6 +11,8 @@ mod descriptors;
 mod logging;
 mod notify;
 mod serve;
+mod storage;
+mod upkeep;
 
 use crate::runtime::Runtime;
 use clap::{Args, Parser, Subcommand};
@@ -46,6 +48,10 @@ enum Command {
     /// Add, list, remove and change accounts.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Check everything that is stored of an account.
+    Fsck(upkeep::Fsck),
+    /// Bring back messages that were expunged not too long ago.
+    Undelete(upkeep::Undelete),
 }
 
 #[derive(Subcommand)]
@@ -99,6 +105,8 @@ pub fn main<R: Runtime>(name: &'static str) -> ExitCode {
         Command::Serve(file) => serve::serve::<R>(&file.config),
         Command::Demo { data, imap } => demo::demo::<R>(&data, imap),
         Command::Account(command) => account::run(command),
+        Command::Fsck(command) => upkeep::fsck::<R>(command),
+        Command::Undelete(command) => upkeep::undelete::<R>(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

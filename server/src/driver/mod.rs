@@ -15,6 +15,7 @@ mod doorbell;
 mod phase;
 mod registry;
 mod socket;
+pub(crate) mod steward;
 #[cfg(test)]
 mod tests;
 

@@ -121,7 +121,9 @@ fn note(
             place.insert(new);
         }
         std::collections::btree_map::Entry::Occupied(mut place) => {
-            if place.get().expunged_ms < new.expunged_ms {
+            // It was a message of a mailbox until that was deleted: nothing is later.
+            let later = |gone: &Gone| gone.expunged_ms.unwrap_or(u64::MAX);
+            if later(place.get()) < later(&new) {
                 place.insert(new);
             }
         }

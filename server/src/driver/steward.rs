@@ -1,0 +1,138 @@
+//! An account without connections and without a server: a command asks it one thing after
+//! another.
+
+use super::clock::Clock;
+use crate::runtime::{self, Runtime};
+use crate::seed::seed;
+use crate::storage::{BoxFuture, Desk, Storage};
+use core::time::Duration;
+use futures_util::future::{self, Either};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use restante_core::account::{
+    Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
+};
+use restante_core::boundary::Event;
+use restante_core::config::Config;
+use restante_core::seal::AccountKeys;
+use restante_core::storage::{RequestId, StorageResponse};
+use restante_core::time::Instant;
+use std::pin::pin;
+use std::sync::Arc;
+
+/// How long what was committed may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(30);
+/// The one connection that there is.
+const CONNECTION: ConnectionId = ConnectionId(0);
+
+/// See the module.
+pub(crate) struct Steward<R: Runtime> {
+    runtime: R,
+    clock: Clock,
+    machine: Account,
+    desk: Desk,
+    answers: FuturesUnordered<BoxFuture<'static, Option<(RequestId, StorageResponse)>>>,
+    /// Why storage failed last.
+    trouble: Option<String>,
+}
+
+impl<R: Runtime> Steward<R> {
+    /// An account on a storage. It collects nothing by itself.
+    pub(crate) fn new(
+        runtime: R,
+        storage: Arc<dyn Storage>,
+        config: Config,
+        keys: AccountKeys,
+    ) -> Self {
+        let clock = Clock::new();
+        let config = Config {
+            sweep_delay: Duration::MAX,
+            ..config
+        };
+        let machine = Account::new(Arc::new(config), Arc::new(keys), seed(), clock.now());
+        Self {
+            runtime,
+            clock,
+            machine,
+            desk: Desk::new(storage),
+            answers: FuturesUnordered::new(),
+            trouble: None,
+        }
+    }
+
+    /// The wall clock, milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now().unix_ms
+    }
+
+    /// Why storage failed last, if it did.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Asks for something and waits for the reply.
+    pub(crate) async fn ask(&mut self, request: AccountRequest) -> AccountReply {
+        self.input(AccountInput::Request(CONNECTION, request));
+        loop {
+            match self.next().await {
+                AccountOutput::Reply(_, AccountReply::Changed(_) | AccountReply::Vanished) => {}
+                AccountOutput::Reply(_, reply) => return reply,
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets what was begun come to its end.
+    pub(crate) async fn finish(mut self) {
+        let runtime = self.runtime.clone();
+        self.input(AccountInput::Detach(CONNECTION));
+        self.input(AccountInput::Shutdown);
+        let end = async { while !matches!(self.next().await, AccountOutput::Done) {} };
+        // What was answered is durable; the rest are only checkpoints.
+        let _in_time = runtime::timeout(&runtime, END_TIMEOUT, end).await;
+    }
+
+    /// The next output that is not for storage.
+    async fn next(&mut self) -> AccountOutput {
+        loop {
+            match self.machine.poll_output() {
+                AccountOutput::Storage(id, request) => {
+                    self.answers.push(self.desk.start(id, request));
+                }
+                AccountOutput::Abandon(id) => self.desk.abandon(id),
+                AccountOutput::Event(Event::StorageFailed { reason, .. }) => {
+                    self.trouble = Some(reason);
+                }
+                AccountOutput::Event(_) => {}
+                AccountOutput::Wait { deadline } => self.wait(deadline).await,
+                output => return output,
+            }
+        }
+    }
+
+    /// Until an answer comes, or the deadline.
+    async fn wait(&mut self, deadline: Option<Instant>) {
+        let (runtime, now) = (self.runtime.clone(), self.clock.instant());
+        let timeout = async {
+            match deadline {
+                Some(deadline) => runtime::sleep(&runtime, deadline.since(now)).await,
+                None => future::pending().await,
+            }
+        };
+        let answer = async {
+            match self.answers.next().await {
+                Some(answer) => answer,
+                None => future::pending().await,
+            }
+        };
+        let input = match future::select(pin!(answer), pin!(timeout)).await {
+            Either::Left((None, _)) => return,
+            Either::Left((Some((id, response)), _)) => AccountInput::Storage(id, response),
+            Either::Right(((), _)) => AccountInput::Timeout,
+        };
+        self.input(input);
+    }
+
+    fn input(&mut self, input: AccountInput) {
+        self.machine.handle_input(self.clock.now(), input);
+    }
+}

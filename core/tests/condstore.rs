@@ -388,6 +388,33 @@ fn another_clients_change_does_not_fail_a_keyword_that_nobody_touched() {
 }
 
 #[test]
+fn simultaneous_stores_get_modseqs_of_their_own() {
+    // RFC 7162 §3.1
+    let mut world = World::new(24);
+    let alice = selected(&mut world, 4);
+    let others = [world.log_in(), world.log_in(), world.log_in()];
+    for id in others {
+        say(&mut world, id, "s SELECT INBOX (CONDSTORE)");
+    }
+    world.hold_account();
+    for (id, number) in others.into_iter().zip(1..) {
+        let answer = say(
+            &mut world,
+            id,
+            &format!("x STORE {number} +FLAGS.SILENT (\\Seen)"),
+        );
+        assert_eq!(answer, "", "storage has not answered yet");
+    }
+    world.release_account();
+    for id in others {
+        assert!(world.read(id).ends_with("x OK Stored\r\n"));
+    }
+    let answer = say(&mut world, alice, "f FETCH 1:3 MODSEQ");
+    let modseq = numbers(&answer, "MODSEQ (");
+    assert!(modseq[0] < modseq[1] && modseq[1] < modseq[2], "{answer}");
+}
+
+#[test]
 fn an_expunge_that_waits_holds_highestmodseq_back() {
     // RFC 7162 §3.2 and §6
     let mut world = World::new(19);

@@ -48,8 +48,9 @@ impl<S: Planner> Log<S> {
         let (writer, seq) = shared.writer(self.id);
         let (mut operations, mut weight) = (Vec::new(), 0);
         let (mut done, mut at_once) = (Vec::new(), Vec::new());
+        let mut stamped = false;
         while weight < shared.config.commit_operations_max
-            && let Some(work) = self.jobs.pop_front()
+            && let Some(work) = self.jobs.pop_front_if(|work| !(stamped && S::stamps(work)))
         {
             match next.plan(&work, &self.owed, shared) {
                 Ok(Planned {
@@ -63,6 +64,7 @@ impl<S: Planner> Log<S> {
                     operations: new,
                     answer,
                 }) => {
+                    stamped |= S::stamps(&work);
                     weight += next.take_in(&known.state, writer, stamp, &new);
                     operations.extend(new);
                     done.push((work, answer));

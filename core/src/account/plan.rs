@@ -34,6 +34,8 @@ pub(super) trait Planner: LogState + fmt::Debug {
     fn settle(&self, owed: &Owed) -> Option<Self::Work>;
     /// Whether this is such work.
     fn settles(work: &Self::Work) -> bool;
+    /// Whether two of such work may not share a batch, and so a MODSEQ.
+    fn stamps(work: &Self::Work) -> bool;
     /// Whether other servers' clients want to know what it becomes.
     fn is_news(work: &Self::Work) -> bool;
 
@@ -235,6 +237,11 @@ impl Planner for MailboxState {
 
     fn settles(work: &MailboxWork) -> bool {
         matches!(work, MailboxWork::Settle)
+    }
+
+    /// RFC 7162 §3.1: each STORE gets a different MODSEQ, simultaneous ones as well.
+    fn stamps(work: &MailboxWork) -> bool {
+        matches!(work, MailboxWork::Store { .. })
     }
 
     fn is_news(work: &MailboxWork) -> bool {
@@ -517,6 +524,10 @@ impl Planner for Directory {
     }
 
     fn settles(_: &DirectoryWork) -> bool {
+        false
+    }
+
+    fn stamps(_: &DirectoryWork) -> bool {
         false
     }
 

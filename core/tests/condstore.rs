@@ -215,6 +215,32 @@ fn select_says_highestmodseq_and_what_it_closes() {
 }
 
 #[test]
+fn a_look_at_new_messages_does_not_raise_highestmodseq() {
+    let mut world = World::new(25);
+    let alice = world.log_in();
+    append(&mut world, alice, 2);
+    let answer = say(&mut world, alice, "s SELECT INBOX");
+    assert!(answer.contains("* 2 RECENT"), "{answer}");
+    let before = world.store.count("InsertItems");
+    world.wait_s(5);
+    let written = world.store.count("InsertItems");
+    assert!(
+        written > before,
+        "it is written that they are not recent any more"
+    );
+    say(&mut world, alice, "u UNSELECT");
+    let again = say(&mut world, alice, "s SELECT INBOX");
+    assert!(again.contains("* 0 RECENT"), "{again}");
+    let highest = |answer: &str| numbers(answer, "[HIGHESTMODSEQ")[0];
+    assert_eq!(highest(&again), highest(&answer));
+    world.restart();
+    let alice = world.log_in();
+    let again = say(&mut world, alice, "s SELECT INBOX");
+    assert!(again.contains("* 0 RECENT"), "{again}");
+    assert_eq!(highest(&again), highest(&answer));
+}
+
+#[test]
 fn changes_come_with_uid_and_modseq_to_who_knows_condstore() {
     let mut world = World::new(13);
     let alice = selected(&mut world, 2);

@@ -219,7 +219,11 @@ impl Planner for MailboxState {
     }
 
     fn batch(&self, stamp: Stamp, operations: Vec<Operation>) -> Batch {
-        let mut modseq = self.highest_modseq().0 + 1;
+        // That messages are not `\Recent` any more is no change that a client that was away
+        // has to look for: HIGHESTMODSEQ stays.
+        let only_recent = |it: &Operation| matches!(it, Operation::RecentFrom { .. });
+        let step = u64::from(!operations.iter().all(only_recent));
+        let mut modseq = self.highest_modseq().0 + step;
         if skips(self, &operations) {
             // Milliseconds: nobody makes more than one change in each.
             modseq = modseq.max(stamp.unix_ms());

@@ -90,8 +90,12 @@ pub struct Config {
     /// Operations in a log before a checkpoint is made, for a small mailbox. One that
     /// changes many messages counts for each of them; so it does in a batch.
     pub checkpoint_operations_min: usize,
-    /// How long operations that a checkpoint covers are kept.
+    /// How long a server must itself have seen the checkpoints that cover operations before
+    /// it deletes these.
     pub log_grace: Duration,
+    /// How old these checkpoints must be otherwise, by the clocks of whoever made them and
+    /// of who deletes. Clocks may differ by hours.
+    pub log_grace_unseen: Duration,
     /// Octets of one item of a log before it is sealed; a longer batch becomes several
     /// items.
     pub log_item_bytes_max: usize,
@@ -200,6 +204,7 @@ impl Default for Config {
             doorbell_silence_max: Duration::from_secs(24 * 3_600),
             checkpoint_operations_min: 256,
             log_grace: Duration::from_secs(600),
+            log_grace_unseen: Duration::from_secs(24 * 3_600),
             log_item_bytes_max: 64 * 1024,
             commit_operations_max: 4_096,
             idle_mailboxes_max: 16,

@@ -3,7 +3,7 @@
 //! The order keeps every moment readable: the object, then its pointer, and only then
 //! older pointers go with their objects, and at last the items of the log that *every*
 //! kept checkpoint contains, once the older of the two has been there for the grace
-//! period. So the checkpoint before the newest always has all the items that it needs.
+//! period, which this server counts by its own clock. So the checkpoint before the newest always has all the items that it needs.
 
 use super::load::{Reader, is_pointer, is_sound, pointer_key, pointer_stamp};
 use crate::mailbox::{
@@ -14,6 +14,7 @@ use crate::seal::{ContentKind, ContentWriter};
 use crate::storage::{
     InsertItem, Item, ItemKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Checkpoints that are kept: the newest, and one should that be damaged.
@@ -32,6 +33,8 @@ pub(super) struct Checkpointing<S> {
     pub(super) operations: usize,
     /// Whether a new one is wanted, or only the log is to be shortened.
     pub(super) write: bool,
+    /// Checkpoints that this server itself has seen for the grace period.
+    pub(super) settled: BTreeSet<SortKey>,
 }
 
 /// What was done.
@@ -147,9 +150,7 @@ impl<S: LogState> Checkpointing<S> {
         let (Some((_, oldest)), KEPT) = (kept.first(), kept.len()) else {
             return Ok(true);
         };
-        let made = pointer_stamp(&oldest.key.sort).unwrap_or_default();
-        let grace = u64::try_from(self.reader.config.log_grace.as_millis()).unwrap_or(u64::MAX);
-        if made.unix_ms().saturating_add(grace) > self.stamp.unix_ms() {
+        if !self.is_settled(&oldest.key.sort) {
             return Ok(false);
         }
         let kept: Vec<_> = kept
@@ -158,6 +159,16 @@ impl<S: LogState> Checkpointing<S> {
             .collect();
         self.remove_items(&kept).await?;
         Ok(true)
+    }
+
+    /// Whether everybody who reads the log knows this checkpoint by now. The time in its
+    /// name is that of another clock, which may be hours away from ours: it only counts
+    /// when it is long ago.
+    fn is_settled(&self, key: &SortKey) -> bool {
+        let grace = self.reader.config.log_grace_unseen.as_millis();
+        let grace = u64::try_from(grace).unwrap_or(u64::MAX);
+        let made = pointer_stamp(key).unwrap_or_default().unix_ms();
+        self.settled.contains(key) || made.saturating_add(grace) <= self.reader.unix_ms
     }
 
     fn open(&self, item: &Item) -> Option<CheckpointPointer> {

@@ -21,6 +21,8 @@ use crate::workflow::Io;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// How often a log is begun to be read while others replace its checkpoints.
+const LOADS_MAX: usize = 5;
 /// Ranges of one log that are read at once when looking for what is new.
 const SEGMENTS_MAX: usize = 16;
 
@@ -84,6 +86,16 @@ pub(super) struct ReadOutcome<S> {
     pub(super) whole: bool,
 }
 
+/// From where a log is read.
+enum Begun {
+    /// A checkpoint that was made then.
+    Checkpoint(Stamp),
+    /// Its beginning.
+    Empty,
+    /// What was to be read is no more: others have made newer checkpoints.
+    Replaced,
+}
+
 /// The work on the way.
 struct Progressing<S: LogState> {
     state: S,
@@ -95,13 +107,32 @@ struct Progressing<S: LogState> {
     changed: bool,
 }
 
+impl<S> Known<S> {
+    /// Whether it has all that any of the checkpoints has.
+    fn is_complete(&self) -> bool {
+        let mut pointers = self.checkpoints.values().flatten();
+        self.partial || pointers.all(|pointer| self.covered.covers(&pointer.covered))
+    }
+}
+
 impl Reader {
     /// Reads the whole log; `initial` is the state that an empty log means.
     pub(super) async fn load<S: LogState>(
         &self,
         initial: S,
     ) -> Result<ReadOutcome<S>, StorageError> {
-        self.load_from(initial, 0).await
+        let newest = self.load_from(initial.clone(), 0).await?;
+        if newest.known.is_complete() {
+            return Ok(newest);
+        }
+        // Its maker had read the log before others shortened it, and stored it late. What
+        // it misses is in the one before.
+        let other = self.load_from(initial, 1).await?;
+        Ok(if other.known.is_complete() {
+            other
+        } else {
+            newest
+        })
     }
 
     /// The same, as if the newest `passed_over` checkpoints were not there.
@@ -110,6 +141,22 @@ impl Reader {
         initial: S,
         passed_over: usize,
     ) -> Result<ReadOutcome<S>, StorageError> {
+        for _ in 0..LOADS_MAX {
+            if let Some(outcome) = self.try_load(initial.clone(), passed_over).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(StorageError::Unavailable(
+            "checkpoints are replaced faster than they can be read".to_owned(),
+        ))
+    }
+
+    /// `None`: others have replaced the checkpoints meanwhile.
+    async fn try_load<S: LogState>(
+        &self,
+        initial: S,
+        passed_over: usize,
+    ) -> Result<Option<ReadOutcome<S>>, StorageError> {
         self.io.step("load a log");
         let mut work = Progressing {
             known: Known {
@@ -140,7 +187,11 @@ impl Reader {
                 next => break (items, next),
             }
         };
-        let made = self.start_from_checkpoint(&mut work, passed_over).await?;
+        let made = match self.start_from_checkpoint(&mut work, passed_over).await? {
+            Begun::Checkpoint(made) => Some(made),
+            Begun::Empty => None,
+            Begun::Replaced => return Ok(None),
+        };
         for item in items.iter().filter(|item| !is_pointer(&item.key.sort)) {
             self.apply(&mut work, item);
         }
@@ -148,7 +199,7 @@ impl Reader {
             // What a new checkpoint contains is still there, for those who only know the
             // one before: it is skipped. What an old one contains should be gone: if it
             // is not, nobody else will see that.
-            let grace = u64::try_from(self.config.log_grace.as_millis()).unwrap_or(u64::MAX);
+            let grace = u64::try_from(self.config.log_grace_unseen.as_millis()).unwrap_or(u64::MAX);
             let is_new = |made: Stamp| made.unix_ms().saturating_add(grace) > self.unix_ms;
             if made.is_some_and(is_new) {
                 work.known
@@ -158,7 +209,7 @@ impl Reader {
             let segments = self.segments(next, &work.known);
             self.read_segments(&mut work, segments).await?;
         }
-        Ok(work.finish(true))
+        Ok(Some(work.finish(true)))
     }
 
     /// Reads what is new; all of it again where that does not suffice.
@@ -287,21 +338,23 @@ impl Reader {
         &self,
         work: &mut Progressing<S>,
         passed_over: usize,
-    ) -> Result<Option<Stamp>, StorageError> {
+    ) -> Result<Begun, StorageError> {
         let pointers = work.known.checkpoints.iter().rev().skip(passed_over);
         let pointers: Vec<_> = pointers
-            .map(|(key, pointer)| (pointer_stamp(key), pointer.clone()))
+            .map(|(key, pointer)| (key.clone(), pointer.clone()))
             .collect();
         work.known.partial = !pointers.is_empty();
-        for (made, pointer) in &pointers {
+        for (key, pointer) in &pointers {
             let Some(pointer) = pointer else { continue };
             match self.read_checkpoint(pointer).await? {
                 Ok((state, covered)) => {
                     work.state = state;
                     work.known.covered = covered;
                     work.known.partial = false;
-                    return Ok(made.or(Some(Stamp::default())));
+                    let made = pointer_stamp(key).unwrap_or_default();
+                    return Ok(Begun::Checkpoint(made));
                 }
+                Err(_) if !self.is_named(key).await? => return Ok(Begun::Replaced),
                 Err(reason) => {
                     self.note_damage(|damaged| damaged.checkpoints.push(pointer.content));
                     let place = self.places.checkpoint(pointer.content).0;
@@ -318,7 +371,14 @@ impl Reader {
                 }
             }
         }
-        Ok(None)
+        Ok(Begun::Empty)
+    }
+
+    /// Whether a checkpoint is still named by its item.
+    async fn is_named(&self, pointer: &SortKey) -> Result<bool, StorageError> {
+        let end = SortKey(format!("{pointer}!"));
+        let (items, _) = self.page(pointer.clone(), Some(end)).await?;
+        Ok(items.iter().any(|item| !item.values.is_empty()))
     }
 
     /// Reads one checkpoint. The inner error: it is damaged.

@@ -15,12 +15,14 @@ use super::shared::{LogId, Shared};
 use crate::boundary::Event;
 use crate::mailbox::Owed;
 use crate::random::Random;
-use crate::storage::{PartitionKey, RequestId, StorageError, StorageRequest, StorageResponse};
+use crate::storage::{
+    PartitionKey, RequestId, SortKey, StorageError, StorageRequest, StorageResponse,
+};
 use crate::time::Instant;
 use crate::workflow::{Io, Workflow};
 use core::task::Poll;
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 /// The first pause before a failed request is made again; doubled each time.
@@ -67,10 +69,14 @@ pub(super) struct Log<S: Planner> {
     /// Which of these readings was the last that ended well.
     pub(super) read: u64,
     pub(super) checkpoint_wanted: bool,
+    /// When the reading that is under way began.
+    pub(super) read_began: Instant,
     /// Others wrote to it after it was read last.
     pub(super) rung: bool,
     /// When to try to read that again.
     pub(super) reread_at: Option<Instant>,
+    /// Since when this machine knows of each checkpoint.
+    pub(super) pointers_seen: BTreeMap<SortKey, Instant>,
     /// When to look again whether the log can be shortened.
     pub(super) shorten_at: Option<Instant>,
     pub(super) last_read: Option<Instant>,
@@ -110,8 +116,10 @@ impl<S: Planner> Log<S> {
             reads: 0,
             read: 0,
             checkpoint_wanted: false,
+            read_began: Instant(0),
             rung: false,
             reread_at: None,
+            pointers_seen: BTreeMap::new(),
             shorten_at: None,
             last_read: None,
         }
@@ -326,6 +334,7 @@ impl<S: Planner> Log<S> {
     fn start_reading(&mut self, shared: &mut Shared, attempt: u32) {
         self.read_wanted = false;
         self.reread_at = None;
+        self.read_began = shared.now.instant;
         self.reads += 1;
         let (known, initial) = (self.known.clone(), self.initial.clone());
         let workflow = Workflow::new(&shared.ids, |io| {
@@ -352,6 +361,14 @@ impl<S: Planner> Log<S> {
         let attempt = *attempt;
         shared.give_up(workflow);
         self.activity = Activity::Idle;
+        // What was to be read last may have been deleted since the first was read.
+        let took = shared.now.instant.since(self.read_began);
+        let outcome = outcome.and_then(|outcome| match took < shared.config.log_grace / 2 {
+            true => Ok(outcome),
+            false => Err(StorageError::Unavailable(
+                "a log took too long to be read".to_owned(),
+            )),
+        });
         match outcome {
             Ok(outcome) => self.was_read(shared, outcome, happened),
             Err(StorageError::Unavailable(_)) if attempt < shared.config.storage_retries_max => {
@@ -394,6 +411,7 @@ impl<S: Planner> Log<S> {
         self.rung = self.read_wanted;
         self.owed.extend(outcome.owed);
         let mut known = outcome.known;
+        self.note_pointers(&known, shared.now.instant);
         if outcome.whole
             && let Some(shown) = &self.shown
         {
@@ -416,10 +434,22 @@ impl<S: Planner> Log<S> {
         self.known = Some(known);
     }
 
+    fn note_pointers(&mut self, known: &Known<S>, now: Instant) {
+        self.pointers_seen
+            .retain(|key, _| known.checkpoints.contains_key(key));
+        for key in known.checkpoints.keys() {
+            self.pointers_seen.entry(key.clone()).or_insert(now);
+        }
+    }
+
     fn start_checkpoint(&mut self, shared: &mut Shared, known: &Known<S>, write: bool) {
         let stamp = shared.clock.tick(shared.now);
         let (writer, _) = shared.writer(self.id);
         let random = Random::new(shared.random.seed());
+        let settled = self.pointers_seen.iter();
+        let settled = settled
+            .filter(|(_, since)| shared.now.instant.since(**since) >= shared.config.log_grace);
+        let settled = settled.map(|(key, _)| key.clone()).collect();
         self.background_until = shared.now.instant.after(shared.config.log_grace / 2);
         self.background = Some(Workflow::new(&shared.ids, |io| {
             let checkpointing = Checkpointing {
@@ -431,6 +461,7 @@ impl<S: Planner> Log<S> {
                 random,
                 operations: known.operations,
                 write,
+                settled,
             };
             checkpointing.run()
         }));
@@ -465,6 +496,7 @@ impl<S: Planner> Log<S> {
                 if let (Some((key, pointer)), Some(known)) = (done.written, &mut self.known) {
                     // What was committed meanwhile is in no checkpoint yet.
                     known.operations = known.operations.saturating_sub(done.operations);
+                    self.pointers_seen.insert(key.clone(), shared.now.instant);
                     known.checkpoints.insert(key, Some(pointer));
                 }
                 if !done.clean {

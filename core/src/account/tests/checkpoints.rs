@@ -345,3 +345,72 @@ fn damage_of_every_kind_and_too_many_keywords_leave_what_is_readable() {
     other.append(&mut storage, "INBOX", vec![message(49, &[])]);
     assert_eq!(other.status(&mut storage, "INBOX").len(), 48);
 }
+
+/// A server whose clock is hours ahead sees checkpoints that seem to be old.
+#[test]
+fn a_clock_that_is_ahead_forgets_nothing_early() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    fill(&mut server, &mut storage, 1, 60);
+    assert_eq!(counts(&storage).1, 60);
+    let hours = 20 * 3_600_000;
+    let mut fast = Server::at(2, config(), 1_800_000_000_000 + hours);
+    let connection = fast.connect();
+    fast.select(&mut storage, connection, "INBOX");
+    for number in 61..=100 {
+        fast.append(&mut storage, "INBOX", vec![message(number, &[])]);
+        fast.drain(&mut storage);
+        fast.wait(Duration::from_millis(100));
+    }
+    fast.drain(&mut storage);
+    assert!(counts(&storage).1 >= 100, "all of them are there");
+    // Once it has seen the checkpoints for as long itself, it may.
+    fast.wait(Duration::from_secs(61));
+    fast.drain(&mut storage);
+    assert!(counts(&storage).1 < 60);
+    let mut other = Server::new(3, config());
+    assert_eq!(other.status(&mut storage, "INBOX").len(), 100);
+}
+
+/// Between its first page and the checkpoint that it named, others made two newer ones.
+#[test]
+fn a_reader_whose_checkpoints_are_replaced_under_it_begins_again() {
+    let mut storage = Store::default();
+    let mut writer = Server::new(1, config());
+    let held = writer.connect();
+    writer.select(&mut storage, held, "INBOX");
+    for round in 0..3 {
+        fill(&mut writer, &mut storage, round * 20 + 1, round * 20 + 20);
+        writer.wait(Duration::from_secs(61));
+        writer.drain(&mut storage);
+    }
+    let mut steps = 0;
+    for before in 0..12 {
+        let mut reader = Server::new(10 + before, config());
+        let connection = reader.connect();
+        reader.send(
+            connection,
+            AccountRequest::Status(crate::mailbox::MailboxName::inbox()),
+        );
+        for _ in 0..before {
+            steps += usize::from(reader.step(&mut storage, Fate::Works));
+        }
+        let first = 61 + u32::from(before) * 40;
+        for half in [first, first + 20] {
+            fill(&mut writer, &mut storage, half, half + 19);
+            writer.wait(Duration::from_secs(61));
+            writer.drain(&mut storage);
+            reader.wait(Duration::from_secs(61));
+        }
+        let reply = reader.await_reply(&mut storage, connection, |_| Fate::Works);
+        let AccountReply::Status(state) = reply else {
+            panic!("{reply:?}");
+        };
+        // What came after it began may be there or not, the rest is.
+        let ours = view(&state);
+        assert!(ours.len() >= first as usize - 1, "{before}: {}", ours.len());
+        assert_eq!(ours, expected(ours.len() as u32), "{before}");
+        assert!(reader.events.is_empty(), "{:?}", reader.events);
+    }
+    assert!(steps > 50);
+}

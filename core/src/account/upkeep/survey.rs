@@ -96,11 +96,8 @@ impl Survey {
         for _ in 0..READINGS_MAX {
             let reader = self.reader(partition.clone());
             let known = reader.load(initial.clone()).await?.known;
-            let first = SortKey("#".to_owned());
-            let (items, _) = reader.page(first, Some(SortKey("$".to_owned()))).await?;
-            let pointers = items.into_iter().filter(|item| !item.values.is_empty());
-            let pointers = pointers.map(|item| item.key.sort).filter(is_pointer);
-            if !pointers.eq(known.checkpoints.keys().cloned()) {
+            let pointers = self.pointers(&reader).await?;
+            if !pointers.iter().eq(known.checkpoints.keys()) {
                 continue;
             }
             let damaged = reader.damaged.into_inner();
@@ -119,6 +116,20 @@ impl Survey {
         }
         let why = "a log changes faster than it can be read".to_owned();
         Err(StorageError::Unavailable(why))
+    }
+
+    /// The sort keys of the pointers to a log's checkpoints.
+    async fn pointers(&self, reader: &Reader) -> Result<Vec<SortKey>, StorageError> {
+        let mut pointers = Vec::new();
+        let mut start = Some(SortKey("#".to_owned()));
+        while let Some(from) = start.take() {
+            // Deleted ones are among them, without values.
+            let (items, next) = reader.page(from, Some(SortKey("$".to_owned()))).await?;
+            let items = items.into_iter().filter(|item| !item.values.is_empty());
+            pointers.extend(items.map(|item| item.key.sort).filter(is_pointer));
+            start = next;
+        }
+        Ok(pointers)
     }
 
     /// What the last sweep noted, and how to replace it. What cannot be opened counts as

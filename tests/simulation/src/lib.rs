@@ -33,6 +33,8 @@ pub struct Outcome {
     pub hash: u64,
     /// Events that happened.
     pub steps: u64,
+    /// Objects and logs that were collected.
+    pub collected: u64,
     /// Commands that were answered OK, by kind.
     pub acknowledged: BTreeMap<&'static str, u64>,
     /// Commands that were answered NO, by kind.
@@ -51,6 +53,7 @@ pub fn run(options: &Options) -> Outcome {
         violation: world.violation,
         hash: world.trace.hash(),
         steps: world.steps,
+        collected: world.collected,
         acknowledged: world.ledger.acknowledged,
         refused: world.ledger.refused,
     }

@@ -25,7 +25,7 @@ pub(crate) struct Process {
     pub(crate) up: bool,
     pub(crate) life: u64,
     /// How far its clock is off, in milliseconds.
-    offset_ms: i64,
+    pub(crate) offset_ms: i64,
     pub(crate) account: Option<Task>,
     pub(crate) connections: BTreeMap<u64, Line>,
     /// The last machine's number.
@@ -164,9 +164,18 @@ impl World {
         self.at(at, Event::Wake(process, life, 0));
     }
 
+    /// Hours are seconds where days are minutes.
+    pub(crate) fn clock_offset(&self, offset_ms: i64) -> i64 {
+        match self.collects {
+            true => offset_ms / 3_600,
+            false => offset_ms,
+        }
+    }
+
     pub(crate) fn jump_clock(&mut self, process: usize) {
         let hours = self.chance.below(10) as i64 - 5;
         let offset = hours * 3_600_000 + self.chance.below(60_000) as i64;
+        let offset = self.clock_offset(offset);
         self.processes[process].offset_ms = offset;
         self.note(format_args!(
             "the clock of server {process} is {offset} ms off"
@@ -391,6 +400,9 @@ impl World {
                     self.reply(process, connection.0, reply);
                 }
                 AccountOutput::Event(event) => {
+                    if let restante_core::boundary::Event::Swept(report) = &event {
+                        self.collected += report.deleted();
+                    }
                     self.note(format_args!("{process}/{number}: {event:?}"));
                 }
                 AccountOutput::Ring(log) => self.ring(process, log),

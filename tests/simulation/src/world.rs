@@ -60,6 +60,9 @@ pub struct Options {
     pub steps: u64,
     /// Check that a client that asks for changes only (RFC 7162) has the truth in the end.
     pub resync: bool,
+    /// What nobody names is collected after minutes, not days, and clocks agree as much
+    /// better.
+    pub collects: bool,
     /// Print the trace.
     pub print: bool,
 }
@@ -79,6 +82,10 @@ pub(crate) struct World {
     pub(crate) violation: Option<String>,
     /// See [`Options::resync`].
     pub(crate) resync: bool,
+    /// See [`Options::collects`].
+    pub(crate) collects: bool,
+    /// What was collected.
+    pub(crate) collected: u64,
     /// Clients go on with new commands, and things break.
     pub(crate) busy: bool,
     queue: BTreeMap<(u64, u64), Event>,
@@ -94,7 +101,11 @@ impl World {
         let keys = AccountKeys::generate(AccountId(account), &mut Random::new(chance.seed()));
         let servers = 2 + chance.index(2);
         let clients = 2 + chance.index(3);
-        let config = Arc::new(config(&mut chance));
+        let mut config = config(&mut chance);
+        if options.collects {
+            collect_soon(&mut config);
+        }
+        let config = Arc::new(config);
         let garage = Garage::new(servers, &mut chance);
         let mut world = Self {
             now: SECOND,
@@ -108,11 +119,17 @@ impl World {
             violation: None,
             busy: true,
             resync: options.resync,
+            collects: options.collects,
+            collected: 0,
             queue: BTreeMap::new(),
             numbers: 0,
             steps: 0,
             chance,
         };
+        for process in 0..servers {
+            let offset_ms = world.processes[process].offset_ms;
+            world.processes[process].offset_ms = world.clock_offset(offset_ms);
+        }
         let line = format!("{servers} servers, {clients} clients, {:?}", world.config);
         world.note(format_args!("{line}"));
         for client in 0..clients {
@@ -287,6 +304,15 @@ impl World {
             }
         }
     }
+}
+
+/// Far above what a write is late by here, as the usual times are elsewhere.
+fn collect_soon(config: &mut Config) {
+    config.orphan_age_min = Duration::from_secs(400);
+    config.undelete_retention = Duration::from_secs(100);
+    config.copy_age_max = Duration::from_secs(50);
+    config.sweep_interval = Duration::from_secs(100);
+    config.sweep_delay = Duration::from_secs(1);
 }
 
 /// Limits that are met often.

@@ -13,6 +13,7 @@ fn world(seed: u64, steps: u64) -> Outcome {
         seed,
         steps,
         resync: false,
+        collects: false,
         print: false,
     })
 }
@@ -41,4 +42,26 @@ fn the_same_seed_gives_the_same_run() {
     let (one, two) = (world(7, STEPS), world(7, STEPS));
     assert_eq!((one.hash, one.steps), (two.hash, two.steps));
     assert_ne!(one.hash, world(8, STEPS).hash);
+}
+
+#[test]
+fn what_is_collected_is_missed_by_nobody() {
+    let mut collected = 0;
+    for seed in 0..12 {
+        let outcome = run(&Options {
+            seed,
+            steps: 6_000,
+            resync: false,
+            collects: true,
+            print: false,
+        });
+        collected += outcome.collected;
+        if let Some(what) = outcome.violation {
+            panic!(
+                "seed {seed}: {what}\nline by line: RESTANTE_SIMULATION_COLLECT=1 \
+                 cargo run -p restante-simulation -- --seed {seed} --steps 6000"
+            );
+        }
+    }
+    assert!(collected > 10, "{collected} were collected");
 }

@@ -6,6 +6,7 @@ that does nothing but ask the storage. It runs right after the IMAP measure that
 compared with, on the objects that the server has just stored.
 """
 
+import base64
 import imaplib
 import json
 import os
@@ -211,9 +212,9 @@ class GarageRun(rounds.Run):
                             if after[k] != before.get(k, 0) and k != "k2v PollRange"}
 
         def message(number, size=3000):
-            line = b"x" * 70 + b"\r\n"
-            head = f"From: a@example.org\r\nSubject: message {number}\r\n\r\n".encode()
-            return head + line * (size // 72)
+            # Does not compress, so that a long one is stored as a long one.
+            lines = (base64.b64encode(os.urandom(54)) + b"\r\n" for _ in range(size // 74))
+            return f"From: a@example.org\r\nSubject: message {number}\r\n\r\n".encode() + b"".join(lines)
 
         imap = imaplib.IMAP4("127.0.0.1", server.port)
         counted("nothing, for three seconds", lambda: None)

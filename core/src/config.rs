@@ -35,6 +35,9 @@ pub struct Config {
     /// Octets of a sealed summary that is kept as an item; longer ones are only in
     /// their object.
     pub summary_item_bytes_max: usize,
+    /// Octets of sealed summaries that wait for a commit, to be stored by the same request
+    /// as its operations. Those beyond are stored by requests of their own.
+    pub commit_summaries_bytes_max: usize,
     /// Octets of the top header that a summary keeps.
     pub header_bytes_max: usize,
     /// Parts of one message that are looked at; what is deeper or later is text.
@@ -177,6 +180,7 @@ impl Default for Config {
             summary_batch_bytes_max: 512 * 1024,
             summary_batch_items_max: 128,
             summary_item_bytes_max: 48 * 1024,
+            commit_summaries_bytes_max: 64 * 1024,
             header_bytes_max: 256 * 1024,
             mime_parts_max: 1_000,
             mime_depth_max: 100,

@@ -12,7 +12,7 @@ use crate::mailbox::{
     SpecialUse, Uid, UidValidity,
 };
 use crate::seal::ContentKind;
-use crate::storage::{RequestId, StorageRequest, StorageResponse};
+use crate::storage::{InsertItem, RequestId, StorageRequest, StorageResponse};
 use crate::time::Instant;
 use std::sync::Arc;
 
@@ -117,6 +117,9 @@ pub enum AccountRequest {
         name: MailboxName,
         /// What to add, in this order.
         messages: Vec<NewMessage>,
+        /// Sealed summaries of them, to be stored together with the operations. One that
+        /// is in no item is read from its object.
+        summaries: Vec<InsertItem>,
     },
     /// STORE on the selected mailbox; UIDs that are gone are passed over.
     /// Reply: `Stored`.

@@ -1,7 +1,8 @@
 //! A commit: requests become one batch, the batch becomes items, and when storage has all
 //! of them the requests are answered.
 //!
-//! All items of a batch go in one request. Storage may keep any part of them when the
+//! All items of a batch go in one request, and with them the summaries of messages that
+//! were added. Storage may keep any part of them when the
 //! request fails or the process dies: no reader counts a batch before it is whole, so the
 //! batch either happens or does not. The same request is made again, with the same
 //! bytes, a few times. If it fails for good, nobody knows whether what is missing comes
@@ -25,8 +26,11 @@ use std::sync::Arc;
 pub(super) struct Commit<S: Planner> {
     /// In flight, or when to send it again.
     pub(super) request: Result<RequestId, Instant>,
-    /// The batch, in as many items as it takes, with consecutive numbers.
+    /// The batch, in as many items as it takes, with consecutive numbers, and behind it
+    /// what is stored beside it.
     pub(super) items: Vec<InsertItem>,
+    /// How many of them are the batch.
+    numbers: u64,
     /// Of the first of them.
     position: LogPosition,
     attempt: u32,
@@ -49,7 +53,9 @@ impl<S: Planner> Log<S> {
         let (mut operations, mut weight) = (Vec::new(), 0);
         let (mut done, mut at_once) = (Vec::new(), Vec::new());
         let mut stamped = false;
+        let (mut beside, mut beside_bytes) = (Vec::new(), 0);
         while weight < shared.config.commit_operations_max
+            && beside_bytes < shared.config.commit_summaries_bytes_max
             && let Some(work) = self.jobs.pop_front_if(|work| !(stamped && S::stamps(work)))
         {
             match next.plan(&work, &self.owed, shared) {
@@ -67,6 +73,9 @@ impl<S: Planner> Log<S> {
                     stamped |= S::stamps(&work);
                     weight += next.take_in(&known.state, writer, stamp, &new);
                     operations.extend(new);
+                    let summaries = S::beside(&work);
+                    beside_bytes += summaries.iter().map(|it| it.value.len()).sum::<usize>();
+                    beside.extend_from_slice(summaries);
                     done.push((work, answer));
                 }
                 Err(failure) => happened.push(Happened::Failed(work, failure)),
@@ -79,11 +88,14 @@ impl<S: Planner> Log<S> {
             return;
         }
         let batch = S::encode_batch(&known.state.batch(stamp, operations));
-        let items = self.seal(shared, LogPosition { writer, seq }, &batch);
+        let mut items = self.seal(shared, LogPosition { writer, seq }, &batch);
+        let numbers = items.len() as u64;
+        items.append(&mut beside);
         let insert = StorageRequest::InsertItems(items.clone());
         self.activity = Activity::Committing(Box::new(Commit {
             request: Ok(shared.request(self.id, insert)),
             items,
+            numbers,
             position: LogPosition { writer, seq },
             attempt: 0,
             next,
@@ -153,7 +165,7 @@ impl<S: Planner> Log<S> {
         happened: &mut Vec<Happened<S>>,
     ) {
         let LogPosition { writer, seq } = commit.position;
-        let end = seq + commit.items.len() as u64;
+        let end = seq + commit.numbers;
         shared.writers.insert(self.id, (writer, end));
         let Some(known) = &mut self.known else {
             return;

@@ -9,6 +9,7 @@ use crate::mailbox::{
     FlagSet, InboxMove, LogState, MailboxId, MailboxName, MailboxState, Making, Message, MessageId,
     ModSeq, Operation, Owed, SpecialUse, Stamp, Uid, WriterId,
 };
+use crate::storage::InsertItem;
 use core::fmt;
 use std::collections::BTreeMap;
 
@@ -34,6 +35,10 @@ pub(super) trait Planner: LogState + fmt::Debug {
     fn settle(&self, owed: &Owed) -> Option<Self::Work>;
     /// Whether this is such work.
     fn settles(work: &Self::Work) -> bool;
+    /// Items that are stored by the same request as the operations.
+    fn beside(_: &Self::Work) -> &[InsertItem] {
+        &[]
+    }
     /// Whether two of such work may not share a batch, and so a MODSEQ.
     fn stamps(work: &Self::Work) -> bool;
     /// Whether other servers' clients want to know what it becomes.
@@ -69,6 +74,8 @@ pub(super) enum MailboxWork {
     Append {
         connection: ConnectionId,
         messages: Vec<NewMessage>,
+        /// Stored by the same request.
+        summaries: Vec<InsertItem>,
     },
     /// The target's part of COPY and MOVE.
     Copy {
@@ -162,6 +169,7 @@ impl Planner for MailboxState {
             MailboxWork::Append {
                 connection,
                 messages,
+                ..
             } => {
                 let (operations, uids) = plan_arrivals(self, messages, None, shared)?;
                 (operations, MailboxAnswer::Appended(*connection, uids))
@@ -241,6 +249,13 @@ impl Planner for MailboxState {
 
     fn settles(work: &MailboxWork) -> bool {
         matches!(work, MailboxWork::Settle)
+    }
+
+    fn beside(work: &MailboxWork) -> &[InsertItem] {
+        match work {
+            MailboxWork::Append { summaries, .. } => summaries,
+            _ => &[],
+        }
     }
 
     /// RFC 7162 §3.1: each STORE gets a different MODSEQ, simultaneous ones as well.

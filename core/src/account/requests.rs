@@ -138,10 +138,16 @@ impl Account {
                 let (ask, mailbox) = self.find_for(ask, &name)?;
                 let age = self.probed_age(connection, mailbox);
                 let (ask, _) = self.mailbox_for(ask, mailbox, age)?;
-                if let AccountRequest::Append { messages, .. } = ask.request {
+                if let AccountRequest::Append {
+                    messages,
+                    summaries,
+                    ..
+                } = ask.request
+                {
                     let work = MailboxWork::Append {
                         connection,
                         messages,
+                        summaries,
                     };
                     self.work(mailbox, work);
                 }

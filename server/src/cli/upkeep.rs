@@ -185,6 +185,7 @@ async fn append<R: Runtime>(
         let append = AccountRequest::Append {
             name: name.clone(),
             messages: messages.to_vec(),
+            summaries: Vec::new(),
         };
         match steward.ask(append).await {
             AccountReply::Appended { .. } => {}

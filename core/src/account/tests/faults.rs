@@ -219,6 +219,7 @@ impl Chaos {
         let request = AccountRequest::Append {
             name: name("INBOX"),
             messages,
+            summaries: Vec::new(),
         };
         let reply = self.ask(at, request);
         let acknowledged = match reply {
@@ -404,6 +405,7 @@ fn a_connection_that_leaves_does_not_cancel_its_commit() {
         AccountRequest::Append {
             name: name("INBOX"),
             messages,
+            summaries: Vec::new(),
         },
     );
     server.input(AccountInput::Detach(connection));

@@ -391,6 +391,7 @@ fn many_connections_share_one_commit() {
         let request = AccountRequest::Append {
             name: name("INBOX"),
             messages,
+            summaries: Vec::new(),
         };
         server.send(*connection, request);
     }
@@ -438,6 +439,7 @@ fn limits_are_told_and_change_nothing() {
     let request = AccountRequest::Append {
         name: name("INBOX"),
         messages,
+        summaries: Vec::new(),
     };
     assert!(matches!(
         failure(server.ask(&mut storage, one, request)),
@@ -447,6 +449,7 @@ fn limits_are_told_and_change_nothing() {
     let request = AccountRequest::Append {
         name: name("INBOX"),
         messages,
+        summaries: Vec::new(),
     };
     assert!(matches!(
         failure(server.ask(&mut storage, one, request)),

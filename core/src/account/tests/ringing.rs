@@ -71,6 +71,7 @@ fn a_commit_that_may_have_landed_rings() {
     let append = AccountRequest::Append {
         name: name("INBOX"),
         messages: vec![message(2, &[])],
+        summaries: Vec::new(),
     };
     server.send(connection, append);
     let reply = server.await_reply(&mut storage, connection, |_| Fate::AnswerLost);

@@ -8,6 +8,7 @@ fn append(number: u32) -> AccountRequest {
     AccountRequest::Append {
         name: name("INBOX"),
         messages: vec![message(number, &[])],
+        summaries: Vec::new(),
     }
 }
 

@@ -25,6 +25,7 @@ fn append_three() -> AccountRequest {
         messages: (2..=4)
             .map(|number| message(number, &[Flag::Seen]))
             .collect(),
+        summaries: Vec::new(),
     }
 }
 

@@ -295,6 +295,7 @@ impl Server {
         let request = AccountRequest::Append {
             name: name(mailbox),
             messages,
+            summaries: Vec::new(),
         };
         let reply = self.ask(store, connection, request);
         self.input(AccountInput::Detach(connection));

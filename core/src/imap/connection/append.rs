@@ -28,6 +28,8 @@ pub(super) struct Appending {
     mailbox: MailboxName,
     /// Stored, and named by nobody yet.
     messages: Vec<NewMessage>,
+    /// Of some of them, to be stored by the commit.
+    summaries: Vec<InsertItem>,
     stage: Stage,
 }
 
@@ -50,7 +52,8 @@ enum Stage {
 /// How storing one message ended.
 #[derive(Debug)]
 enum Stored {
-    Done(NewMessage),
+    /// With the summary, if the commit is to store it.
+    Done(NewMessage, Option<InsertItem>),
     /// With the answer; `coming`: the client sends the literal all the same.
     Failed {
         completion: Completion,
@@ -65,6 +68,8 @@ struct Arriving {
     literal: LiteralHeader,
     flags: Vec<Flag>,
     date: InternalDate,
+    /// Octets of summaries that may wait for the commit.
+    summaries_room: usize,
 }
 
 impl Appending {
@@ -134,6 +139,7 @@ impl Connection {
             tag,
             mailbox,
             messages: Vec::new(),
+            summaries: Vec::new(),
             stage,
         });
         self.start_message(appending, probe, message, literal);
@@ -159,7 +165,9 @@ impl Connection {
             zone_min: 0,
         };
         let date = message.date.map_or(now, Into::into);
+        let waiting = appending.summaries.iter().map(|it| it.value.len()).sum();
         let arriving = Arriving {
+            summaries_room: (self.config.commit_summaries_bytes_max).saturating_sub(waiting),
             probe,
             literal,
             flags: message.flags,
@@ -246,8 +254,9 @@ impl Connection {
         }
         let left = *left;
         match polled {
-            Poll::Ready(Stored::Done(message)) => {
+            Poll::Ready(Stored::Done(message, summary)) => {
                 appending.messages.push(message);
+                appending.summaries.extend(summary);
                 appending.stage = Stage::Segment;
                 self.collector = Collector::segment();
                 self.activity = Activity::Appending(appending);
@@ -326,7 +335,13 @@ impl Connection {
         let view = self.take_view();
         let name = appending.mailbox.clone();
         let messages = core::mem::take(&mut appending.messages);
-        let body = Workflow::new(&self.ids, |io| commit(io, context, view, name, messages));
+        let summaries = core::mem::take(&mut appending.summaries);
+        let request = AccountRequest::Append {
+            name,
+            messages,
+            summaries,
+        };
+        let body = Workflow::new(&self.ids, |io| commit(io, context, view, request));
         appending.stage = Stage::Committing(body);
         self.activity = Activity::Appending(appending);
     }
@@ -346,7 +361,7 @@ async fn store_message(io: Io, context: Context, random: Random, arriving: Arriv
         };
     }
     match write_message(&io, &context, random, &arriving, &mut coming).await {
-        Ok(message) => Stored::Done(message),
+        Ok((message, summary)) => Stored::Done(message, summary),
         Err(error) => {
             let reason = error.to_string();
             io.event(Event::StorageFailed {
@@ -367,7 +382,7 @@ async fn write_message(
     mut random: Random,
     arriving: &Arriving,
     coming: &mut bool,
-) -> Result<NewMessage, StorageError> {
+) -> Result<(NewMessage, Option<InsertItem>), StorageError> {
     let config = &context.config;
     let content = ContentId::at(context.now.unix_ms, &mut random);
     let writer = ContentWriter::new(
@@ -406,8 +421,14 @@ async fn write_message(
             value,
         }
     });
-    finish_message(io, request, item).await?;
-    Ok(NewMessage {
+    // The commit takes the summary along where it has room for it.
+    let room = arriving.summaries_room;
+    let (later, now) = match item {
+        Some(item) if item.value.len() <= room => (Some(item), None),
+        item => (None, item),
+    };
+    finish_message(io, request, now).await?;
+    let message = NewMessage {
         content,
         kind: ContentKind::Message,
         size: arriving.literal.len,
@@ -415,7 +436,8 @@ async fn write_message(
         summary_len: place.len,
         internal_date: arriving.date,
         flags: arriving.flags.clone(),
-    })
+    };
+    Ok((message, later))
 }
 
 /// Makes the object and the summary durable, side by side.
@@ -450,17 +472,18 @@ async fn commit(
     io: Io,
     context: Context,
     mut view: Option<View>,
-    name: MailboxName,
-    messages: Vec<NewMessage>,
+    request: AccountRequest,
 ) -> Outcome {
     // What nobody has named for so long may be collected by now.
     let age_max = context.config.orphan_age_min / 2;
     let age_max = u64::try_from(age_max.as_millis()).unwrap_or(u64::MAX);
     let oldest = context.now.unix_ms.saturating_sub(age_max);
-    if messages.iter().any(|it| it.content.unix_ms() < oldest) {
+    if let AccountRequest::Append { messages, .. } = &request
+        && messages.iter().any(|it| it.content.unix_ms() < oldest)
+    {
         return Outcome::new(Completion::no("That took too long, try again"), view);
     }
-    match io.account(AccountRequest::Append { name, messages }).await {
+    match io.account(request).await {
         AccountReply::Appended {
             uid_validity,
             uids,

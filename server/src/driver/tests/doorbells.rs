@@ -124,6 +124,7 @@ impl Client {
         self.ask(AccountRequest::Append {
             name: MailboxName::inbox(),
             messages: vec![message],
+            summaries: Vec::new(),
         })
     }
 

@@ -113,6 +113,14 @@ const INITIAL: [(&str, Option<SpecialUse>); 6] = [
 ];
 
 impl Directory {
+    /// The INBOX of an account: known without reading anything, and the same for ever.
+    #[must_use]
+    pub fn inbox(keys: &AccountKeys) -> MailboxId {
+        let directory = Self::initial(keys);
+        let inbox = directory.find(&MailboxName::inbox());
+        inbox.expect("every account begins with an INBOX").id
+    }
+
     /// The directory of a new account.
     pub(crate) fn initial(keys: &AccountKeys) -> Self {
         let mut directory = Self {

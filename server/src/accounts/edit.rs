@@ -6,7 +6,7 @@ use super::list::{AccountList, Entry, PasswordSlot, check_name, fold_name};
 use super::stretch::{SALT_BYTES, stretch};
 use crate::seed;
 use argon2::Params;
-use restante_core::mailbox::AccountId;
+use restante_core::mailbox::{AccountId, Directory, MailboxId};
 use restante_core::random::Random;
 use restante_core::seal::{self, AccountKeys, SlotKind};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,6 +29,7 @@ pub fn add(
         id,
         names: vec![fold_name(name)],
         public_key: keys.public_key(),
+        inbox: Some(Directory::inbox(&keys)),
         bucket: None,
         slots: vec![password_slot(&keys, password, params, &mut random)?],
     };
@@ -37,6 +38,25 @@ pub fn add(
             return Err(AccountsError::Exists(name.to_owned()));
         }
         Ok((changed(file, list, |entries| entries.push(entry))?, id))
+    })
+}
+
+/// Notes which mailbox is the INBOX of an account, where that is not known yet.
+///
+/// # Errors
+/// When the file cannot be changed.
+pub fn note_inbox(
+    file: &AccountsFile,
+    id: AccountId,
+    inbox: MailboxId,
+) -> Result<(), AccountsError> {
+    file.edit(|list| {
+        let list = changed(file, list, |entries| {
+            for entry in entries.iter_mut().filter(|entry| entry.id == id) {
+                entry.inbox = Some(inbox);
+            }
+        })?;
+        Ok((list, ()))
     })
 }
 

@@ -201,6 +201,7 @@ mod tests {
             id: AccountId([number; 16]),
             names: vec![name.to_owned()],
             public_key: [number; 32],
+            inbox: None,
             bucket: None,
             slots: Vec::new(),
         }

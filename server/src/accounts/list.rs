@@ -1,12 +1,14 @@
 //! The accounts and the text that stands for them in the accounts file.
 //!
 //! ```toml
-//! version = 1
+//! version = 2
 //!
 //! [[account]]
 //! id = "0192…"                 # 16 octets in hexadecimal
 //! names = ["alice"]            # what it logs in as
 //! public_key = "…"             # X25519, base64
+//! inbox = "…"                  # the id of INBOX in hexadecimal: where mail is delivered;
+//!                              # version 1 lacks it, and the next login fills it in
 //! bucket = "…"                 # of Garage; where given, key_id and secret are as well
 //! key_id = "…"
 //! secret = "…"
@@ -25,12 +27,12 @@ use crate::secret::Secret;
 use argon2::Params;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use restante_core::mailbox::AccountId;
+use restante_core::mailbox::{AccountId, MailboxId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of the format that is written.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Octets of a login name.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Slots of one account.
@@ -54,6 +56,8 @@ pub struct Entry {
     pub names: Vec<String>,
     /// X25519 public key.
     pub public_key: [u8; 32],
+    /// Its INBOX, which deliverers must know; `None` until it logs in next.
+    pub inbox: Option<MailboxId>,
     /// Where its mail is in Garage, if not in the bucket of all.
     pub bucket: Option<OwnBucket>,
     /// Its keys, wrapped, once for each password.
@@ -153,7 +157,7 @@ impl AccountList {
     pub fn parse(text: &str) -> Result<Self, String> {
         let fail = |error: toml::de::Error| error.to_string().trim_end().to_owned();
         let Version { version } = toml::from_str(text).map_err(fail)?;
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(format!(
                 "version: {version} is unknown here; this server knows {VERSION}"
             ));
@@ -196,6 +200,8 @@ struct AccountText {
     names: Vec<String>,
     public_key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    inbox: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bucket: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<String>,
@@ -223,6 +229,7 @@ impl AccountText {
             id: entry.id.to_string(),
             names: entry.names.clone(),
             public_key: STANDARD.encode(entry.public_key),
+            inbox: entry.inbox.map(|inbox| inbox.to_string()),
             bucket: entry.bucket.as_ref().map(|own| own.name.clone()),
             key_id: entry.bucket.as_ref().map(|own| own.key_id.clone()),
             secret: entry
@@ -234,8 +241,9 @@ impl AccountText {
     }
 
     fn parse(self) -> Result<Entry, String> {
-        let id = parse_id(&self.id)
-            .ok_or_else(|| format!("account.id: {:?} is not 32 hexadecimal digits", self.id))?;
+        let id = AccountId(parse_id("account.id", &self.id)?);
+        let inbox = self.inbox.map(|inbox| parse_id("account.inbox", &inbox));
+        let inbox = inbox.transpose()?.map(MailboxId);
         let public_key = decode("account.public_key", &self.public_key)?
             .try_into()
             .map_err(|_| format!("account {id}: public_key: not 32 octets"))?;
@@ -254,6 +262,7 @@ impl AccountText {
         };
         Ok(Entry {
             id,
+            inbox,
             bucket,
             names: self.names.iter().map(|name| fold_name(name)).collect(),
             public_key,
@@ -309,12 +318,11 @@ fn decode(key: &str, text: &str) -> Result<Vec<u8>, String> {
         .map_err(|error| format!("{key}: {error}"))
 }
 
-fn parse_id(text: &str) -> Option<AccountId> {
-    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let number = u128::from_str_radix(text, 16).ok()?;
-    Some(AccountId(number.to_be_bytes()))
+fn parse_id(key: &str, text: &str) -> Result<[u8; 16], String> {
+    let hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| hex);
+    let number = number.ok_or_else(|| format!("{key}: {text:?} is not 32 hexadecimal digits"))?;
+    Ok(number.to_be_bytes())
 }
 
 #[cfg(test)]
@@ -322,7 +330,8 @@ mod tests {
     use super::*;
 
     /// Never to be changed: files like this are in use.
-    const GOLDEN: &str = include_str!("golden/accounts-v1.toml");
+    const GOLDEN_1: &str = include_str!("golden/accounts-v1.toml");
+    const GOLDEN: &str = include_str!("golden/accounts-v2.toml");
 
     #[test]
     fn golden() {
@@ -337,7 +346,16 @@ mod tests {
         assert_eq!(alice.slots[0].wrapped, [3; 138]);
         assert!(list.find("bob").unwrap().slots.is_empty());
         assert!(list.find("carol").is_none());
+        assert_eq!(alice.inbox, Some(MailboxId([4; 16])));
         assert_eq!(list.to_text(), GOLDEN);
+    }
+
+    #[test]
+    fn version_1_is_read_for_ever() {
+        let old = AccountList::parse(GOLDEN_1).unwrap();
+        let list = old.changed(|entries| entries[0].inbox = Some(MailboxId([4; 16])));
+        assert_eq!(list.unwrap().to_text(), GOLDEN);
+        assert!(old.entries().iter().all(|entry| entry.inbox.is_none()));
     }
 
     #[test]
@@ -366,8 +384,9 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_by_name() {
         for (from, to, reason) in [
-            ("version = 1", "version = 2", "version: 2 is unknown"),
-            ("version = 1\n", "", "version"),
+            ("version = 2", "version = 3", "version: 3 is unknown"),
+            ("version = 2\n", "", "version"),
+            ("04040404", "0404", "account.inbox"),
             ("passes", "pases", "pases"),
             ("\"bob\"", "\"alice\"", "two accounts"),
             ("\"bob\"", "\"a b\"", "spaces"),

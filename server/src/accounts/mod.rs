@@ -21,7 +21,8 @@ use file::AccountsFile;
 use list::{Entry, PasswordSlot, fold_name};
 use penalty::{Attempt, Penalties};
 use restante_core::boundary::{Credentials, Login, LoginError};
-use restante_core::mailbox::AccountId;
+use restante_core::delivery::Recipient;
+use restante_core::mailbox::{AccountId, Directory};
 use restante_core::seal::{self, AccountKeys, SlotKind};
 use std::fmt;
 use std::io;
@@ -71,6 +72,7 @@ impl<R: Runtime> Accounts<R> {
                 id: keys.account(),
                 names: Vec::new(),
                 public_key: keys.public_key(),
+                inbox: Some(Directory::inbox(&keys)),
                 bucket: None,
                 slots: vec![slot],
             },
@@ -108,10 +110,44 @@ impl<R: Runtime> Accounts<R> {
             .filter(|entry| !entry.slots.is_empty())
             .unwrap_or(&self.nobody);
         let result = self.open(entry, &credentials).await;
-        if matches!(result, Err(LoginError::Invalid)) {
-            self.penalties.failed(attempt, self.now_ms());
+        match &result {
+            Err(LoginError::Invalid) => self.penalties.failed(attempt, self.now_ms()),
+            Ok(login) if entry.inbox.is_none() => self.note_inbox(&login.keys),
+            _ => {}
         }
         result
+    }
+
+    /// Writes down where mail for this account is delivered. The login does not wait for
+    /// it; what fails is made good by the next one.
+    fn note_inbox(&self, keys: &AccountKeys) {
+        let (id, inbox) = (keys.account(), Directory::inbox(keys));
+        let (file, runtime) = (Arc::clone(&self.file), self.runtime.clone());
+        self.runtime.spawn(async move {
+            let noted = runtime.blocking(move || edit::note_inbox(&file, id, inbox));
+            if let Err(error) = noted.await {
+                tracing::warn!(%error, "where to deliver mail for an account was not noted");
+            }
+        });
+    }
+
+    /// To whom mail for this name is delivered.
+    ///
+    /// # Errors
+    /// `Unknown` only if there is no such account for certain.
+    pub async fn recipient(&self, name: &str) -> Result<Recipient, NoRecipient> {
+        let file = Arc::clone(&self.file);
+        let list = self.runtime.blocking(move || file.read()).await;
+        let list = list.map_err(|error| {
+            tracing::error!(%error, "the accounts cannot be read");
+            NoRecipient::Unavailable
+        })?;
+        let entry = list.find(&fold_name(name)).ok_or(NoRecipient::Unknown)?;
+        Ok(Recipient {
+            account: entry.id,
+            public_key: entry.public_key,
+            inbox: entry.inbox.ok_or(NoRecipient::NotYet)?,
+        })
     }
 
     async fn open(&self, entry: &Entry, credentials: &Credentials) -> Result<Login, LoginError> {
@@ -140,6 +176,17 @@ impl<R: Runtime> Accounts<R> {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Why mail for a name cannot be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRecipient {
+    /// There is no such account.
+    Unknown,
+    /// The account has not logged in since its INBOX must be known: later.
+    NotYet,
+    /// The accounts cannot be read just now.
+    Unavailable,
 }
 
 /// Why the accounts could not be read or changed.

@@ -100,3 +100,31 @@ fn guessing_makes_waiting() {
         assert!(soon.is_some(), "others have to wait as well");
     });
 }
+
+#[test]
+fn where_mail_is_delivered_is_noted_at_the_next_login() {
+    let (accounts, _folder) = accounts();
+    async_io::block_on(async {
+        let known = accounts.recipient("alice").await.unwrap();
+        // As an older version left it.
+        let forget = accounts.file.edit(|list| {
+            let list = list.changed(|entries| entries[0].inbox = None).unwrap();
+            Ok((list, ()))
+        });
+        forget.unwrap();
+        assert_eq!(accounts.recipient("alice").await, Err(NoRecipient::NotYet));
+        let wrong = login(&accounts, "alice", "wrong", "::1").await;
+        assert_eq!(wrong, Err(LoginError::Invalid));
+        login(&accounts, "alice", "secret", "::1").await.unwrap();
+        let noted = async {
+            while accounts.recipient("alice").await.is_err() {
+                runtime::sleep(&Threads, Duration::from_millis(5)).await;
+            }
+        };
+        timeout(&Threads, Duration::from_secs(10), noted)
+            .await
+            .unwrap();
+        assert_eq!(accounts.recipient("ALICE").await, Ok(known));
+        assert_eq!(accounts.recipient("bob").await, Err(NoRecipient::Unknown));
+    });
+}

@@ -11,6 +11,7 @@
 mod account;
 mod clock;
 mod connection;
+pub mod delivery;
 mod doorbell;
 mod phase;
 mod registry;

@@ -563,6 +563,5 @@ pub(super) fn failure(reply: AccountReply) -> AccountFailure {
 
 /// The mailbox that every account has.
 pub(super) fn inbox_id() -> MailboxId {
-    let directory = Directory::initial(&keys());
-    directory.find(&name("INBOX")).unwrap().id
+    Directory::inbox(&keys())
 }

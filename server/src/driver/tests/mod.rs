@@ -2,6 +2,7 @@
 
 mod accounts;
 mod connections;
+mod deliveries;
 mod doorbells;
 mod tls;
 

@@ -264,3 +264,26 @@ fn foreign_objects_and_old_checkpoints_are_told() {
     );
     assert!(!storage.objects.contains_key(&old));
 }
+
+#[test]
+fn two_servers_that_wrote_at_once_leave_nothing_to_find() {
+    let mut storage = Store::default();
+    let mut servers = [Server::new(1, config()), Server::new(2, config())];
+    for number in 1..=60 {
+        let message = store_at(&mut storage, number, START_MS);
+        let server = &mut servers[number as usize % 2];
+        // What the other one wrote is not known: UIDs are claimed twice.
+        server.append(&mut storage, "INBOX", vec![message]);
+        if number % 7 == 0 {
+            pass(server, &mut storage, Duration::from_secs(30));
+        }
+        if number % 20 == 0 {
+            expunge(server, &mut storage, "INBOX", &[number / 2]);
+        }
+    }
+    for server in &mut servers {
+        pass(server, &mut storage, Duration::from_secs(61));
+        let report = check(server, &mut storage, false, false);
+        assert!(report.findings.is_empty(), "{report:?}");
+    }
+}

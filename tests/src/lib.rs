@@ -6,6 +6,9 @@
 //! starts a fresh server in its own folder for each, and afterwards asks it to
 //! stop, which must succeed and must leave no panic in the log.
 //!
+//! A suite that runs on every storage does so a second time as `tokio-garage::…` and
+//! `smol-garage::…`, each test in a fresh bucket of a real Garage.
+//!
 //! A test that needs a program this machine does not have is shown as ignored,
 //! with the name of the package to install. With `CI=true` it fails instead, so
 //! that nothing is skipped unseen where it counts.
@@ -17,6 +20,7 @@
 
 pub mod binaries;
 pub mod client;
+pub mod garage;
 pub mod neighbours;
 pub mod process;
 pub mod reply;
@@ -27,6 +31,7 @@ pub mod trials;
 pub mod value;
 
 pub use client::Client;
+pub use garage::Storage;
 pub use reply::{Fetch, Reply, Response, Status};
 pub use server::{Flavour, Server};
 pub use trials::{Test, run};

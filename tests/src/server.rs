@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -18,6 +18,7 @@ use restante_garage_node::unused_port;
 use crate::{
     Client,
     binaries::{self, Profile},
+    garage::{Garage, Storage},
     process::{PATIENCE, Pid},
     tls,
 };
@@ -82,6 +83,10 @@ pub struct Options {
     pub profile: Profile,
     /// Lines for the section `[limits]` of the configuration.
     pub limits: &'static str,
+    /// Where mail is kept.
+    pub storage: Storage,
+    /// Lines for the section `[storage.limits]`, for Garage only.
+    pub storage_limits: &'static str,
     /// Also listen on this machine's address that is not the loopback.
     pub outward: bool,
 }
@@ -90,6 +95,8 @@ pub struct Options {
 pub const PLAIN: Options = Options {
     profile: Profile::SameAsTests,
     limits: "",
+    storage: Storage::Embedded,
+    storage_limits: "",
     outward: false,
 };
 
@@ -103,6 +110,9 @@ pub struct Server {
     pub bob: Account,
     options: Options,
     folder: tempfile::TempDir,
+    /// The accounts file, which servers on the same storage share.
+    accounts: PathBuf,
+    garage: Option<Arc<Garage>>,
     state: Mutex<State>,
 }
 
@@ -119,6 +129,27 @@ impl Server {
     /// # Errors
     /// What cargo or the server said.
     pub fn start(flavour: Flavour, options: Options) -> Result<Self, String> {
+        let garage = Garage::start(options.storage)?;
+        Self::on(flavour, options, garage, None)
+    }
+
+    /// Starts another server on the same storage with the same accounts, in a folder
+    /// of its own. Only Garage serves two.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn second(&self) -> Self {
+        let accounts = Some(self.accounts.clone());
+        Self::on(self.flavour, self.options, self.garage.clone(), accounts)
+            .expect("a second server on the same storage starts")
+    }
+
+    fn on(
+        flavour: Flavour,
+        options: Options,
+        garage: Option<Arc<Garage>>,
+        shared_accounts: Option<PathBuf>,
+    ) -> Result<Self, String> {
         let folder = tempfile::Builder::new()
             .prefix("restante-test-")
             .tempdir()
@@ -138,12 +169,15 @@ impl Server {
             tls,
             outward: None,
         });
+        let accounts = shared_accounts.unwrap_or_else(|| folder.path().join("accounts"));
         let server = Self {
             flavour,
             alice,
             bob,
             options,
             folder,
+            accounts,
+            garage,
             state,
         };
         if !matches!(flavour, Flavour::External(..)) {
@@ -205,13 +239,22 @@ impl Server {
     /// # Panics
     /// When it does not give up.
     pub fn try_second(&self) -> String {
+        self.try_on(&self.storage()).1
+    }
+
+    /// Tries to start a second process with another section `[storage]`, and returns
+    /// its exit code and what it says when it gives up.
+    ///
+    /// # Panics
+    /// When it does not give up.
+    pub fn try_on(&self, storage: &str) -> (Option<i32>, String) {
         let config = self.folder.path().join("second.toml");
         let listener = format!(
             "[[imap]]\naddress = \"{}\"\ntls = \"none\"\n",
             unused_port()
         );
-        fs::write(&config, listener + &configuration(self.folder.path()))
-            .expect("our folder can be written");
+        let rest = configuration(self.folder.path(), storage, &self.accounts);
+        fs::write(&config, listener + &rest).expect("our folder can be written");
         let executable =
             binaries::executable(self.flavour, self.options.profile).expect("it was built before");
         let output = crate::neighbours::output(
@@ -221,13 +264,14 @@ impl Server {
         );
         assert!(
             !output.status.success(),
-            "a second server runs on the same folder"
+            "a second server runs, though it should not"
         );
-        format!(
+        let said = format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
-        )
+        );
+        (output.status.code(), said)
     }
 
     /// Asks the server to stop by SIGTERM, waits for it, and checks that it succeeded.
@@ -310,7 +354,17 @@ impl Server {
         self.folder.path()
     }
 
-    /// The folder with the mail.
+    /// The Garage under it.
+    ///
+    /// # Panics
+    /// When its mail is in its own folder.
+    pub fn garage(&self) -> &Garage {
+        self.garage
+            .as_deref()
+            .expect("the test asks for Garage as storage")
+    }
+
+    /// The folder with the mail of the embedded storage.
     pub fn data_folder(&self) -> PathBuf {
         self.folder.path().join("data")
     }
@@ -355,7 +409,18 @@ impl Server {
         if let Some(outward) = state.outward {
             listeners += &format!("[[imap]]\naddress = \"{outward}\"\ntls = \"starttls\"\n");
         }
-        listeners + &configuration(self.folder.path()) + "[limits]\n" + self.options.limits + "\n"
+        let rest = configuration(self.folder.path(), &self.storage(), &self.accounts);
+        listeners + &rest + "[limits]\n" + self.options.limits + "\n"
+    }
+
+    /// The section `[storage]` of its configuration.
+    fn storage(&self) -> String {
+        match &self.garage {
+            None => embedded(self.folder.path()),
+            Some(garage) => {
+                garage.configuration() + "[storage.limits]\n" + self.options.storage_limits + "\n"
+            }
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -391,13 +456,21 @@ fn outward_address() -> std::net::IpAddr {
 /// Passwords are stretched very little: the tests log in hundreds of times, and a
 /// large buffer of Argon2 that the allocator keeps would hide growth from the tests
 /// that measure memory.
-fn configuration(folder: &Path) -> String {
-    let folder = folder.display();
+fn configuration(folder: &Path, storage: &str, accounts: &Path) -> String {
+    let (folder, accounts) = (folder.display(), accounts.display());
     format!(
         "[tls]\ncertificate = \"{folder}/certificate.pem\"\nkey = \"{folder}/key.pem\"\n\
-         [storage]\nkind = \"embedded\"\nfolder = \"{folder}/data\"\n\
-         [accounts]\nfile = \"{folder}/accounts\"\n\
+         {storage}\
+         [accounts]\nfile = \"{accounts}\"\n\
          [argon2]\nmemory_kib = 64\npasses = 1\n"
+    )
+}
+
+/// The section `[storage]` for mail in a folder.
+fn embedded(folder: &Path) -> String {
+    format!(
+        "[storage]\nkind = \"embedded\"\nfolder = \"{}/data\"\n",
+        folder.display()
     )
 }
 
@@ -450,7 +523,8 @@ fn prepared(flavour: Flavour, profile: Profile) -> Result<PathBuf, String> {
         "[[imap]]\naddress = \"{}\"\ntls = \"none\"\n",
         unused_port()
     );
-    fs::write(&config, listener + &configuration(&path)).map_err(|error| error.to_string())?;
+    let rest = configuration(&path, &embedded(&path), &path.join("accounts"));
+    fs::write(&config, listener + &rest).map_err(|error| error.to_string())?;
     for account in accounts(flavour) {
         add_account(flavour, profile, &config, &account)?;
     }

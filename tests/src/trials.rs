@@ -11,6 +11,7 @@ use crate::{
     Flavour, Server,
     binaries::{self, Profile},
     client,
+    garage::Storage,
     neighbours::Program,
     server::{self, Options},
 };
@@ -67,6 +68,8 @@ pub struct Test {
     body: fn(&Server),
     needs: &'static [Need],
     options: Options,
+    /// Absent where any storage will do.
+    storage: Option<Storage>,
 }
 
 impl Test {
@@ -77,6 +80,7 @@ impl Test {
             body,
             needs: &[],
             options: server::PLAIN,
+            storage: None,
         }
     }
 
@@ -95,6 +99,20 @@ impl Test {
         self
     }
 
+    /// The same test, on this storage only.
+    #[must_use]
+    pub const fn storage(mut self, storage: Storage) -> Self {
+        self.storage = Some(storage);
+        self
+    }
+
+    /// The same test, with lines for the section `[storage.limits]` where that is Garage.
+    #[must_use]
+    pub const fn storage_limits(mut self, limits: &'static str) -> Self {
+        self.options.storage_limits = limits;
+        self
+    }
+
     /// The same test, on optimised binaries.
     #[must_use]
     pub const fn release(mut self) -> Self {
@@ -109,9 +127,18 @@ impl Test {
         self
     }
 
+    fn full_name(&self, flavour: Flavour, subject: &str) -> String {
+        let storage = match self.options.storage {
+            Storage::Embedded => "",
+            Storage::Garage | Storage::OwnGarage | Storage::ThreeNodes => "-garage",
+        };
+        format!("{}{storage}::{subject}::{}", flavour.name(), self.name)
+    }
+
     fn needs_own_process(&self) -> bool {
         !self.options.limits.is_empty()
             || self.options.outward
+            || self.options.storage != Storage::Embedded
             || self.options.profile == Profile::Release
     }
 
@@ -155,21 +182,41 @@ macro_rules! tests {
 
 /// Runs the tests of all subjects on every flavour, as `cargo test` asks.
 pub fn run(subjects: &[Subject]) -> ExitCode {
-    // Most tests wait for a disk or another process, so a few more than there are
-    // processors go on at a time.
     run_on(
-        std::thread::available_parallelism().map_or(2, usize::from) * 2,
+        threads(),
         Profile::SameAsTests,
+        &[Storage::Embedded],
         subjects,
     )
 }
 
-/// Like [`run`], one test after the other and on optimised binaries, since they measure.
-pub fn run_one_by_one(subjects: &[Subject]) -> ExitCode {
-    run_on(1, Profile::Release, subjects)
+/// Like [`run`], with each test in a folder and in Garage, unless it names its storage.
+pub fn run_on_every_storage(subjects: &[Subject]) -> ExitCode {
+    run_on(
+        threads(),
+        Profile::SameAsTests,
+        &[Storage::Embedded, Storage::Garage],
+        subjects,
+    )
 }
 
-fn run_on(threads: usize, profile: Profile, subjects: &[Subject]) -> ExitCode {
+/// Most tests wait for a disk or another process, so a few more than there are
+/// processors go on at a time.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from) * 2
+}
+
+/// Like [`run`], one test after the other and on optimised binaries, since they measure.
+pub fn run_one_by_one(subjects: &[Subject]) -> ExitCode {
+    run_on(1, Profile::Release, &[Storage::Embedded], subjects)
+}
+
+fn run_on(
+    threads: usize,
+    profile: Profile,
+    storages: &[Storage],
+    subjects: &[Subject],
+) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(threads);
     let mut trials = Vec::new();
@@ -184,9 +231,17 @@ fn run_on(threads: usize, profile: Profile, subjects: &[Subject]) -> ExitCode {
             return ExitCode::FAILURE;
         }
         for (subject, tests) in subjects {
-            for &test in *tests {
-                let name = format!("{}::{subject}::{}", flavour.name(), test.name);
-                trials.push(Trial::ignorable_test(name, move || test.run(flavour)));
+            for &(mut test) in *tests {
+                let fixed = test.storage;
+                for &storage in fixed.as_ref().map_or(storages, std::slice::from_ref) {
+                    // Another server has its own storage, which is that of a folder to us.
+                    if storage != Storage::Embedded && !own {
+                        continue;
+                    }
+                    test.options.storage = storage;
+                    let name = test.full_name(flavour, subject);
+                    trials.push(Trial::ignorable_test(name, move || test.run(flavour)));
+                }
             }
         }
     }

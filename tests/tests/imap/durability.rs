@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use restante_tests::{Client, Server, Status, Test, process, samples, tests, trials::Need};
+use restante_tests::{
+    Client, Server, Status, Storage, Test, process, samples, tests, trials::Need,
+};
 
 pub(crate) const TESTS: &[Test] = tests![
     everything_survives_a_restart => needs(&[Need::OwnProcess]),
     everything_acknowledged_survives_a_kill => needs(&[Need::OwnProcess]),
     a_kill_during_appends_loses_nothing_acknowledged => needs(&[Need::OwnProcess]),
-    a_second_server_on_the_folder_is_refused => needs(&[Need::OwnProcess]),
+    a_second_server_on_the_folder_is_refused => needs(&[Need::OwnProcess]).storage(Storage::Embedded),
     a_stop_says_bye => needs(&[Need::OwnProcess]),
 ];
 

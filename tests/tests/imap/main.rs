@@ -23,7 +23,7 @@ mod session;
 mod starttls;
 
 fn main() -> std::process::ExitCode {
-    restante_tests::run(&[
+    restante_tests::trials::run_on_every_storage(&[
         ("append", append::TESTS),
         ("concurrent", concurrent::TESTS),
         ("condstore", condstore::TESTS),

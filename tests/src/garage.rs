@@ -1,0 +1,113 @@
+//! Real Garage under a server, and the faults between the two.
+
+use std::sync::Arc;
+
+pub use restante_garage_node::Mode;
+use restante_garage_node::{Bucket, Cluster, Node, Proxy, REGION};
+
+/// Where a server under test keeps its mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In its own folder.
+    Embedded,
+    /// In a bucket of its own on a node that many tests share.
+    Garage,
+    /// On a node of its own, which the test may kill, behind proxies.
+    OwnGarage,
+    /// On three nodes of its own with replication 3; the server speaks to the first,
+    /// behind proxies.
+    ThreeNodes,
+}
+
+/// Garage as one test sees it: a bucket, the nodes, and what lies between.
+pub struct Garage {
+    /// The bucket, by the addresses of the node itself.
+    pub bucket: Bucket,
+    nodes: Nodes,
+    /// In front of S3 and K2V, where the nodes are the test's own.
+    proxies: Option<[Proxy; 2]>,
+}
+
+enum Nodes {
+    Shared(&'static Node),
+    One(Node),
+    Three(Cluster),
+}
+
+impl Garage {
+    /// What a storage needs; nothing for the embedded one.
+    pub(crate) fn start(storage: Storage) -> Result<Option<Arc<Self>>, String> {
+        let nodes = match storage {
+            Storage::Embedded => return Ok(None),
+            Storage::Garage => Nodes::Shared(Node::shared()),
+            Storage::OwnGarage => Nodes::One(Node::start()?),
+            Storage::ThreeNodes => Nodes::Three(Cluster::start()?),
+        };
+        let bucket = nodes.first().bucket();
+        let proxies = (storage != Storage::Garage).then(|| [bucket.s3, bucket.k2v].map(Proxy::to));
+        Ok(Some(Arc::new(Self {
+            bucket,
+            nodes,
+            proxies,
+        })))
+    }
+
+    /// The node that the server speaks to.
+    pub fn node(&self) -> &Node {
+        self.nodes.first()
+    }
+
+    /// The three nodes.
+    ///
+    /// # Panics
+    /// When the test did not ask for them.
+    pub fn three_nodes(&self) -> &[Node; 3] {
+        match &self.nodes {
+            Nodes::Three(cluster) => &cluster.nodes,
+            _ => panic!("the test has no three nodes"),
+        }
+    }
+
+    /// Changes what becomes of the bytes between server and Garage.
+    ///
+    /// # Panics
+    /// When the node is shared with other tests: there is no proxy then.
+    pub fn network(&self, mode: Mode) {
+        let proxies = self.proxies.as_ref().expect("the node is the test's own");
+        for proxy in proxies {
+            proxy.set(mode);
+        }
+    }
+
+    /// The section `[storage]` of a server that goes through the proxies, if any.
+    pub(crate) fn configuration(&self) -> String {
+        let mut bucket = self.bucket.clone();
+        if let Some([s3, k2v]) = &self.proxies {
+            (bucket.s3, bucket.k2v) = (s3.address(), k2v.address());
+        }
+        configuration(&bucket)
+    }
+}
+
+impl Nodes {
+    fn first(&self) -> &Node {
+        match self {
+            Self::Shared(node) => node,
+            Self::One(node) => node,
+            Self::Three(cluster) => &cluster.nodes[0],
+        }
+    }
+}
+
+/// The section `[storage]` of a server that keeps its mail in this bucket.
+pub fn configuration(bucket: &Bucket) -> String {
+    format!(
+        "[storage]\nkind = \"garage\"\ns3 = \"{}\"\nk2v = \"{}\"\nregion = \"{REGION}\"\n\
+         bucket = \"{}\"\nkey_id = \"{}\"\nsecret = \"{}\"\n",
+        bucket.s3_url(),
+        bucket.k2v_url(),
+        bucket.name,
+        bucket.key_id,
+        bucket.secret
+    )
+}

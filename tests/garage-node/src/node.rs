@@ -202,6 +202,7 @@ impl Node {
         let configuration = format!(
             "metadata_dir = \"{folder}/meta\"\ndata_dir = \"{folder}/data\"\n\
              db_engine = \"lmdb\"\nreplication_factor = {replication_factor}\n\
+             compression_level = \"none\"\n\
              rpc_bind_addr = \"{rpc}\"\nrpc_public_addr = \"{rpc}\"\n\
              rpc_secret = \"{RPC_SECRET}\"\n\
              [s3_api]\ns3_region = \"{REGION}\"\napi_bind_addr = \"{s3}\"\n\

@@ -1,0 +1,35 @@
+//! Real Garage under both binaries: what only this storage can do wrong.
+//!
+//! `RESTANTE_KILLS` is how often the server is killed under load (20), and
+//! `RESTANTE_CUT_SECONDS` how long the network is cut (10).
+
+mod appends;
+mod idle;
+mod kills;
+mod ledger;
+mod reading;
+mod secrecy;
+mod slow;
+mod starting;
+mod two_servers;
+
+fn main() -> std::process::ExitCode {
+    restante_tests::run(&[
+        ("appends", appends::TESTS),
+        ("idle", idle::TESTS),
+        ("kills", kills::TESTS),
+        ("reading", reading::TESTS),
+        ("secrecy", secrecy::TESTS),
+        ("slow", slow::TESTS),
+        ("starting", starting::TESTS),
+        ("two_servers", two_servers::TESTS),
+    ])
+}
+
+/// A number from the environment, or the one for everyday runs.
+pub(crate) fn number(variable: &str, everyday: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().expect("the variable holds a number"),
+        Err(_) => everyday,
+    }
+}

@@ -60,6 +60,10 @@ impl Garage {
 }
 
 impl Storage for Garage {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn execute(&self, request: StorageRequest) -> BoxFuture<'static, StorageResponse> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {

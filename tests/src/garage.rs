@@ -30,8 +30,8 @@ pub struct Garage {
 
 enum Nodes {
     Shared(&'static Node),
-    One(Node),
-    Three(Cluster),
+    One(Box<Node>),
+    Three(Box<Cluster>),
 }
 
 impl Garage {
@@ -40,8 +40,8 @@ impl Garage {
         let nodes = match storage {
             Storage::Embedded => return Ok(None),
             Storage::Garage => Nodes::Shared(Node::shared()),
-            Storage::OwnGarage => Nodes::One(Node::start()?),
-            Storage::ThreeNodes => Nodes::Three(Cluster::start()?),
+            Storage::OwnGarage => Nodes::One(Box::new(Node::start()?)),
+            Storage::ThreeNodes => Nodes::Three(Box::new(Cluster::start()?)),
         };
         let bucket = nodes.first().bucket();
         let proxies = (storage != Storage::Garage).then(|| [bucket.s3, bucket.k2v].map(Proxy::to));

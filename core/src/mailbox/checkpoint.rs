@@ -16,7 +16,7 @@ use super::state::{Arrival, Gone, Numbered, Pending, Tombstone};
 use super::version_vector::VersionVector;
 use super::{ContentId, Keyword, MailboxState, MessageId, Uid, UidValidity, WriterId};
 use core::num::NonZeroU32;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Version of pointers.
@@ -64,21 +64,26 @@ impl CheckpointPointer {
     }
 }
 
-/// Which bits are in use, and what they become: keywords that no message has any more
-/// are left behind.
+/// Which bits and writers are in use, and what they become: keywords that no message has
+/// any more are left behind, and so are writers whose changes are all overwritten. Each
+/// run of a server is a writer, so they would become more and more.
 struct BitMap {
     used: Vec<FlagBit>,
+    /// Ascending.
+    writers: Vec<u32>,
 }
 
 impl BitMap {
     fn new(state: &MailboxState) -> Self {
         let mut used = [false; FlagBit::COUNT];
+        let mut writers = BTreeSet::new();
         let mut note = |flags: FlagSet, registers: &Registers| {
             for bit in flags.bits() {
                 used[usize::from(bit.0)] = true;
             }
             for register in registers.as_deref().unwrap_or_default() {
                 used[usize::from(register.flag.0)] = true;
+                writers.insert(register.writer);
             }
         };
         for message in state.messages.iter() {
@@ -92,7 +97,18 @@ impl BitMap {
         let used = (0u8..).zip(used).filter(|(_, used)| *used);
         Self {
             used: used.map(|(bit, _)| FlagBit(bit)).collect(),
+            writers: writers.into_iter().collect(),
         }
+    }
+
+    fn writers<'a>(&'a self, state: &'a MailboxState) -> impl Iterator<Item = &'a WriterId> {
+        let writers = self.writers.iter();
+        writers.filter_map(|writer| state.writers.get(*writer as usize))
+    }
+
+    fn stored_writer(&self, writer: u32) -> u64 {
+        let place = self.writers.binary_search(&writer);
+        place.expect("every writer of a register was noted") as u64
     }
 
     fn keywords<'a>(&'a self, state: &'a MailboxState) -> impl Iterator<Item = &'a Keyword> {
@@ -137,7 +153,7 @@ fn encode_registers(
     encoder.number(some.len() as u64 + SAME_REGISTERS);
     for register in some.iter() {
         encoder.byte(bits.stored(register.flag) << 1 | u8::from(register.set));
-        encoder.number(u64::from(register.writer));
+        encoder.number(bits.stored_writer(register.writer));
         encoder.number(register.stamp.0);
     }
     last.clone_from(registers);
@@ -220,8 +236,8 @@ impl MailboxState {
         encoder.number(u64::from(self.uid_next));
         encoder.number(u64::from(self.recent_from.get()));
         encoder.number(self.highest_modseq.0);
-        encoder.count(self.writers.len());
-        for writer in self.writers.iter() {
+        encoder.count(bits.writers(self).count());
+        for writer in bits.writers(self) {
             encoder.array(&writer.0);
         }
         encoder.count(bits.keywords(self).count());
@@ -535,6 +551,39 @@ mod tests {
         assert_eq!(kinds, [own, own, ContentKind::Delivery]);
         let waiting = decoded.pending[&MessageId([21; 16])].arrival.unwrap();
         assert_eq!(waiting.kind, ContentKind::Delivery);
+    }
+
+    #[test]
+    fn writers_whose_changes_are_overwritten_are_left_behind() {
+        let mut state = state();
+        let flag = |number: u8, set| Batch {
+            stamp: Stamp(0x0123_4567_89ac_0000 + u64::from(number)),
+            modseq: ModSeq(20 + u64::from(number)),
+            operations: vec![Operation::SetFlags {
+                messages: vec![MessageId([2; 16])],
+                changes: vec![(Flag::Flagged, set)],
+            }],
+        };
+        for number in 100..200 {
+            let writer = WriterId([number; 16]);
+            state.apply_own(writer, &flag(number, number % 2 == 0));
+        }
+        assert_eq!(state.writers.len(), 101);
+        let encoded = state.encode_checkpoint(&covered());
+        let (mut decoded, _) = MailboxState::decode_checkpoint(&encoded).unwrap();
+        let left = [8, 199].map(|number| WriterId([number; 16]));
+        assert_eq!(*decoded.writers, left);
+        let flagged = |state: &MailboxState| {
+            let flags = state.flags(state.message(0).unwrap());
+            flags.collect::<Vec<_>>().contains(&Flag::Flagged)
+        };
+        assert_eq!(flagged(&decoded), flagged(&state));
+        // Of two changes at the same time the same writer wins as before.
+        for (writer, wins) in [(198, false), (201, true)] {
+            let batch = flag(199, true);
+            decoded.apply_own(WriterId([writer; 16]), &batch);
+            assert_eq!(flagged(&decoded), wins, "{writer}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use restante_core::storage::{
 };
 use restante_server::storage::{Memory, SORT_KEY_BYTES_MAX, Storage};
 
+use crate::garage;
+
 use crate::fixture::{
     TestFolder, ask, body, embedded, get, get_range, insert, items, key, list, object, put, range,
     sleeper, values,
@@ -26,6 +28,10 @@ macro_rules! on_every_backend {
                 let folder = TestFolder::new();
                 super::$name(&embedded(&folder.0));
             })*
+        }
+        mod in_garage {
+            use super::*;
+            $(#[test] fn $name() { super::$name(&garage::fresh()); })*
         }
     };
 }
@@ -369,7 +375,7 @@ fn a_poll_wakes_up_and_times_out(storage: &dyn Storage) {
         ask(storage, StorageRequest::DeleteItems(deletes));
         assert_ne!(marker(poll(&woken, 60_000).await), woken);
     });
-    let answer = block_on(poll(&Some("junk".to_owned()), 1));
+    let answer = block_on(poll(&Some("junk".to_owned()), 60_000));
     assert!(matches!(
         answer,
         StorageResponse::Failed(StorageError::Refused(_))

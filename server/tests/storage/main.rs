@@ -11,3 +11,5 @@ mod crash;
 mod desk;
 mod embedded;
 mod fixture;
+mod garage;
+mod runtime;

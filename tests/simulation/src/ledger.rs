@@ -44,6 +44,9 @@ pub(crate) struct FlagOp {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) mails: Vec<Mail>,
+    /// How often RENAME of INBOX was tried: each may move what is there then, and two at
+    /// once, on two servers, both do.
+    pub(crate) inbox_renames: usize,
     /// The flags that acknowledged messages arrived with.
     pub(crate) born: BTreeMap<Place, Vec<String>>,
     pub(crate) flags: BTreeMap<(Place, String), Vec<FlagOp>>,

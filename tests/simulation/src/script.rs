@@ -309,9 +309,7 @@ impl World {
             9..13 => format!("DELETE {one}"),
             13..17 => format!("RENAME {one} {two}"),
             17 => {
-                for mail in self.ledger.mails.iter_mut().filter(|mail| mail.in_inbox) {
-                    mail.maybe += 1;
-                }
+                self.ledger.inbox_renames += 1;
                 format!("RENAME INBOX SECRETkept/{}", self.chance.below(5))
             }
             _ => "LIST \"\" \"*\"".to_owned(),

@@ -96,7 +96,9 @@ impl World {
         let wrong = mails.filter_map(|(number, (mail, count))| {
             let lost = !mail.exposed && count + mail.gone.len() < mail.sure;
             let gone = mail.gone.intersection(&mail.arrived).count();
-            let double = count + gone > mail.sure + mail.maybe;
+            let renames =
+                self.ledger.inbox_renames * usize::from(mail.in_inbox) * (mail.sure + mail.maybe);
+            let double = count + gone > mail.sure + mail.maybe + renames;
             (lost || double).then(|| format!("mail {number} is there {count} times: {mail:?}"))
         });
         if let Some(wrong) = wrong.collect::<Vec<_>>().first() {

@@ -183,7 +183,8 @@ impl<S: Planner> Log<S> {
             .config
             .checkpoint_operations_min
             .max(known.state.size() / 8);
-        self.want_checkpoint(due);
+        let condense = commit.settles && core::mem::take(&mut self.condense);
+        self.want_checkpoint(if condense { 1 } else { due });
         let news = commit.done.iter().any(|(work, _)| S::is_news(work));
         let mut answers = commit.at_once;
         answers.extend(commit.done.into_iter().map(|(_, answer)| answer));

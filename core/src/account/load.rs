@@ -9,7 +9,8 @@ use super::parts::{Finished, Parts};
 use crate::boundary::Event;
 use crate::config::Config;
 use crate::mailbox::{
-    CheckpointPointer, ContentId, LogPosition, LogState, Owed, Part, Stamp, VersionVector, WriterId,
+    CheckpointPointer, ContentId, LogPosition, LogState, Owed, Part, Stamp, Tail, VersionVector,
+    WriterId,
 };
 use crate::seal::{
     AccountKeys, ContentKind, ContentReader, ItemKind, Places, Progress, is_arrival,
@@ -84,6 +85,8 @@ pub(super) struct ReadOutcome<S> {
     pub(super) owed: Owed,
     /// Read from the beginning, not on top of what was known.
     pub(super) whole: bool,
+    /// Batches that no checkpoint contains, where it was read from the beginning.
+    pub(super) tail: Tail,
 }
 
 /// From where a log is read.
@@ -103,6 +106,7 @@ struct Progressing<S: LogState> {
     floor: crate::mailbox::Floor,
     latest: Stamp,
     owed: Owed,
+    tail: Tail,
     /// Whether the state is another one now.
     changed: bool,
 }
@@ -173,6 +177,7 @@ impl Reader {
             floor: crate::mailbox::Floor::default(),
             latest: Stamp::default(),
             owed: Owed::default(),
+            tail: Tail::default(),
             changed: true,
         };
         let mut start = SortKey(String::new());
@@ -192,6 +197,11 @@ impl Reader {
             Begun::Empty => None,
             Begun::Replaced => return Ok(None),
         };
+        if made.is_some() && passed_over == 0 {
+            // Whoever made the checkpoint may have shown it: what it does not contain must
+            // look new to those who saw it.
+            work.floor = work.state.floor();
+        }
         for item in items.iter().filter(|item| !is_pointer(&item.key.sort)) {
             self.apply(&mut work, item);
         }
@@ -225,6 +235,7 @@ impl Reader {
             known,
             latest: Stamp::default(),
             owed: Owed::default(),
+            tail: Tail::default(),
             changed: false,
         };
         let seen: Vec<SortKey> = work.known.checkpoints.keys().cloned().collect();
@@ -601,6 +612,7 @@ impl<S: LogState> Progressing<S> {
         self.latest = self.latest.max(S::stamp(batch));
         self.known.operations += S::weight(batch);
         self.changed = true;
+        S::note(writer, batch, &mut self.tail);
         self.state
             .apply_batch(writer, batch, self.floor, &mut self.owed);
     }
@@ -614,6 +626,7 @@ impl<S: LogState> Progressing<S> {
             known: self.known,
             latest: self.latest,
             owed: self.owed,
+            tail: self.tail,
             whole,
         }
     }

@@ -23,6 +23,11 @@ impl Owed {
         self.late.extend(other.late);
     }
 
+    /// Whether changes were stamped anew.
+    pub(crate) fn is_late(&self) -> bool {
+        !self.late.is_empty()
+    }
+
     /// Whether anything is to be written.
     pub(crate) fn is_due(&self, state: &MailboxState) -> bool {
         !self.late.is_empty() || state.unnumbered().next().is_some()

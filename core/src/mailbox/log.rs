@@ -7,6 +7,7 @@ use super::directory::{Directory, DirectoryBatch};
 use super::encoding::{DecodeError, Decoder, Encoder};
 use super::merge::Floor;
 use super::operation::Batch;
+use super::tail::Tail;
 use super::version_vector::VersionVector;
 use super::{MailboxState, Message, WriterId};
 use crate::seal::ItemKind;
@@ -43,6 +44,10 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     fn follow(&mut self, shown: &Self, owed: &mut Owed);
     /// Takes a batch in; [`LogState::finish`] is due afterwards.
     fn apply_batch(&mut self, writer: WriterId, batch: &Self::Batch, floor: Floor, owed: &mut Owed);
+    /// Takes note of a batch that no checkpoint contains.
+    fn note(_: WriterId, _: &Self::Batch, _: &mut Tail) {}
+    /// Lets nothing be hidden from clients of other servers that wrote at the same time.
+    fn uncover(&mut self, _: Tail, _: &mut Owed) {}
     /// Makes the state fit to be shown.
     fn finish(&mut self);
     /// How many things a checkpoint of it holds.
@@ -106,6 +111,12 @@ impl LogState for MailboxState {
     }
     fn apply_batch(&mut self, writer: WriterId, batch: &Batch, floor: Floor, owed: &mut Owed) {
         self.apply(writer, batch, floor, owed);
+    }
+    fn note(writer: WriterId, batch: &Batch, tail: &mut Tail) {
+        tail.note(writer, batch);
+    }
+    fn uncover(&mut self, tail: Tail, owed: &mut Owed) {
+        self.uncover(tail, owed);
     }
     fn finish(&mut self) {
         self.renumber();

@@ -20,6 +20,7 @@ use super::operation::{Batch, Operation};
 use super::state::{Arrival, Gone, Numbered, Pending, Tombstone};
 use super::{ContentId, Flag, MailboxState, MessageId, ModSeq, Uid, WriterId};
 use crate::account::NewMessage;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What clients of this server have been shown.
@@ -133,6 +134,41 @@ impl MailboxState {
             merge.state.highest_modseq = merge.state.highest_modseq.max(modseq);
         }
         self.renumber();
+    }
+
+    /// Gives these messages, and these UIDs if they name nothing any more, a MODSEQ above
+    /// all others.
+    pub(super) fn stamp_anew(
+        &mut self,
+        messages: &BTreeSet<MessageId>,
+        claims: &BTreeSet<Uid>,
+        owed: &mut Owed,
+    ) {
+        let modseq = ModSeq(self.highest_modseq.0 + 1);
+        let mut gone: Vec<Uid> = claims.iter().copied().collect();
+        let mut any = false;
+        for id in messages {
+            if let Some(tombstone) = self.tombstones.find(*id) {
+                gone.extend(tombstone.uid);
+                owed.late(*id);
+                any = true;
+            } else if let Some(uid) = self.ids.find(*id).map(|numbered| numbered.uid) {
+                if let Some(message) = self.messages.find_mut(uid) {
+                    message.modseq = modseq;
+                }
+                owed.late(*id);
+                any = true;
+            }
+        }
+        if !any {
+            return;
+        }
+        for uid in gone {
+            if let Some(gone) = self.gone.find_mut(uid) {
+                gone.modseq = modseq;
+            }
+        }
+        self.highest_modseq = modseq;
     }
 
     /// Makes positions right after a number of batches.

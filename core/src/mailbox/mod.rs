@@ -21,6 +21,7 @@ mod naming;
 mod operation;
 mod part;
 mod state;
+mod tail;
 mod version_vector;
 
 pub use directory::{Directory, MailboxEntry};
@@ -44,4 +45,5 @@ pub(crate) use merge::Floor;
 pub(crate) use naming::Making;
 pub(crate) use operation::{Batch, Operation};
 pub(crate) use part::Part;
+pub(crate) use tail::Tail;
 pub(crate) use version_vector::{LogPosition, VersionVector};

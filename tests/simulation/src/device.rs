@@ -156,9 +156,7 @@ impl World {
         };
         let client = line.client;
         let verdict = self.clients[client].device.follow(&snapshot.state);
-        if let Err(what) = verdict
-            && self.resync
-        {
+        if let Err(what) = verdict {
             self.blame(format!("client {client}: {what}"));
         }
     }

@@ -66,12 +66,10 @@ fn main() -> ExitCode {
 }
 
 fn options(seed: u64, steps: u64, print: bool) -> Options {
-    let resync = std::env::var_os("RESTANTE_SIMULATION_RESYNC").is_some();
     let collects = std::env::var_os("RESTANTE_SIMULATION_COLLECT").is_some();
     Options {
         seed,
         steps,
-        resync,
         collects,
         print,
     }

@@ -58,8 +58,6 @@ pub struct Options {
     pub seed: u64,
     /// Steps before the faults end.
     pub steps: u64,
-    /// Check that a client that asks for changes only (RFC 7162) has the truth in the end.
-    pub resync: bool,
     /// What nobody names is collected after minutes, not days, and clocks agree as much
     /// better.
     pub collects: bool,
@@ -80,8 +78,6 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     /// What must never be, and was.
     pub(crate) violation: Option<String>,
-    /// See [`Options::resync`].
-    pub(crate) resync: bool,
     /// See [`Options::collects`].
     pub(crate) collects: bool,
     /// What was collected.
@@ -118,7 +114,6 @@ impl World {
             ledger: Ledger::default(),
             violation: None,
             busy: true,
-            resync: options.resync,
             collects: options.collects,
             collected: 0,
             queue: BTreeMap::new(),

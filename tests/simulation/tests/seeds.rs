@@ -12,7 +12,6 @@ fn world(seed: u64, steps: u64) -> Outcome {
     run(&Options {
         seed,
         steps,
-        resync: false,
         collects: false,
         print: false,
     })
@@ -51,7 +50,6 @@ fn what_is_collected_is_missed_by_nobody() {
         let outcome = run(&Options {
             seed,
             steps: 6_000,
-            resync: false,
             collects: true,
             print: false,
         });

@@ -107,6 +107,8 @@ struct Progressing<S: LogState> {
     latest: Stamp,
     owed: Owed,
     tail: Tail,
+    /// Batches that were read and are to be applied.
+    batches: Vec<(WriterId, S::Batch)>,
     /// Whether the state is another one now.
     changed: bool,
 }
@@ -178,6 +180,7 @@ impl Reader {
             latest: Stamp::default(),
             owed: Owed::default(),
             tail: Tail::default(),
+            batches: Vec::new(),
             changed: true,
         };
         let mut start = SortKey(String::new());
@@ -236,6 +239,7 @@ impl Reader {
             latest: Stamp::default(),
             owed: Owed::default(),
             tail: Tail::default(),
+            batches: Vec::new(),
             changed: false,
         };
         let seen: Vec<SortKey> = work.known.checkpoints.keys().cloned().collect();
@@ -467,7 +471,7 @@ impl Reader {
         let opened = self.open_part::<S>(item);
         if let Some(Opened::Arrival(batch)) = opened {
             work.known.covered.insert(position);
-            return work.take_in(writer, &batch);
+            return work.take_in(writer, batch);
         }
         let part = opened.and_then(Opened::part);
         let known = &mut work.known;
@@ -511,7 +515,7 @@ impl Reader {
         let batch =
             batch.and_then(|bytes| S::decode_batch(&bytes).map_err(|error| error.to_string()));
         match batch {
-            Ok(batch) => work.take_in(finished.first.writer, &batch),
+            Ok(batch) => work.take_in(finished.first.writer, batch),
             Err(reason) => self.damaged(key, reason),
         }
     }
@@ -608,16 +612,23 @@ pub(super) fn is_sound<S: LogState>(keys: &AccountKeys, item: &Item) -> bool {
 
 impl<S: LogState> Progressing<S> {
     /// Takes in a batch that is whole.
-    fn take_in(&mut self, writer: WriterId, batch: &S::Batch) {
-        self.latest = self.latest.max(S::stamp(batch));
-        self.known.operations += S::weight(batch);
+    fn take_in(&mut self, writer: WriterId, batch: S::Batch) {
+        self.latest = self.latest.max(S::stamp(&batch));
+        self.known.operations += S::weight(&batch);
         self.changed = true;
-        S::note(writer, batch, &mut self.tail);
-        self.state
-            .apply_batch(writer, batch, self.floor, &mut self.owed);
+        self.batches.push((writer, batch));
     }
 
     fn finish(mut self, whole: bool) -> ReadOutcome<S> {
+        // Items come writer by writer. They are applied in the order in which they were
+        // written, or an expunge that is read before what it expunges would be told
+        // under the wrong MODSEQ.
+        self.batches.sort_by_key(|(_, batch)| S::order(batch));
+        for (writer, batch) in &self.batches {
+            S::note(*writer, batch, &mut self.tail);
+            self.state
+                .apply_batch(*writer, batch, self.floor, &mut self.owed);
+        }
         if self.changed {
             self.state.finish();
             self.known.state = Arc::new(self.state);

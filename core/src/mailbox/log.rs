@@ -9,7 +9,7 @@ use super::merge::Floor;
 use super::operation::Batch;
 use super::tail::Tail;
 use super::version_vector::VersionVector;
-use super::{MailboxState, Message, WriterId};
+use super::{MailboxState, Message, ModSeq, WriterId};
 use crate::seal::ItemKind;
 
 /// A state that is kept as a log.
@@ -34,6 +34,8 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     fn encode_batch(batch: &Self::Batch) -> Vec<u8>;
     /// When the batch was written.
     fn stamp(batch: &Self::Batch) -> Stamp;
+    /// Batches that knew of others are behind those.
+    fn order(batch: &Self::Batch) -> (ModSeq, Stamp);
     /// How many operations it counts for.
     fn weight(batch: &Self::Batch) -> usize;
     /// What a client may have seen of this state.
@@ -96,6 +98,9 @@ impl LogState for MailboxState {
     }
     fn stamp(batch: &Batch) -> Stamp {
         batch.stamp
+    }
+    fn order(batch: &Batch) -> (ModSeq, Stamp) {
+        (batch.modseq, batch.stamp)
     }
     fn weight(batch: &Batch) -> usize {
         batch.weight()
@@ -162,6 +167,9 @@ impl LogState for Directory {
     }
     fn stamp(batch: &DirectoryBatch) -> Stamp {
         batch.stamp
+    }
+    fn order(batch: &DirectoryBatch) -> (ModSeq, Stamp) {
+        (ModSeq(0), batch.stamp)
     }
     fn weight(batch: &DirectoryBatch) -> usize {
         batch.operations.len()

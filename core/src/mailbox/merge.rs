@@ -335,7 +335,8 @@ impl Merge<'_> {
         };
         if let Some(tombstone) = self.state.tombstones.find_mut(id) {
             tombstone.uid = tombstone.uid.max(Some(uid));
-            return self.spend(uid, self.written);
+            let modseq = self.visible(id);
+            return self.spend(uid, modseq);
         }
         if current >= Some(uid) {
             return self.spend(uid, self.written);

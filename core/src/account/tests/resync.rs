@@ -1,0 +1,110 @@
+//! A client that asks a server only for what changed since it was told HIGHESTMODSEQ by
+//! another one.
+
+use super::world::{Server, Store, config, message, name};
+use crate::account::{AccountReply, AccountRequest, ConnectionId};
+use crate::mailbox::{Flag, FlagAction, FlagChange, ModSeq, Uid};
+
+/// Its writers sort before those of the others.
+const EARLY: u64 = 1_700_000_000_000;
+
+fn uid(number: u32) -> Uid {
+    Uid::new(number).unwrap()
+}
+
+fn add(flag: Flag, uids: &[u32]) -> AccountRequest {
+    AccountRequest::Store {
+        uids: uids.iter().map(|number| uid(*number)).collect(),
+        change: FlagChange {
+            action: FlagAction::Add,
+            flags: vec![flag],
+        },
+        unchanged_since: None,
+    }
+}
+
+fn highest(server: &mut Server, storage: &mut Store, connection: ConnectionId) -> ModSeq {
+    let snapshot = server.select(storage, connection, "INBOX");
+    snapshot.state.highest_modseq()
+}
+
+#[test]
+fn an_expunge_is_told_though_its_writer_sorts_before_the_one_of_the_message() {
+    let mut storage = Store::default();
+    let mut late = Server::new(1, config());
+    late.append(
+        &mut storage,
+        "INBOX",
+        vec![message(1, &[]), message(2, &[])],
+    );
+    let mut early = Server::at(2, config(), EARLY);
+    let connection = early.connect();
+    let told = highest(&mut early, &mut storage, connection);
+    early.ask(&mut storage, connection, add(Flag::Deleted, &[1]));
+    early.ask(
+        &mut storage,
+        connection,
+        AccountRequest::Expunge { uids: None },
+    );
+    let state = Server::new(3, config()).status(&mut storage, "INBOX");
+    assert!(state.expunged_since(told).eq([uid(1)]));
+}
+
+#[test]
+fn what_two_servers_wrote_at_the_same_time_is_hidden_from_nobody() {
+    let mut storage = Store::default();
+    let mut one = Server::new(1, config());
+    one.append(
+        &mut storage,
+        "INBOX",
+        vec![message(1, &[]), message(2, &[])],
+    );
+    let mut two = Server::new(2, config());
+    let (first, second) = (one.connect(), two.connect());
+    one.select(&mut storage, first, "INBOX");
+    two.select(&mut storage, second, "INBOX");
+    // Neither reads what the other writes.
+    let AccountReply::Stored { snapshot, .. } =
+        one.ask(&mut storage, first, add(Flag::Flagged, &[1]))
+    else {
+        panic!()
+    };
+    let told = snapshot.state.highest_modseq();
+    two.ask(&mut storage, second, add(Flag::Seen, &[2]));
+    // Both die; the client of the first comes to a third.
+    let mut third = Server::new(3, config());
+    let connection = third.connect();
+    let state = third.select(&mut storage, connection, "INBOX").state;
+    assert!(state.highest_modseq() > told);
+    assert!(state.find(uid(2)).unwrap().modseq > told);
+    // Whoever comes next is told the same, or more.
+    let state = Server::new(4, config()).status(&mut storage, "INBOX");
+    assert!(state.find(uid(2)).unwrap().modseq > told);
+}
+
+#[test]
+fn a_message_that_was_announced_gets_no_uid_that_another_server_has_given() {
+    let mut storage = Store::default();
+    let mut one = Server::new(1, config());
+    let connection = one.connect();
+    one.status(&mut storage, "INBOX");
+    let mut two = Server::new(2, config());
+    assert_eq!(
+        two.append(&mut storage, "INBOX", vec![message(1, &[])]),
+        [uid(1)]
+    );
+    // The first server knows the mailbox, but not what is new in it.
+    one.ask(
+        &mut storage,
+        connection,
+        AccountRequest::Probe(name("INBOX")),
+    );
+    let append = AccountRequest::Append {
+        name: name("INBOX"),
+        messages: vec![message(2, &[])],
+    };
+    let AccountReply::Appended { uids, .. } = one.ask(&mut storage, connection, append) else {
+        panic!()
+    };
+    assert_eq!(uids, [uid(2)]);
+}

@@ -102,6 +102,7 @@ fn a_message_that_was_announced_gets_no_uid_that_another_server_has_given() {
     let append = AccountRequest::Append {
         name: name("INBOX"),
         messages: vec![message(2, &[])],
+        summaries: Vec::new(),
     };
     let AccountReply::Appended { uids, .. } = one.ask(&mut storage, connection, append) else {
         panic!()

@@ -3,6 +3,7 @@
 
 use crate::fixture::{ask, body, get, insert, key, list, object, put, values};
 use crate::runtime::threads::Threads;
+use crate::tls_front;
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use restante_core::storage::{StorageError, StorageRequest, StorageResponse};
@@ -36,6 +37,19 @@ fn config(bucket: &Bucket) -> GarageConfig {
 fn open(config: GarageConfig) -> Garage {
     block_on(Garage::open(Threads, config, None)).unwrap()
 }
+
+/// The certificate of somebody else.
+const STRANGER: &str = "-----BEGIN CERTIFICATE-----\n\
+    MIIBfjCCASOgAwIBAgIUDOs9uJPA+CN57kqnckQtIgx9XBQwCgYIKoZIzj0EAwIw\n\
+    EzERMA8GA1UEAwwIc3RyYW5nZXIwIBcNMjYxMTI1MDQ0NTI5WhgPMjEyNjExMDEw\n\
+    NDQ1MjlaMBMxETAPBgNVBAMMCHN0cmFuZ2VyMFkwEwYHKoZIzj0CAQYIKoZIzj0D\n\
+    AQcDQgAE8yUa/J3Co0rDQLDWDlQjWDs8stJleMyKsVumko67ZVxe4T3AGOacHwQb\n\
+    Tfa/vXJXKUiSHdPHIgK4FaoNkDR2XaNTMFEwHQYDVR0OBBYEFARnmM7lNTWI9Cvy\n\
+    6jjSOQsbkgrcMB8GA1UdIwQYMBaAFARnmM7lNTWI9Cvy6jjSOQsbkgrcMA8GA1Ud\n\
+    EwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAMBoG1/NdA82+/sZVhHQVt5y\n\
+    +282C8uZZtHW8G15/NeKAiEA/UOYd2yyPhvzV//u7fx9W77iefvJjJRt43nebuIh\n\
+    XCM=\n\
+    -----END CERTIFICATE-----";
 
 /// A bucket behind a proxy, for S3 or for K2V.
 struct Behind {
@@ -110,6 +124,47 @@ fn a_wrong_configuration_is_told_at_start_by_its_key() {
         assert!(error.contains(key), "{error}");
         assert!(!error.contains(&bucket.secret), "{error}");
     }
+}
+
+#[test]
+fn garage_is_reached_over_tls_by_who_trusts_its_certificate() {
+    let bucket = Node::shared().bucket();
+    let over_tls = GarageConfig {
+        s3: tls_front::before(bucket.s3),
+        k2v: tls_front::before(bucket.k2v),
+        ca: Some(tls_front::certificate()),
+        ..config(&bucket)
+    };
+    let garage = open(over_tls.clone());
+    let (at, stored) = (key("p", "s"), body(1, 3_000_000));
+    assert_eq!(insert(&garage, &at, None, "v"), StorageResponse::Done);
+    assert_eq!(put(&garage, "o", &stored), Ok(()));
+    // What went in over TLS is there without.
+    let plain = open(config(&bucket));
+    assert_eq!(values(&plain, &at), [Bytes::from("v")]);
+    assert_eq!(get(&plain, "o"), Ok(stored.clone()));
+    assert_eq!(get(&garage, "o"), Ok(stored));
+
+    // Who trusts somebody else sends nothing, not even the key's name.
+    let stranger = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(stranger.path(), STRANGER).unwrap();
+    let distrusting = GarageConfig {
+        ca: Some(stranger.path().to_owned()),
+        ..over_tls.clone()
+    };
+    let distrusting = open(distrusting);
+    let answer = insert(&distrusting, &at, None, "w");
+    assert!(matches!(
+        answer,
+        StorageResponse::Failed(StorageError::Unavailable(why)) if why.contains("certificate")
+    ));
+    assert_eq!(values(&plain, &at), [Bytes::from("v")]);
+
+    let nowhere = GarageConfig {
+        ca: Some("there/is/no/such.pem".into()),
+        ..over_tls
+    };
+    assert!(refusal(nowhere).contains("storage.ca"));
 }
 
 #[test]

@@ -13,3 +13,4 @@ mod embedded;
 mod fixture;
 mod garage;
 mod runtime;
+mod tls_front;

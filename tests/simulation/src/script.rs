@@ -378,8 +378,11 @@ impl World {
                 let uid_validity = session.view.as_ref().map_or(0, |view| view.uid_validity);
                 let gone = uids.iter().filter(|uid| pending.expunged.contains(uid));
                 for place in gone.map(|uid| (uid_validity, *uid)) {
-                    if let Some(mail) = self.clients[client].device.mail_at(place) {
-                        self.ledger.mails[mail].gone.insert(place);
+                    let mail = self.clients[client].device.mail_at(place);
+                    let mail = mail.map(|mail| &mut self.ledger.mails[mail]);
+                    // Else its UID was burned just then: it is there under another one.
+                    if let Some(mail) = mail.filter(|mail| mail.exposed) {
+                        mail.gone.insert(place);
                     }
                 }
             }

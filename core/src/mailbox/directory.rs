@@ -102,6 +102,10 @@ pub(crate) struct DirectoryBatch {
     pub(crate) operations: Vec<DirectoryOperation>,
 }
 
+/// Accounts made from this time on (milliseconds since 1970, 2026-11-25) begin with
+/// mailboxes of different UIDVALIDITYs.
+const DISTINCT_SINCE_MS: u64 = 1_795_564_800_000;
+
 /// What every account begins with. The order is part of the identities.
 const INITIAL: [(&str, Option<SpecialUse>); 6] = [
     ("INBOX", None),
@@ -121,7 +125,10 @@ impl Directory {
         inbox.expect("every account begins with an INBOX").id
     }
 
-    /// The directory of a new account.
+    /// The directory of a new account. Its mailboxes have UIDVALIDITYs of their own, so that
+    /// one that takes another's name does not pass for it. They all have 1 in an account
+    /// that is older than this rule, for as long as nothing else is stored: clients know
+    /// them by it.
     pub(crate) fn initial(keys: &AccountKeys) -> Self {
         let mut directory = Self {
             mailboxes: BTreeMap::new(),
@@ -136,7 +143,11 @@ impl Directory {
             let identifier = keys.identifier("initial mailbox", &[number]);
             mailbox.copy_from_slice(&identifier[..16]);
             let name = MailboxName::new(name);
-            let uid_validity = UidValidity(NonZeroU32::MIN.saturating_add(number.into()));
+            let own = match keys.account().unix_ms() {
+                ..DISTINCT_SINCE_MS => 0,
+                _ => number,
+            };
+            let uid_validity = UidValidity(NonZeroU32::MIN.saturating_add(own.into()));
             directory.uid_validity_max = uid_validity.0.get();
             let known = Known {
                 created: Some((uid_validity, special_use)),

@@ -86,6 +86,22 @@ fn version_1_of_checkpoints_is_read_for_ever() {
 }
 
 #[test]
+fn an_older_account_keeps_its_uidvalidities_and_a_newer_one_has_six() {
+    let validities = |unix_ms: u64| -> Vec<u32> {
+        let mut random = Random::new(Seed::new([3; 32]));
+        let account = AccountId::at(unix_ms, &mut random);
+        let directory = Directory::initial(&AccountKeys::generate(account, &mut random));
+        let mut all: Vec<u32> = (directory.mailboxes())
+            .map(|it| directory.uid_validity(it.id).0.get())
+            .collect();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(validities(1_795_564_799_999), [1; 6]);
+    assert_eq!(validities(1_795_564_800_000), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
 fn the_lower_id_keeps_a_name_that_two_servers_gave() {
     let mut directory = Directory::initial(&keys());
     let batch = |stamp, operation| DirectoryBatch {

@@ -93,7 +93,7 @@ impl World {
     pub(crate) fn new(options: &Options) -> Self {
         let mut chance = Chance::new(options.seed);
         let mut account = [7; 16];
-        account[..6].copy_from_slice(&1_790_000_000_000_u64.to_be_bytes()[2..]);
+        account[..6].copy_from_slice(&1_796_000_000_000_u64.to_be_bytes()[2..]);
         let keys = AccountKeys::generate(AccountId(account), &mut Random::new(chance.seed()));
         let servers = 2 + chance.index(2);
         let clients = 2 + chance.index(3);

@@ -77,7 +77,7 @@ pub(super) struct Server {
 pub(super) fn keys() -> Arc<AccountKeys> {
     let mut random = Random::new(Seed::new([7; 32]));
     let mut account = [9; 16];
-    account[..6].copy_from_slice(&1_700_000_000_000u64.to_be_bytes()[2..]);
+    account[..6].copy_from_slice(&1_800_000_000_000u64.to_be_bytes()[2..]);
     Arc::new(AccountKeys::generate(AccountId(account), &mut random))
 }
 

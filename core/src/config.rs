@@ -99,6 +99,9 @@ pub struct Config {
     /// How old these checkpoints must be otherwise, by the clocks of whoever made them and
     /// of who deletes. Clocks may differ by hours.
     pub log_grace_unseen: Duration,
+    /// Whether other servers write to the same storage: then UIDs that were claimed are
+    /// shown only after the log was read once more.
+    pub shared_storage: bool,
     /// Octets of one item of a log before it is sealed; a longer batch becomes several
     /// items.
     pub log_item_bytes_max: usize,
@@ -209,6 +212,7 @@ impl Default for Config {
             checkpoint_operations_min: 256,
             log_grace: Duration::from_secs(600),
             log_grace_unseen: Duration::from_secs(24 * 3_600),
+            shared_storage: false,
             log_item_bytes_max: 64 * 1024,
             commit_operations_max: 4_096,
             idle_mailboxes_max: 16,

@@ -272,6 +272,7 @@ impl Config {
             keep_alive_interval: Duration::from_secs(limits.keep_alive_interval_s),
             plaintext_login: limits.plaintext_login,
             starttls: listener.tls == TlsMode::StartTls,
+            shared_storage: self.storage.kind == StorageKind::Garage,
             undelete_retention: DAY * limits.undelete_retention_days,
             ..CoreConfig::default()
         }

@@ -38,10 +38,12 @@ pub(super) struct Commit<S: Planner> {
     next: S,
     operations: usize,
     /// Whether what merging left is in it.
-    settles: bool,
+    pub(super) settles: bool,
     /// The work, should it fail, and the answers, should it not.
     pub(super) done: Vec<(S::Work, S::Answer)>,
-    at_once: Vec<S::Answer>,
+    pub(super) at_once: Vec<S::Answer>,
+    /// Whether UIDs are claimed in it.
+    claims: bool,
 }
 
 impl<S: Planner> Log<S> {
@@ -85,8 +87,10 @@ impl<S: Planner> Log<S> {
             if !at_once.is_empty() {
                 happened.push(Happened::Done(at_once));
             }
+            self.confirm(happened);
             return;
         }
+        let claims = operations.iter().any(S::claims);
         let batch = S::encode_batch(&known.state.batch(stamp, operations));
         let mut items = self.seal(shared, LogPosition { writer, seq }, &batch);
         let numbers = items.len() as u64;
@@ -103,6 +107,7 @@ impl<S: Planner> Log<S> {
             settles: done.iter().any(|(work, _)| S::settles(work)),
             done,
             at_once,
+            claims,
         }));
     }
 
@@ -153,7 +158,7 @@ impl<S: Planner> Log<S> {
         if !commit.at_once.is_empty() {
             happened.push(Happened::Done(commit.at_once));
         }
-        for (work, _) in commit.done {
+        for (work, _) in self.unconfirmed.drain(..).chain(commit.done) {
             happened.push(Happened::Failed(work, failure.clone()));
         }
     }
@@ -167,31 +172,40 @@ impl<S: Planner> Log<S> {
         let LogPosition { writer, seq } = commit.position;
         let end = seq + commit.numbers;
         shared.writers.insert(self.id, (writer, end));
-        let Some(known) = &mut self.known else {
+        let Some(mut known) = self.known.clone() else {
             return;
         };
-        if commit.settles {
-            self.owed = Owed::default();
-        }
-        known.state = Arc::new(commit.next);
+        known.state = Arc::new(S::clone(&commit.next));
         for seq in seq..end {
             known.covered.insert(LogPosition { writer, seq });
         }
         known.present.insert(writer, end);
         known.operations += commit.operations;
-        let due = shared
-            .config
-            .checkpoint_operations_min
-            .max(known.state.size() / 8);
-        let condense = commit.settles && core::mem::take(&mut self.condense);
-        self.want_checkpoint(if condense { 1 } else { due });
         let news = commit.done.iter().any(|(work, _)| S::is_news(work));
-        let mut answers = commit.at_once;
-        answers.extend(commit.done.into_iter().map(|(_, answer)| answer));
-        happened.push(Happened::Done(answers));
+        if commit.claims && shared.config.shared_storage {
+            self.start_verifying(shared, commit, known);
+        } else {
+            self.known = Some(known);
+            if commit.settles {
+                self.owed = Owed::default();
+            }
+            self.note_commit(shared, &commit);
+            let mut answers = commit.at_once;
+            answers.extend(commit.done.into_iter().map(|(_, answer)| answer));
+            happened.push(Happened::Done(answers));
+            self.confirm(happened);
+        }
         if news {
             happened.push(Happened::Written);
         }
+    }
+
+    /// Makes a checkpoint when the log has become long.
+    pub(super) fn note_commit(&mut self, shared: &Shared, commit: &Commit<S>) {
+        let size = self.known.as_ref().map_or(0, |known| known.state.size());
+        let due = shared.config.checkpoint_operations_min.max(size / 8);
+        let condense = commit.settles && core::mem::take(&mut self.condense);
+        self.want_checkpoint(if condense { 1 } else { due });
     }
 
     /// The items of a batch, sealed once: what is sent again are the same bytes.

@@ -12,6 +12,7 @@ use super::commit::Commit;
 use super::load::{Known, ReadOutcome, Reader};
 use super::plan::Planner;
 use super::shared::{LogId, Shared};
+use super::verify::Verifying;
 use crate::boundary::Event;
 use crate::mailbox::Owed;
 use crate::random::Random;
@@ -62,6 +63,8 @@ pub(super) struct Log<S: Planner> {
     /// When the background work is given up: a checkpoint that is made of what the log
     /// held too long ago could miss what others wrote and forgot meanwhile.
     pub(super) background_until: Instant,
+    /// Durable, but some UID was claimed by others as well: answered when it is settled.
+    pub(super) unconfirmed: Vec<(S::Work, S::Answer)>,
     /// Work that waits for its commit.
     pub(super) jobs: VecDeque<S::Work>,
     pub(super) read_wanted: bool,
@@ -99,6 +102,7 @@ pub(super) enum Activity<S: Planner> {
         attempt: u32,
     },
     Committing(Box<Commit<S>>),
+    Verifying(Box<Verifying<S>>),
 }
 
 impl<S: Planner> Log<S> {
@@ -114,6 +118,7 @@ impl<S: Planner> Log<S> {
             activity: Activity::Idle,
             background: None,
             background_until: Instant(0),
+            unconfirmed: Vec::new(),
             jobs: VecDeque::new(),
             read_wanted: false,
             read_needed: false,
@@ -208,6 +213,7 @@ impl<S: Planner> Log<S> {
         let own = match &self.activity {
             Activity::Pausing { until, .. } => Some(*until),
             Activity::Committing(commit) => commit.request.err(),
+            Activity::Verifying(verifying) => verifying.deadline(),
             _ => None,
         };
         let background = match &self.background {
@@ -233,6 +239,10 @@ impl<S: Planner> Log<S> {
             }
             Activity::Reading { workflow, .. } if workflow.open_requests().contains(&id) => {
                 workflow.answer(id, response);
+                None
+            }
+            Activity::Verifying(verifying) if verifying.asked(id) => {
+                verifying.answer(id, response);
                 None
             }
             _ => Some(response),
@@ -261,8 +271,10 @@ impl<S: Planner> Log<S> {
                 work.extend(commit.done.into_iter().map(|(work, _)| work));
                 shared.writers.remove(&self.id);
             }
+            Activity::Verifying(verifying) => work.extend(verifying.end(shared)),
             Activity::Idle | Activity::Pausing { .. } => {}
         }
+        work.extend(self.unconfirmed.into_iter().map(|(work, _)| work));
         if let Some(background) = &self.background {
             shared.give_up(background);
         }
@@ -273,6 +285,7 @@ impl<S: Planner> Log<S> {
         self.wake(shared);
         self.run_background(shared);
         self.run_reading(shared, happened);
+        self.run_verifying(shared, happened);
         while matches!(self.activity, Activity::Idle) {
             let commits = !self.jobs.is_empty() && self.known.is_some() && !self.read_needed;
             // Whoever waits for a commit has waited longer than who wants to read.
@@ -306,6 +319,7 @@ impl<S: Planner> Log<S> {
             self.reread_at = None;
             self.read_wanted = true;
         }
+        self.wake_verifying(shared);
         match &mut self.activity {
             Activity::Pausing { until, attempt } if *until <= now => {
                 let attempt = *attempt;
@@ -323,7 +337,7 @@ impl<S: Planner> Log<S> {
         }
     }
 
-    fn reader(&self, shared: &Shared, io: Io) -> Reader {
+    pub(super) fn reader(&self, shared: &Shared, io: Io) -> Reader {
         Reader {
             io,
             config: Arc::clone(&shared.config),
@@ -365,14 +379,7 @@ impl<S: Planner> Log<S> {
         let attempt = *attempt;
         shared.give_up(workflow);
         self.activity = Activity::Idle;
-        // What was to be read last may have been deleted since the first was read.
-        let took = shared.now.instant.since(self.read_began);
-        let outcome = outcome.and_then(|outcome| match took < shared.config.log_grace / 2 {
-            true => Ok(outcome),
-            false => Err(StorageError::Unavailable(
-                "a log took too long to be read".to_owned(),
-            )),
-        });
+        let outcome = self.in_time(shared, self.read_began, outcome);
         match outcome {
             Ok(outcome) => self.was_read(shared, outcome, happened),
             Err(StorageError::Unavailable(_)) if attempt < shared.config.storage_retries_max => {
@@ -394,7 +401,8 @@ impl<S: Planner> Log<S> {
                     let interval = shared.config.reread_interval;
                     self.reread_at = Some(shared.now.instant.after(interval));
                 }
-                for work in self.jobs.drain(..) {
+                let unconfirmed = self.unconfirmed.drain(..).map(|(work, _)| work);
+                for work in unconfirmed.chain(self.jobs.drain(..)) {
                     happened.push(Happened::Failed(work, AccountFailure::Unavailable));
                 }
                 happened.push(Happened::Unreadable(AccountFailure::Unavailable));
@@ -402,7 +410,24 @@ impl<S: Planner> Log<S> {
         }
     }
 
-    fn was_read(
+    /// What was read, unless that took so long that what was to be read last may have been
+    /// deleted since the first was read.
+    pub(super) fn in_time(
+        &self,
+        shared: &Shared,
+        began: Instant,
+        outcome: Result<ReadOutcome<S>, StorageError>,
+    ) -> Result<ReadOutcome<S>, StorageError> {
+        let took = shared.now.instant.since(began);
+        outcome.and_then(|outcome| match took < shared.config.log_grace / 2 {
+            true => Ok(outcome),
+            false => Err(StorageError::Unavailable(
+                "a log took too long to be read".to_owned(),
+            )),
+        })
+    }
+
+    pub(super) fn was_read(
         &mut self,
         shared: &mut Shared,
         outcome: ReadOutcome<S>,

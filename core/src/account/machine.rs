@@ -431,6 +431,7 @@ impl Account {
                     return;
                 };
                 let uid_validity = state.uid_validity();
+                let uids = uids.into_iter().map(|(_, uid)| uid).collect();
                 let reply = AccountReply::Appended {
                     uid_validity,
                     uids,
@@ -448,7 +449,7 @@ impl Account {
                         .originals
                         .iter()
                         .map(|(uid, _)| *uid)
-                        .zip(uids)
+                        .zip(uids.into_iter().map(|(_, uid)| uid))
                         .collect(),
                 };
                 if !origin.expunge {

@@ -16,6 +16,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod verify;
 
 pub use boundary::{
     AccountFailure, AccountInput, AccountOutput, AccountReply, AccountRequest, Bodies,

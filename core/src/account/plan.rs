@@ -39,6 +39,15 @@ pub(super) trait Planner: LogState + fmt::Debug {
     fn beside(_: &Self::Work) -> &[InsertItem] {
         &[]
     }
+    /// Whether it claims a UID, which somebody else may claim as well.
+    fn claims(_: &Self::Operation) -> bool {
+        false
+    }
+    /// Makes an answer say what became of the UIDs that it names; `false` if a message has
+    /// none.
+    fn confirm(&self, _: &mut Self::Answer) -> bool {
+        true
+    }
     /// Whether two of such work may not share a batch, and so a MODSEQ.
     fn stamps(work: &Self::Work) -> bool;
     /// Whether other servers' clients want to know what it becomes.
@@ -129,8 +138,8 @@ pub(super) struct Origin {
 /// What was done.
 #[derive(Debug)]
 pub(super) enum MailboxAnswer {
-    Appended(ConnectionId, Vec<Uid>),
-    Copied(ConnectionId, Origin, Vec<Uid>),
+    Appended(ConnectionId, Vec<(MessageId, Uid)>),
+    Copied(ConnectionId, Origin, Vec<(MessageId, Uid)>),
     Stored(ConnectionId, Vec<Uid>),
     Expunged(ConnectionId),
     Removed(ConnectionId, Copied, Option<MailboxId>),
@@ -258,6 +267,21 @@ impl Planner for MailboxState {
         }
     }
 
+    fn claims(operation: &Operation) -> bool {
+        matches!(operation, Operation::Claim { .. })
+    }
+
+    fn confirm(&self, answer: &mut MailboxAnswer) -> bool {
+        let (MailboxAnswer::Appended(_, uids) | MailboxAnswer::Copied(_, _, uids)) = answer else {
+            return true;
+        };
+        uids.iter_mut().all(|(message, uid)| {
+            let now = self.last_uid(*message);
+            *uid = now.unwrap_or(*uid);
+            now.is_some()
+        })
+    }
+
     /// RFC 7162 §3.1: each STORE gets a different MODSEQ, simultaneous ones as well.
     fn stamps(work: &MailboxWork) -> bool {
         matches!(work, MailboxWork::Store { .. })
@@ -309,7 +333,7 @@ fn plan_rename(
     messages: &[NewMessage],
     origin: &Origin,
     shared: &mut Shared,
-) -> Result<(Vec<Operation>, Vec<Uid>), AccountFailure> {
+) -> Result<Arrivals, AccountFailure> {
     let ids = origin.originals.iter().map(|(_, id)| *id);
     let missing = ids.zip(messages).filter(|(id, _)| !state.knows(*id));
     let (ids, messages): (Vec<_>, Vec<_>) =
@@ -317,13 +341,16 @@ fn plan_rename(
     plan_arrivals(state, &messages, Some(&ids), shared)
 }
 
+/// The operations, and which message is to have which UID.
+type Arrivals = (Vec<Operation>, Vec<(MessageId, Uid)>);
+
 /// Messages arrive and get their UIDs at once; and their ids, if they have none.
 fn plan_arrivals(
     state: &MailboxState,
     messages: &[NewMessage],
     ids: Option<&[MessageId]>,
     shared: &mut Shared,
-) -> Result<(Vec<Operation>, Vec<Uid>), AccountFailure> {
+) -> Result<Arrivals, AccountFailure> {
     let waiting = state.unnumbered().count();
     if state.len() + waiting + messages.len() > shared.config.messages_max {
         return Err(AccountFailure::Limit("The mailbox has too many messages"));
@@ -342,7 +369,7 @@ fn plan_arrivals(
         let arrival = arrival.clone();
         operations.push(Operation::Arrive { message, arrival });
         operations.push(Operation::Claim { message, uid });
-        uids.push(uid);
+        uids.push((message, uid));
         next = uid.get().checked_add(1).and_then(Uid::new);
     }
     Ok((operations, uids))

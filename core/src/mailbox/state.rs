@@ -295,6 +295,14 @@ impl MailboxState {
             .map(|(id, _)| *id)
     }
 
+    /// The UID of a message; its last one, if it was expunged.
+    pub(crate) fn last_uid(&self, id: MessageId) -> Option<Uid> {
+        match self.ids.find(id) {
+            Some(numbered) => Some(numbered.uid),
+            None => self.tombstones.find(id)?.uid,
+        }
+    }
+
     /// Whether this message has come, be it here, without UID, or expunged.
     pub(crate) fn knows(&self, id: MessageId) -> bool {
         let pending = self.pending.get(&id);

@@ -11,4 +11,5 @@ mod ringing;
 mod shutdown;
 mod torn;
 mod upkeep;
+mod verify;
 mod world;

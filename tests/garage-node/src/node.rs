@@ -82,7 +82,17 @@ impl Node {
     /// # Panics
     /// When the node refuses.
     pub fn bucket(&self) -> Bucket {
-        self.new_bucket().unwrap_or_else(|why| panic!("{why}"))
+        let begin = Instant::now();
+        loop {
+            match self.new_bucket() {
+                Ok(bucket) => return bucket,
+                // The nodes of a cluster that has just begun may not have found each other.
+                Err(why) if why.contains("status 503") && begin.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Err(why) => panic!("{why}"),
+            }
+        }
     }
 
     fn new_bucket(&self) -> Result<Bucket, String> {

@@ -26,14 +26,17 @@ impl Cluster {
             node.wait_until_listening()?;
             ids.push(id(node)?);
         }
+        // Each with each: what one node hears of by another comes only seconds later, and
+        // until then the death of that other one would part them.
+        for (own, node) in nodes.iter().enumerate() {
+            let others = nodes.iter().zip(&ids).enumerate();
+            let others: Vec<String> = others
+                .filter(|(index, _)| *index != own)
+                .map(|(_, (other, id))| format!("\"{id}@{}\"", other.rpc()))
+                .collect();
+            node.call("ConnectClusterNodes", &format!("[{}]", others.join(",")))?;
+        }
         let first = &nodes[0];
-        let others: Vec<String> = nodes
-            .iter()
-            .zip(&ids)
-            .skip(1)
-            .map(|(node, id)| format!("\"{id}@{}\"", node.rpc()))
-            .collect();
-        first.call("ConnectClusterNodes", &format!("[{}]", others.join(",")))?;
         let roles: Vec<String> = ids
             .iter()
             .map(|id| {

@@ -112,10 +112,10 @@ fn a_test_process_that_dies_leaves_nothing() {
 fn two_of_three_nodes_serve() {
     let cluster = Cluster::start().expect("three nodes");
     let bucket = cluster.bucket(0);
-    assert!(knows(&cluster.nodes[2], &bucket));
+    assert!(wait_for(|| knows(&cluster.nodes[2], &bucket)));
     cluster.nodes[0].kill();
     let second = cluster.bucket(1);
-    assert!(knows(&cluster.nodes[2], &second));
+    assert!(wait_for(|| knows(&cluster.nodes[2], &second)));
     cluster.nodes[0].start_again();
     assert!(wait_for(|| knows(&cluster.nodes[0], &second)));
 }

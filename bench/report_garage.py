@@ -83,8 +83,11 @@ def append_large_ratio(server):
 
 
 def select_cold(server):
-    figures = (server.get("large") or {}).get("select_after_restart") or {}
-    return figures.get("wall_s") if figures.get("status") == "OK" else None
+    """Only of a mailbox that was filled to the end."""
+    large_ = server.get("large") or {}
+    full = (large_.get("fetch_flags") or {}).get("fetch_responses") == 10000
+    figures = large_.get("select_after_restart") or {}
+    return figures.get("wall_s") if full and figures.get("status") == "OK" else None
 
 
 def goals(servers):
@@ -99,7 +102,7 @@ def goals(servers):
          lambda s: report.growth(s, "fetch", "full_peek"), lambda v: v <= GOAL_GROWTH_KIB, "{:,.0f} KiB"),
         (f"APPEND of seed100: at least {GOAL_APPEND} of the storage's own rate of an object and two items",
          append_ratio, lambda v: v >= GOAL_APPEND, "{:.2f}"),
-        ("APPEND of 10,000 messages of 2 kB: the same", append_large_ratio, lambda v: v >= GOAL_APPEND, "{:.2f}"),
+        ("APPEND of many messages of 2 kB (how many: below): the same", append_large_ratio, lambda v: v >= GOAL_APPEND, "{:.2f}"),
         (f"APPEND flat: last three windows at least {GOAL_FLAT} of the first three",
          report.flatness, lambda v: v >= GOAL_FLAT, "{:.2f}"),
         (f"SELECT of 10,000 messages, cold server: under {GOAL_SELECT_S} s",
@@ -147,7 +150,8 @@ def large(servers):
             ["APPEND, server's CPU for a message, ms", *[milliseconds(report.cpu_windows(s)) for s in servers.values()]]]
     for row, title in report.LARGE:
         rows.append([title + ", s", *[seconds(report.large_wall(s, row)) for s in servers.values()]])
-    return "## Ten thousand messages\n\n" + table(["large mailbox", *servers], rows)
+    return ("## Ten thousand messages\n\nOr as many as were stored in the time for it.\n\n" +
+            table(["large mailbox", *servers], rows))
 
 
 def memory(servers):

@@ -166,8 +166,7 @@ fn ask(stream: &mut TcpStream) -> (usize, Duration) {
 fn a_proxy_delays_each_answer_and_breaks_it_off() {
     let proxy = Proxy::to(ten_bytes_a_line());
     let mut stream = connect(&proxy);
-    let (length, time) = ask(&mut stream);
-    assert!(length == 10 && time < MOMENT, "{length} {time:?}");
+    assert_eq!(ask(&mut stream).0, 10);
     proxy.set(Mode::Slow(MOMENT));
     for _ in 0..2 {
         let (length, time) = ask(&mut stream);
@@ -203,6 +202,5 @@ fn a_hanging_proxy_holds_bytes_until_it_goes_on() {
     thread::sleep(MOMENT);
     assert!(!asking.is_finished());
     proxy.set(Mode::Pass);
-    let (length, time) = asking.join().expect("no panic");
-    assert!(length == 10 && time >= MOMENT, "{length} {time:?}");
+    assert_eq!(asking.join().expect("no panic").0, 10);
 }

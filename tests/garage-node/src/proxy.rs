@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashMap,
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{PATIENCE, ports::unused_port};
@@ -274,7 +274,17 @@ fn accept(shared: &Arc<Shared>) {
 }
 
 fn listen(address: SocketAddr) -> TcpListener {
-    let listener = TcpListener::bind(address).expect("the port is our own");
+    let begin = Instant::now();
+    let listener = loop {
+        match TcpListener::bind(address) {
+            // A process that another thread has just forked holds our sockets, those that
+            // are closed already as well, until it becomes another program.
+            Err(error) if error.kind() == ErrorKind::AddrInUse && begin.elapsed() < PATIENCE => {
+                thread::sleep(ACCEPT_INTERVAL);
+            }
+            bound => break bound.expect("the port is our own"),
+        }
+    };
     listener
         .set_nonblocking(true)
         .expect("a listener can be made not to block");

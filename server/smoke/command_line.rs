@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ impl Server {
             .unwrap();
         let server = Self { child, address };
         let start = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        while !greets(address) {
             assert!(
                 start.elapsed() < Duration::from_secs(20),
                 "it does not start"
@@ -123,11 +124,33 @@ fn command(client: &mut BufReader<TcpStream>, line: &str) -> String {
     }
 }
 
+/// Whether a server is there, and serves.
+fn greets(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else {
+        return false;
+    };
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut greeting = [0; 4];
+    stream.read_exact(&mut greeting).is_ok() && greeting == *b"* OK"
+}
+
+/// An address that nothing listens on. Its port lies below those that the kernel gives to
+/// clients: who asks such a one whether a server is there yet may be connected to itself.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 2_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + (offset + next) % COUNT;
+        assert!(next < COUNT, "no free port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return SocketAddr::from(([127, 0, 0, 1], port));
+        }
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub struct Config {
     pub doorbell_poll_timeout: Duration,
     /// How long after a poll was armed the shard is read once more.
     pub doorbell_look_again: Duration,
-    /// Between two polls, and two reads, of one shard.
+    /// Between two polls, two reads, and two announcements, of one shard.
     pub doorbell_interval: Duration,
     /// The longest pause before a failed poll, read or announcement is made again.
     pub doorbell_pause_max: Duration,
@@ -118,6 +118,8 @@ pub struct Config {
     pub directory_age_max: Duration,
     /// Items that one read of a log asks for.
     pub log_page_items: u32,
+    /// Items that the first read of what is new in a log asks for.
+    pub log_news_items: u32,
     /// How often a failed storage request is made again, with the same bytes.
     pub storage_retries_max: u32,
     /// How long an expunged message, or a deleted mailbox, can be brought back. What nobody
@@ -220,6 +222,7 @@ impl Default for Config {
             recent_delay: Duration::from_secs(2),
             directory_age_max: Duration::from_secs(5),
             log_page_items: 1_000,
+            log_news_items: 8,
             storage_retries_max: 4,
             undelete_retention: Duration::from_secs(14 * 24 * 3_600),
             orphan_age_min: Duration::from_secs(24 * 3_600),

@@ -102,6 +102,7 @@ fn config(small: bool) -> Config {
     Config {
         checkpoint_operations_min: 4,
         log_page_items: 2,
+        log_news_items: 1,
         summary_batch_items_max: 1,
         summary_item_bytes_max: 16,
         chunk_bytes: 32,

@@ -43,6 +43,8 @@ pub(super) struct Known<S> {
     pub(super) operations: usize,
     /// Checkpoints that were seen, by the sort keys of their pointers.
     pub(super) checkpoints: BTreeMap<SortKey, Option<CheckpointPointer>>,
+    /// Items there were of pointers to checkpoints, with those that were deleted.
+    pub(super) pointers: u32,
     /// Items in storage that are contained in a checkpoint already.
     pub(super) superfluous: usize,
     /// Checkpoints exist but none could be read: what is known may be a part only, and
@@ -172,6 +174,7 @@ impl Reader {
                 parts: Parts::default(),
                 operations: 0,
                 checkpoints: BTreeMap::new(),
+                pointers: 0,
                 superfluous: 0,
                 partial: false,
             },
@@ -190,6 +193,7 @@ impl Reader {
             for item in &items[..log] {
                 self.note_pointer(&mut work, item);
             }
+            work.known.pointers = work.known.pointers.saturating_add(count(log));
             match next {
                 Some(next) if log == items.len() => start = next,
                 next => break (items, next),
@@ -220,7 +224,8 @@ impl Reader {
                     .extend(work.known.covered.next_by_writer());
             }
             let segments = self.segments(next, &work.known);
-            self.read_segments(&mut work, segments).await?;
+            let page = self.config.log_page_items;
+            self.read_segments(&mut work, segments, page).await?;
         }
         Ok(Some(work.finish(true)))
     }
@@ -244,7 +249,10 @@ impl Reader {
         };
         let seen: Vec<SortKey> = work.known.checkpoints.keys().cloned().collect();
         let segments = self.segments(SortKey(String::new()), &work.known);
-        let there = self.read_segments(&mut work, segments).await?;
+        // The first of them has all pointers.
+        let page = (self.config.log_news_items).saturating_add(work.known.pointers);
+        let there = self.read_segments(&mut work, segments, page).await?;
+        work.known.pointers = count(there.len());
         // Who slept longer than the log is kept finds a checkpoint that knows more.
         let known = &work.known;
         let unknown = known.checkpoints.iter().any(|(key, pointer)| {
@@ -262,20 +270,28 @@ impl Reader {
 
     /// Reads ranges of sort keys, the first page of all of them at once. The pointers that
     /// were among the items.
+    ///
+    /// Garage looks at as many items as a page may have, also behind the end of the range:
+    /// so a first page is as long as what is expected, and each page after it twice as long.
     async fn read_segments<S: LogState>(
         &self,
         work: &mut Progressing<S>,
         segments: Vec<Segment>,
+        first_page_items: u32,
     ) -> Result<Vec<SortKey>, StorageError> {
+        let page_items_max = self.config.log_page_items;
+        let first_page_items = first_page_items.min(page_items_max);
         let first: Vec<_> = segments
             .iter()
-            .map(|(start, end)| self.io.start(self.range(start.clone(), end.clone())))
+            .map(|(start, end)| (start.clone(), end.clone()))
+            .map(|(start, end)| self.io.start(self.range(start, end, first_page_items)))
             .collect();
         let mut pointers = Vec::new();
         for (id, (start, end)) in first.into_iter().zip(segments) {
             let answer = self.io.answer(id).await;
             self.io.close(id);
             let (mut items, mut next) = range_of(answer, &start)?;
+            let mut limit = first_page_items;
             loop {
                 for item in &items {
                     if is_pointer(&item.key.sort) {
@@ -286,7 +302,10 @@ impl Reader {
                     }
                 }
                 match next.take() {
-                    Some(start) => (items, next) = self.page(start, end.clone()).await?,
+                    Some(start) => {
+                        limit = limit.saturating_mul(2).min(page_items_max);
+                        (items, next) = self.page_of(start, end.clone(), limit).await?;
+                    }
                     None => break,
                 }
             }
@@ -392,7 +411,7 @@ impl Reader {
     /// Whether a checkpoint is still named by its item.
     async fn is_named(&self, pointer: &SortKey) -> Result<bool, StorageError> {
         let end = SortKey(format!("{pointer}!"));
-        let (items, _) = self.page(pointer.clone(), Some(end)).await?;
+        let (items, _) = self.page_of(pointer.clone(), Some(end), 1).await?;
         Ok(items.iter().any(|item| !item.values.is_empty()))
     }
 
@@ -536,22 +555,31 @@ impl Reader {
         self.io.event(Event::Damaged { place, reason });
     }
 
-    fn range(&self, start: SortKey, end: Option<SortKey>) -> StorageRequest {
+    fn range(&self, start: SortKey, end: Option<SortKey>, limit: u32) -> StorageRequest {
         StorageRequest::ReadRange {
             partition: self.partition.clone(),
             start,
             end,
-            limit: self.config.log_page_items,
+            limit,
         }
     }
 
-    /// One page of the partition.
+    /// One page of the partition, as long as pages may be.
     pub(super) async fn page(
         &self,
         start: SortKey,
         end: Option<SortKey>,
     ) -> Result<(Vec<Item>, Option<SortKey>), StorageError> {
-        let answer = self.io.request(self.range(start.clone(), end)).await;
+        self.page_of(start, end, self.config.log_page_items).await
+    }
+
+    async fn page_of(
+        &self,
+        start: SortKey,
+        end: Option<SortKey>,
+        limit: u32,
+    ) -> Result<(Vec<Item>, Option<SortKey>), StorageError> {
+        let answer = self.io.request(self.range(start.clone(), end, limit)).await;
         range_of(answer, &start)
     }
 }
@@ -641,6 +669,10 @@ impl<S: LogState> Progressing<S> {
             whole,
         }
     }
+}
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
 }
 
 /// Whether this is a checkpoint's pointer.

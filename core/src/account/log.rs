@@ -14,7 +14,7 @@ use super::plan::Planner;
 use super::shared::{LogId, Shared};
 use super::verify::Verifying;
 use crate::boundary::Event;
-use crate::mailbox::Owed;
+use crate::mailbox::{CheckpointPointer, Owed};
 use crate::random::Random;
 use crate::storage::{
     PartitionKey, RequestId, SortKey, StorageError, StorageRequest, StorageResponse,
@@ -81,6 +81,9 @@ pub(super) struct Log<S: Planner> {
     pub(super) rung: bool,
     /// When to try to read that again.
     pub(super) reread_at: Option<Instant>,
+    /// Checkpoints that were made while the log was being read, and what they contain of
+    /// its operations: the reading began before and does not know of them.
+    pub(super) checkpointed: Vec<(SortKey, CheckpointPointer, usize)>,
     /// Since when this machine knows of each checkpoint.
     pub(super) pointers_seen: BTreeMap<SortKey, Instant>,
     /// When to look again whether the log can be shortened.
@@ -103,6 +106,13 @@ pub(super) enum Activity<S: Planner> {
     },
     Committing(Box<Commit<S>>),
     Verifying(Box<Verifying<S>>),
+}
+
+impl<S: Planner> Activity<S> {
+    /// Whether the log is being read.
+    fn reads(&self) -> bool {
+        matches!(self, Self::Reading { .. } | Self::Verifying(_))
+    }
 }
 
 impl<S: Planner> Log<S> {
@@ -128,6 +138,7 @@ impl<S: Planner> Log<S> {
             read_began: Instant(0),
             rung: false,
             reread_at: None,
+            checkpointed: Vec::new(),
             pointers_seen: BTreeMap::new(),
             shorten_at: None,
             last_read: None,
@@ -353,6 +364,7 @@ impl<S: Planner> Log<S> {
         self.read_wanted = false;
         self.reread_at = None;
         self.read_began = shared.now.instant;
+        self.checkpointed.clear();
         self.reads += 1;
         let (known, initial) = (self.known.clone(), self.initial.clone());
         let workflow = Workflow::new(&shared.ids, |io| {
@@ -440,6 +452,12 @@ impl<S: Planner> Log<S> {
         self.rung = self.read_wanted;
         self.owed.extend(outcome.owed);
         let mut known = outcome.known;
+        for (key, pointer, operations) in self.checkpointed.drain(..) {
+            if !outcome.whole {
+                known.operations = known.operations.saturating_sub(operations);
+            }
+            known.checkpoints.insert(key, Some(pointer));
+        }
         self.note_pointers(&known, shared.now.instant);
         if outcome.whole {
             Arc::make_mut(&mut known.state).uncover(outcome.tail, &mut self.owed);
@@ -530,6 +548,10 @@ impl<S: Planner> Log<S> {
                     // What was committed meanwhile is in no checkpoint yet.
                     known.operations = known.operations.saturating_sub(done.operations);
                     self.pointers_seen.insert(key.clone(), shared.now.instant);
+                    if self.activity.reads() {
+                        let made = (key.clone(), pointer.clone(), done.operations);
+                        self.checkpointed.push(made);
+                    }
                     known.checkpoints.insert(key, Some(pointer));
                 }
                 if !done.clean {

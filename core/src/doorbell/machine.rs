@@ -192,7 +192,10 @@ impl Doorbell {
 
     fn run(&mut self, now: Now) {
         for shard in &mut self.shards {
-            shard.outgoing.run(now, &mut self.outlet);
+            if self.shutdown {
+                shard.outgoing.hurry();
+            }
+            shard.outgoing.run(now, &self.config, &mut self.outlet);
             if self.shutdown {
                 // Whatever is still to be said failed just now, or nobody may say it.
                 if shard.outgoing.must_read() || shard.outgoing.deadline().is_some() {

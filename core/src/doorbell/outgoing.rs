@@ -1,7 +1,7 @@
 //! The item in which this process announces its changes in one shard.
 //!
-//! At most one insert is under way. What changes meanwhile waits for the next one, which
-//! says all of it.
+//! At most one insert is under way, and there is a pause between one and the next. What
+//! changes meanwhile waits for the next one, which says all of it.
 
 use super::Change;
 use super::announcement::Announcement;
@@ -25,6 +25,8 @@ pub(super) struct Outgoing {
     /// Whether it is not yet said.
     due: bool,
     request: Option<RequestId>,
+    /// When it may be said.
+    next: Instant,
     token: Option<CausalityToken>,
     /// Inserts since the token was read.
     siblings: u32,
@@ -38,6 +40,7 @@ impl Outgoing {
             said: Announcement::default(),
             due: false,
             request: None,
+            next: Instant(0),
             token: None,
             siblings: 0,
             backoff: Backoff::default(),
@@ -66,6 +69,11 @@ impl Outgoing {
         !self.due && self.request.is_none()
     }
 
+    /// Does not pause any more.
+    pub(super) fn hurry(&mut self) {
+        self.next = Instant(0);
+    }
+
     /// Says nothing more than what is being said.
     pub(super) fn give_up(&mut self) {
         self.due = false;
@@ -74,15 +82,16 @@ impl Outgoing {
     /// When to be woken.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let waits = self.due && self.request.is_none() && !self.must_read();
-        waits.then_some(self.backoff.until())
+        waits.then(|| self.backoff.until().max(self.next))
     }
 
     /// Says what can be said now.
-    pub(super) fn run(&mut self, now: Now, outlet: &mut Outlet) {
+    pub(super) fn run(&mut self, now: Now, config: &Config, outlet: &mut Outlet) {
         if self.deadline().is_none_or(|at| at > now.instant) {
             return;
         }
         self.due = false;
+        self.next = now.instant.after(config.doorbell_interval);
         self.siblings += 1;
         self.said.unix_ms = now.unix_ms;
         let insert = InsertItem {

@@ -86,6 +86,7 @@ pub(super) fn config() -> Config {
     Config {
         checkpoint_operations_min: 12,
         log_page_items: 5,
+        log_news_items: 2,
         chunk_bytes: 256,
         log_grace: Duration::from_secs(60),
         storage_retries_max: 2,

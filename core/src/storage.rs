@@ -78,24 +78,68 @@ pub struct InsertItem {
     pub value: Bytes,
 }
 
+/// Items of one partition with `start <= sort key`, and `sort key < end` where given, but
+/// not those of `without`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemRange {
+    /// The partition.
+    pub partition: PartitionKey,
+    /// First sort key, inclusive; the empty string is the beginning.
+    pub start: SortKey,
+    /// First sort key that is not wanted.
+    pub end: Option<SortKey>,
+    /// What is left out: from a sort key, to the first behind it that is wanted again. In
+    /// order, and none touches another.
+    pub without: Vec<(SortKey, SortKey)>,
+    /// How many items at most.
+    pub limit: u32,
+}
+
+impl ItemRange {
+    /// A page of a partition from `start` on.
+    #[must_use]
+    pub fn page(partition: PartitionKey, start: SortKey, limit: u32) -> Self {
+        Self {
+            partition,
+            start,
+            end: None,
+            without: Vec::new(),
+            limit,
+        }
+    }
+
+    /// The stretches that it consists of, in order: the first sort key of each, and the
+    /// first that is not in it any more.
+    pub fn stretches(&self) -> impl Iterator<Item = (&SortKey, Option<&SortKey>)> {
+        let starts = self.without.iter().map(|(_, wanted)| wanted);
+        let starts = core::iter::once(&self.start).chain(starts);
+        let ends = self.without.iter().map(|(unwanted, _)| Some(unwanted));
+        let ends = ends.chain(core::iter::once(None));
+        starts.zip(ends).filter_map(|(start, end)| {
+            let start = start.max(&self.start);
+            let end = [end, self.end.as_ref()].into_iter().flatten().min();
+            end.is_none_or(|end| start < end).then_some((start, end))
+        })
+    }
+
+    /// Whether it contains this sort key.
+    #[must_use]
+    pub fn contains(&self, key: &SortKey) -> bool {
+        let inside = |(start, end): (&SortKey, Option<&SortKey>)| {
+            key >= start && end.is_none_or(|end| key < end)
+        };
+        self.stretches().any(inside)
+    }
+}
+
 /// A request to storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageRequest {
     /// Several items, one request. Answer: `Items`, in the order of the keys,
     /// items that do not exist left out.
     ReadItems(Vec<ItemKey>),
-    /// Items of one partition with `start <= sort key`, and `sort key < end` where
-    /// given, at most `limit`. Answer: `Range`.
-    ReadRange {
-        /// The partition.
-        partition: PartitionKey,
-        /// First sort key, inclusive; the empty string is the beginning.
-        start: SortKey,
-        /// First sort key that is not wanted.
-        end: Option<SortKey>,
-        /// How many items at most.
-        limit: u32,
-    },
+    /// Items of one partition. Answer: `Range`.
+    ReadRange(ItemRange),
     /// Stores values, durably once answered. Answer: `Done`. Not a transaction:
     /// after `Failed(Unavailable)` any part may have landed or land later; after
     /// `Failed(Full)` nothing has.
@@ -213,5 +257,53 @@ impl fmt::Display for StorageError {
             Self::Refused(why) => write!(f, "storage refused: {why}"),
             Self::Unavailable(why) => write!(f, "storage is unavailable: {why}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_may_begin_before_the_range_and_end_behind_it() {
+        let sort = |text: &str| SortKey(text.to_owned());
+        let mut range = ItemRange {
+            end: Some(sort("p")),
+            without: vec![
+                (sort("a"), sort("c")),
+                (sort("e"), sort("g")),
+                (sort("n"), sort("z")),
+            ],
+            ..ItemRange::page(PartitionKey("p".to_owned()), sort("b"), 1)
+        };
+        let stretches = |range: &ItemRange| -> Vec<(String, Option<String>)> {
+            let stretches = range.stretches();
+            stretches
+                .map(|(start, end)| (start.0.clone(), end.map(|end| end.0.clone())))
+                .collect()
+        };
+        let pair = |start: &str, end: &str| (start.to_owned(), Some(end.to_owned()));
+        assert_eq!(stretches(&range), [pair("c", "e"), pair("g", "n")]);
+        for (key, inside) in [
+            ("b", false),
+            ("c", true),
+            ("d", true),
+            ("e", false),
+            ("g", true),
+            ("o", false),
+        ] {
+            assert_eq!(range.contains(&sort(key)), inside, "{key}");
+        }
+        range.end = None;
+        range.start = sort("");
+        let all = [
+            pair("", "a"),
+            pair("c", "e"),
+            pair("g", "n"),
+            ("z".to_owned(), None),
+        ];
+        assert_eq!(stretches(&range), all);
+        (range.start, range.end) = (sort("x"), Some(sort("y")));
+        assert_eq!(stretches(&range), []);
     }
 }

@@ -68,9 +68,7 @@ impl Kept {
     }
 }
 
-use restante_core::storage::{
-    InsertItem, Item, ObjectKey, PartitionKey, SortKey, StorageRequest, StorageResponse,
-};
+use restante_core::storage::{InsertItem, Item, ItemRange, ObjectKey, PartitionKey, SortKey, StorageRequest, StorageResponse};
 use restante_server::storage::Storage;
 
 fn execute(storage: &Embedded, request: StorageRequest) -> StorageResponse {
@@ -93,13 +91,9 @@ fn objects(storage: &Embedded) -> Vec<ObjectKey> {
 /// The items of a partition of the account that the objects belong to.
 fn items(storage: &Embedded, partition: &str) -> Vec<Item> {
     let account = objects(storage)[0].0.split_once('/').unwrap().0.to_owned();
-    let range = StorageRequest::ReadRange {
-        partition: PartitionKey(format!("{account}/{partition}")),
-        start: SortKey(String::new()),
-        end: None,
-        limit: 1_000,
-    };
-    match execute(storage, range) {
+    let partition = PartitionKey(format!("{account}/{partition}"));
+    let range = ItemRange::page(partition, SortKey(String::new()), 1_000);
+    match execute(storage, StorageRequest::ReadRange(range)) {
         StorageResponse::Range { items, .. } => items,
         other => panic!("{other:?}"),
     }

@@ -16,7 +16,7 @@ use crate::seal::{
     AccountKeys, ContentKind, ContentReader, ItemKind, Places, Progress, is_arrival,
 };
 use crate::storage::{
-    Item, ItemKey, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
+    Item, ItemKey, ItemRange, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
 use crate::workflow::Io;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,11 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// How often a log is begun to be read while others replace its checkpoints.
 const LOADS_MAX: usize = 5;
-/// Ranges of one log that are read at once when looking for what is new.
-const SEGMENTS_MAX: usize = 16;
-
-/// A range of sort keys: the first, and the first that is not in it any more.
-type Segment = (SortKey, Option<SortKey>);
+/// Stretches of one log that are left out when looking for what is new.
+const STRETCHES_MAX: usize = 15;
 
 /// What is known of a log.
 #[derive(Clone, Debug)]
@@ -223,9 +220,8 @@ impl Reader {
                     .present
                     .extend(work.known.covered.next_by_writer());
             }
-            let segments = self.segments(next, &work.known);
             let page = self.config.log_page_items;
-            self.read_segments(&mut work, segments, page).await?;
+            self.read_news(&mut work, next, page).await?;
         }
         Ok(Some(work.finish(true)))
     }
@@ -248,10 +244,8 @@ impl Reader {
             changed: false,
         };
         let seen: Vec<SortKey> = work.known.checkpoints.keys().cloned().collect();
-        let segments = self.segments(SortKey(String::new()), &work.known);
-        // The first of them has all pointers.
         let page = (self.config.log_news_items).saturating_add(work.known.pointers);
-        let there = self.read_segments(&mut work, segments, page).await?;
+        let there = (self.read_news(&mut work, SortKey(String::new()), page)).await?;
         work.known.pointers = count(there.len());
         // Who slept longer than the log is kept finds a checkpoint that knows more.
         let known = &work.known;
@@ -268,55 +262,47 @@ impl Reader {
         Ok(work.finish(false))
     }
 
-    /// Reads ranges of sort keys, the first page of all of them at once. The pointers that
-    /// were among the items.
+    /// Reads what may be new from `start` on, in pages of which the first asks for so many
+    /// items. The pointers that were among the items.
     ///
     /// Garage looks at as many items as a page may have, also behind the end of the range:
-    /// so a first page is as long as what is expected, and each page after it twice as long.
-    async fn read_segments<S: LogState>(
+    /// so the first page is as long as what is expected, and each after it twice as long.
+    async fn read_news<S: LogState>(
         &self,
         work: &mut Progressing<S>,
-        segments: Vec<Segment>,
+        mut start: SortKey,
         first_page_items: u32,
     ) -> Result<Vec<SortKey>, StorageError> {
-        let page_items_max = self.config.log_page_items;
-        let first_page_items = first_page_items.min(page_items_max);
-        let first: Vec<_> = segments
-            .iter()
-            .map(|(start, end)| (start.clone(), end.clone()))
-            .map(|(start, end)| self.io.start(self.range(start, end, first_page_items)))
-            .collect();
+        let without = self.known_stretches(&work.known);
+        let mut limit = first_page_items;
         let mut pointers = Vec::new();
-        for (id, (start, end)) in first.into_iter().zip(segments) {
-            let answer = self.io.answer(id).await;
-            self.io.close(id);
-            let (mut items, mut next) = range_of(answer, &start)?;
-            let mut limit = first_page_items;
-            loop {
-                for item in &items {
-                    if is_pointer(&item.key.sort) {
-                        self.note_pointer(work, item);
-                        pointers.push(item.key.sort.clone());
-                    } else {
-                        self.apply(work, item);
-                    }
-                }
-                match next.take() {
-                    Some(start) => {
-                        limit = limit.saturating_mul(2).min(page_items_max);
-                        (items, next) = self.page_of(start, end.clone(), limit).await?;
-                    }
-                    None => break,
+        loop {
+            limit = limit.min(self.config.log_page_items);
+            let partition = self.partition.clone();
+            let range = ItemRange {
+                without: without.clone(),
+                ..ItemRange::page(partition, start.clone(), limit)
+            };
+            let (items, next) = self.read(range).await?;
+            for item in &items {
+                if is_pointer(&item.key.sort) {
+                    self.note_pointer(work, item);
+                    pointers.push(item.key.sort.clone());
+                } else {
+                    self.apply(work, item);
                 }
             }
+            match next {
+                Some(next) => start = next,
+                None => return Ok(pointers),
+            }
+            limit = limit.saturating_mul(2);
         }
-        Ok(pointers)
     }
 
-    /// The ranges of sort keys from `start` on in which something new may be: behind the
-    /// last item of each writer, between the writers, and where items of a batch are
-    /// missing.
-    fn segments<S>(&self, start: SortKey, known: &Known<S>) -> Vec<Segment> {
+    /// The stretches of sort keys in which nothing new can be: up to the last item of each
+    /// writer, but for where items of a batch are missing.
+    fn known_stretches<S>(&self, known: &Known<S>) -> Vec<(SortKey, SortKey)> {
         let seen = known.present.iter().flat_map(|(writer, next)| {
             let mut from = 0;
             let gaps = known.parts.gaps(*writer, &known.covered);
@@ -329,19 +315,12 @@ impl Reader {
         // Where there are too many, those that save most are skipped.
         let mut seen: Vec<_> = seen.collect();
         seen.sort_by_key(|(_, from, to)| core::cmp::Reverse(to - from));
-        seen.truncate(SEGMENTS_MAX - 1);
+        seen.truncate(STRETCHES_MAX);
         seen.sort_unstable();
-        let (mut segments, mut start) = (Vec::new(), start);
-        for (writer, from, to) in seen {
-            let end = self.places.operation(writer, from);
-            let behind = self.places.operation(writer, to);
-            if end > start {
-                segments.push((start.clone(), Some(end)));
-            }
-            start = start.max(behind);
-        }
-        segments.push((start, None));
-        segments
+        let key = |writer, seq| self.places.operation(writer, seq);
+        let stretches = seen.into_iter();
+        let stretches = stretches.map(|(writer, from, to)| (key(writer, from), key(writer, to)));
+        stretches.collect()
     }
 
     /// Takes note of a checkpoint. One that cannot be read is known as such.
@@ -410,8 +389,11 @@ impl Reader {
 
     /// Whether a checkpoint is still named by its item.
     async fn is_named(&self, pointer: &SortKey) -> Result<bool, StorageError> {
-        let end = SortKey(format!("{pointer}!"));
-        let (items, _) = self.page_of(pointer.clone(), Some(end), 1).await?;
+        let range = ItemRange {
+            end: Some(SortKey(format!("{pointer}!"))),
+            ..ItemRange::page(self.partition.clone(), pointer.clone(), 1)
+        };
+        let (items, _) = self.read(range).await?;
         Ok(items.iter().any(|item| !item.values.is_empty()))
     }
 
@@ -555,32 +537,29 @@ impl Reader {
         self.io.event(Event::Damaged { place, reason });
     }
 
-    fn range(&self, start: SortKey, end: Option<SortKey>, limit: u32) -> StorageRequest {
-        StorageRequest::ReadRange {
-            partition: self.partition.clone(),
-            start,
-            end,
-            limit,
-        }
-    }
-
     /// One page of the partition, as long as pages may be.
     pub(super) async fn page(
         &self,
         start: SortKey,
         end: Option<SortKey>,
     ) -> Result<(Vec<Item>, Option<SortKey>), StorageError> {
-        self.page_of(start, end, self.config.log_page_items).await
+        let (partition, limit) = (self.partition.clone(), self.config.log_page_items);
+        let page = ItemRange::page(partition, start, limit);
+        self.read(ItemRange { end, ..page }).await
     }
 
-    async fn page_of(
-        &self,
-        start: SortKey,
-        end: Option<SortKey>,
-        limit: u32,
-    ) -> Result<(Vec<Item>, Option<SortKey>), StorageError> {
-        let answer = self.io.request(self.range(start.clone(), end, limit)).await;
-        range_of(answer, &start)
+    async fn read(&self, range: ItemRange) -> Result<(Vec<Item>, Option<SortKey>), StorageError> {
+        let start = range.start.clone();
+        let answer = self.io.request(StorageRequest::ReadRange(range)).await;
+        match answer? {
+            StorageResponse::Range {
+                next: Some(next), ..
+            } if next <= start => Err(StorageError::Refused(
+                "a range that does not go on".to_owned(),
+            )),
+            StorageResponse::Range { items, next } => Ok((items, next)),
+            other => Err(StorageError::Refused(format!("not a range: {other:?}"))),
+        }
     }
 }
 
@@ -690,20 +669,4 @@ pub(super) fn pointer_key(places: &Places, stamp: Stamp, writer: WriterId) -> So
 pub(super) fn pointer_stamp(key: &SortKey) -> Option<Stamp> {
     let hex = key.0.split('/').nth(1)?;
     u64::from_str_radix(hex, 16).ok().map(Stamp)
-}
-
-/// The items of a range that begins at `start`, and where it goes on, which must be further.
-fn range_of(
-    response: Result<StorageResponse, StorageError>,
-    start: &SortKey,
-) -> Result<(Vec<Item>, Option<SortKey>), StorageError> {
-    match response? {
-        StorageResponse::Range {
-            next: Some(next), ..
-        } if next <= *start => Err(StorageError::Refused(
-            "a range that does not go on".to_owned(),
-        )),
-        StorageResponse::Range { items, next } => Ok((items, next)),
-        other => Err(StorageError::Refused(format!("not a range: {other:?}"))),
-    }
 }

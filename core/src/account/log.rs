@@ -74,7 +74,8 @@ pub(super) struct Log<S: Planner> {
     pub(super) reads: u64,
     /// Which of these readings was the last that ended well.
     pub(super) read: u64,
-    pub(super) checkpoint_wanted: bool,
+    /// How many operations are worth the checkpoint that somebody asked for.
+    pub(super) checkpoint_wanted: Option<usize>,
     /// When the reading that is under way began.
     pub(super) read_began: Instant,
     /// Others wrote to it after it was read last.
@@ -134,7 +135,7 @@ impl<S: Planner> Log<S> {
             read_needed: false,
             reads: 0,
             read: 0,
-            checkpoint_wanted: false,
+            checkpoint_wanted: None,
             read_began: Instant(0),
             rung: false,
             reread_at: None,
@@ -193,8 +194,16 @@ impl<S: Planner> Log<S> {
 
     /// Asks for a checkpoint if so many operations are in no checkpoint.
     pub(super) fn want_checkpoint(&mut self, operations_min: usize) {
-        let due = |known: &Known<S>| known.operations >= operations_min.max(1) && !known.partial;
-        self.checkpoint_wanted |= self.known.as_ref().is_some_and(due);
+        let operations_min = operations_min.max(1);
+        let wanted = self
+            .checkpoint_wanted
+            .map_or(operations_min, |it| it.min(operations_min));
+        self.checkpoint_wanted = Some(wanted).filter(|min| self.is_worth_a_checkpoint(*min));
+    }
+
+    fn is_worth_a_checkpoint(&self, operations_min: usize) -> bool {
+        let due = |known: &Known<S>| known.operations >= operations_min && !known.partial;
+        self.known.as_ref().is_some_and(due)
     }
 
     /// Queues work.
@@ -207,7 +216,7 @@ impl<S: Planner> Log<S> {
         matches!(self.activity, Activity::Idle)
             && self.jobs.is_empty()
             && !self.read_wanted
-            && !self.checkpoint_wanted
+            && self.checkpoint_wanted.is_none()
             && self.background.is_none()
     }
 
@@ -316,7 +325,7 @@ impl<S: Planner> Log<S> {
     /// A checkpoint begins with a look at the log, or it might miss what others wrote
     /// and then forgot.
     fn checkpoint_due(&self) -> bool {
-        self.checkpoint_wanted && self.background.is_none()
+        self.checkpoint_wanted.is_some() && self.background.is_none()
     }
 
     fn wake(&mut self, shared: &mut Shared) {
@@ -408,7 +417,7 @@ impl<S: Planner> Log<S> {
                     step: "read a log",
                     reason: error.to_string(),
                 });
-                self.checkpoint_wanted = false;
+                self.checkpoint_wanted = None;
                 if self.rung {
                     let interval = shared.config.reread_interval;
                     self.reread_at = Some(shared.now.instant.after(interval));
@@ -472,10 +481,10 @@ impl<S: Planner> Log<S> {
             self.shorten_at = Some(shared.now.instant);
         }
         if self.checkpoint_due() && !known.partial {
-            self.checkpoint_wanted = false;
+            self.checkpoint_wanted = None;
             self.start_checkpoint(shared, &known, true);
         }
-        self.checkpoint_wanted = false;
+        self.checkpoint_wanted = None;
         if let Some(settle) = known.state.settle(&self.owed) {
             // Nobody is told before it is settled, if it can be.
             self.jobs.push_front(settle);
@@ -571,5 +580,8 @@ impl<S: Planner> Log<S> {
                 self.shorten_at = None;
             }
         }
+        // What was wanted while this one was made may be in it.
+        let wanted = self.checkpoint_wanted.take();
+        self.checkpoint_wanted = wanted.filter(|min| self.is_worth_a_checkpoint(*min));
     }
 }

@@ -58,7 +58,7 @@ use std::sync::Arc;
 ///         match account.poll_output() {
 ///             // Here storage is empty and answers at once; elsewhere it answers later,
 ///             // and much else may come in before.
-///             AccountOutput::Storage(id, StorageRequest::ReadRange { .. }) => {
+///             AccountOutput::Storage(id, StorageRequest::ReadRange(_)) => {
 ///                 let (items, next) = (Vec::new(), None);
 ///                 let response = StorageResponse::Range { items, next };
 ///                 inputs.push_back(AccountInput::Storage(id, response));

@@ -100,7 +100,7 @@ impl Process {
         loop {
             match self.doorbell.poll_output() {
                 DoorbellOutput::Storage(id, request) => {
-                    self.reads += usize::from(matches!(request, StorageRequest::ReadRange { .. }));
+                    self.reads += usize::from(matches!(request, StorageRequest::ReadRange(_)));
                     self.armed.insert(id, store.writes);
                     self.open.push((id, request));
                 }
@@ -151,15 +151,12 @@ impl Store {
             StorageRequest::PollRange { .. } => StorageResponse::Polled {
                 seen: Some(self.writes.to_string()),
             },
-            StorageRequest::ReadRange {
-                partition,
-                start,
-                limit,
-                ..
-            } => {
+            StorageRequest::ReadRange(asked) => {
                 let range = self.items.iter();
-                let range =
-                    range.filter(|(key, _)| key.partition == partition && key.sort >= start);
+                let range = range.filter(|(key, _)| {
+                    key.partition == asked.partition && asked.contains(&key.sort)
+                });
+                let limit = asked.limit;
                 let mut items: Vec<Item> = range
                     .map(|(key, values)| Item {
                         key: key.clone(),
@@ -213,7 +210,8 @@ fn what_one_process_changes_the_other_is_rung_for() {
     for change in changes {
         one.input(DoorbellInput::Changed(change));
     }
-    one.go_on(&mut store);
+    // The first at once, the others together a little later.
+    one.wait(&mut store, Duration::from_millis(30));
     two.wait(&mut store, Duration::from_millis(40));
     assert_eq!(two.take(), (changes.to_vec(), vec![]));
     // The same again is news again, and only that.
@@ -311,6 +309,24 @@ fn changes_are_collected_while_an_insert_is_under_way() {
     assert_eq!(store.writes, before + 2);
     two.settle(&mut store);
     assert_eq!(two.take().0.len(), 4);
+}
+
+#[test]
+fn a_burst_of_changes_is_few_announcements() {
+    let (mut store, mut one, mut two) = pair();
+    let before = store.writes;
+    for _ in 0..200 {
+        one.input(DoorbellInput::Changed(change(1, Some(1))));
+        one.wait(&mut store, Duration::from_millis(1));
+    }
+    let written = store.writes - before;
+    assert!((8..=11).contains(&written), "{written}");
+    // What came last is said, also by who ends before it may.
+    one.input(DoorbellInput::Changed(change(1, Some(2))));
+    one.input(DoorbellInput::Shutdown);
+    one.go_on(&mut store);
+    two.settle(&mut store);
+    assert!(one.done && two.take().0.contains(&change(1, Some(2))));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::backoff::Backoff;
 use super::machine::Outlet;
 use crate::config::Config;
 use crate::storage::{
-    CausalityToken, Item, ItemKey, PartitionKey, RequestId, SortKey, StorageRequest,
+    CausalityToken, Item, ItemKey, ItemRange, PartitionKey, RequestId, SortKey, StorageRequest,
     StorageResponse,
 };
 use crate::time::{Instant, Now};
@@ -301,11 +301,7 @@ impl Watch {
     }
 
     fn range(&self, start: SortKey, config: &Config) -> StorageRequest {
-        StorageRequest::ReadRange {
-            partition: self.partition.clone(),
-            start,
-            end: None,
-            limit: config.log_page_items,
-        }
+        let (partition, limit) = (self.partition.clone(), config.log_page_items);
+        StorageRequest::ReadRange(ItemRange::page(partition, start, limit))
     }
 }

@@ -49,7 +49,7 @@ impl Streams {
 fn name(request: &StorageRequest) -> &'static str {
     match request {
         StorageRequest::ReadItems(_) => "ReadItems",
-        StorageRequest::ReadRange { .. } => "ReadRange",
+        StorageRequest::ReadRange(_) => "ReadRange",
         StorageRequest::InsertItems(_) => "InsertItems",
         StorageRequest::DeleteItems(_) => "DeleteItems",
         StorageRequest::PollRange { .. } => "PollRange",
@@ -114,17 +114,12 @@ impl Store {
             StorageRequest::ReadItems(keys) => {
                 StorageResponse::Items(keys.into_iter().filter_map(|key| self.item(&key)).collect())
             }
-            StorageRequest::ReadRange {
-                partition,
-                start,
-                end,
-                limit,
-            } => {
-                let in_range = self.items.keys().filter(|key| {
-                    key.partition == partition
-                        && key.sort >= start
-                        && end.as_ref().is_none_or(|end| key.sort < *end)
-                });
+            StorageRequest::ReadRange(range) => {
+                let in_range = self
+                    .items
+                    .keys()
+                    .filter(|key| key.partition == range.partition && range.contains(&key.sort));
+                let limit = range.limit;
                 let mut keys: Vec<ItemKey> = in_range.cloned().collect();
                 let next: Option<SortKey> = keys.get(limit as usize).map(|key| key.sort.clone());
                 keys.truncate(limit as usize);

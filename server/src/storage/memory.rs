@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use restante_core::storage::{
-    CausalityToken, InsertItem, Item, ItemKey, ObjectKey, PartitionKey, SortKey, StorageError,
-    StorageRequest, StorageResponse,
+    CausalityToken, InsertItem, Item, ItemKey, ItemRange, ObjectKey, StorageError, StorageRequest,
+    StorageResponse,
 };
 
 use super::causality::{Siblings, token_time};
@@ -79,12 +79,7 @@ impl Memory {
     fn answer(&self, request: StorageRequest) -> Result<StorageResponse, StorageError> {
         match request {
             StorageRequest::ReadItems(keys) => Ok(self.lock().read_items(keys)),
-            StorageRequest::ReadRange {
-                partition,
-                start,
-                end,
-                limit,
-            } => Ok(self.lock().read_range(&partition, start, end, limit)),
+            StorageRequest::ReadRange(range) => Ok(self.lock().read_range(&range)),
             StorageRequest::InsertItems(inserts) => self.insert(inserts),
             StorageRequest::DeleteItems(deletes) => self.delete(deletes),
             StorageRequest::ListObjects {
@@ -157,25 +152,19 @@ impl State {
         StorageResponse::Items(found.collect())
     }
 
-    fn read_range(
-        &self,
-        partition: &PartitionKey,
-        start: SortKey,
-        end: Option<SortKey>,
-        limit: u32,
-    ) -> StorageResponse {
-        let from = ItemKey {
-            partition: partition.clone(),
-            sort: start,
-        };
+    fn read_range(&self, range: &ItemRange) -> StorageResponse {
+        let all = self.items.range(
+            ItemKey {
+                partition: range.partition.clone(),
+                sort: range.start.clone(),
+            }..,
+        );
+        let all = all.take_while(|(key, _)| key.partition == range.partition);
+        let limit = range.limit.min(RANGE_ITEMS_MAX) as usize;
         let mut items = Vec::new();
         let mut bytes = 0;
-        for (key, siblings) in self.items.range(from..) {
-            let past = end.as_ref().is_some_and(|end| key.sort >= *end);
-            if key.partition != *partition || past {
-                break;
-            }
-            if items.len() >= limit.min(RANGE_ITEMS_MAX) as usize || bytes >= RANGE_BYTES_MAX {
+        for (key, siblings) in all.filter(|(key, _)| range.contains(&key.sort)) {
+            if items.len() >= limit || bytes >= RANGE_BYTES_MAX {
                 let next = Some(key.sort.clone());
                 return StorageResponse::Range { items, next };
             }

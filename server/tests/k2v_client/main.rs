@@ -18,7 +18,7 @@ use k2v_client::{
     BatchInsertOp, BatchReadOp, CausalValue, Filter, K2vClient, K2vClientConfig, K2vValue,
 };
 use restante_core::storage::{
-    CausalityToken, InsertItem, Item, ItemKey, PartitionKey, SortKey, StorageRequest,
+    CausalityToken, InsertItem, Item, ItemKey, ItemRange, PartitionKey, SortKey, StorageRequest,
     StorageResponse,
 };
 use restante_garage_node::{Node, REGION};
@@ -283,12 +283,10 @@ fn our_range(both: &Both, start: &str, end: Option<&str>) -> Vec<String> {
     let mut keys = Vec::new();
     let mut start = SortKey(start.to_owned());
     loop {
-        let answer = both.ask(StorageRequest::ReadRange {
-            partition: PartitionKey("p".to_owned()),
-            start,
+        let answer = both.ask(StorageRequest::ReadRange(ItemRange {
             end: end.map(|end| SortKey(end.to_owned())),
-            limit: 300,
-        });
+            ..ItemRange::page(PartitionKey("p".to_owned()), start, 300)
+        }));
         let StorageResponse::Range { items, next } = answer else {
             panic!("{answer:?}")
         };

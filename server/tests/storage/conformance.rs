@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_lite::future::{block_on, poll_once};
 use restante_core::storage::{
-    CausalityToken, InsertItem, PartitionKey, StorageError, StorageRequest, StorageResponse,
+    CausalityToken, InsertItem, ItemRange, PartitionKey, SortKey, StorageError, StorageRequest,
+    StorageResponse,
 };
 use restante_server::storage::{Memory, SORT_KEY_BYTES_MAX, Storage};
 
 use crate::garage;
 
 use crate::fixture::{
-    TestFolder, ask, body, embedded, get, get_range, insert, items, key, list, object, put, range,
-    sleeper, values,
+    TestFolder, ask, body, embedded, get, get_range, insert, items, key, list, object, page, put,
+    range, sleeper, values,
 };
 
 macro_rules! on_every_backend {
@@ -44,6 +45,7 @@ on_every_backend!(
     one_batch_may_name_an_item_twice,
     items_are_answered_in_the_order_of_the_keys,
     ranges_page_and_stay_in_their_partition,
+    ranges_leave_stretches_out,
     a_range_is_cut_by_its_bytes,
     keys_that_are_too_long_are_refused,
     foreign_tokens_are_refused_and_nothing_is_stored,
@@ -169,6 +171,53 @@ fn ranges_page_and_stay_in_their_partition(storage: &dyn Storage) {
     assert_eq!(range(storage, "p", "k03", Some("k05"), 2).1, None);
     assert_eq!(sorts("k09", Some("k03"), 10), Vec::<String>::new());
     assert_eq!(range(storage, "none", "", None, 10), (vec![], None));
+}
+
+fn ranges_leave_stretches_out(storage: &dyn Storage) {
+    for number in 0..30 {
+        let at = key("p", &format!("k{number:02}"));
+        insert(storage, &at, None, format!("p{number}"));
+        insert(storage, &key("q", &format!("k{number:02}")), None, "q");
+    }
+    let sort = |text: &str| SortKey(text.to_owned());
+    let holes = [("k03", "k07"), ("k08", "k20"), ("k27", "z")];
+    let wanted = [0, 1, 2, 7, 20, 21, 22, 23, 24, 25, 26];
+    for (start, end) in [
+        ("", None),
+        ("k05", None),
+        ("k02", Some("k23")),
+        ("k09", Some("k15")),
+    ] {
+        for limit in [1, 2, 3, 4, 5, 100] {
+            let mut from = sort(start);
+            let mut found = Vec::new();
+            loop {
+                let without = holes.map(|(from, to)| (sort(from), sort(to))).to_vec();
+                let (items, next) = page(
+                    storage,
+                    ItemRange {
+                        end: end.map(sort),
+                        without,
+                        ..ItemRange::page(PartitionKey("p".to_owned()), from.clone(), limit)
+                    },
+                );
+                assert!(items.len() <= limit as usize);
+                found.extend(items.into_iter().map(|item| item.key.sort.0));
+                match next {
+                    Some(next) => {
+                        assert!(next > from);
+                        from = next;
+                    }
+                    None => break,
+                }
+            }
+            let inside =
+                |key: &String| key.as_str() >= start && end.is_none_or(|end| key.as_str() < end);
+            let expected = wanted.iter().map(|number| format!("k{number:02}"));
+            let expected: Vec<String> = expected.filter(inside).collect();
+            assert_eq!(found, expected, "{start} {end:?} {limit}");
+        }
+    }
 }
 
 fn a_range_is_cut_by_its_bytes(storage: &dyn Storage) {

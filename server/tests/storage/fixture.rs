@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use restante_core::storage::{
-    CausalityToken, InsertItem, Item, ItemKey, ObjectKey, PartitionKey, SortKey, StorageError,
-    StorageRequest, StorageResponse,
+    CausalityToken, InsertItem, Item, ItemKey, ItemRange, ObjectKey, PartitionKey, SortKey,
+    StorageError, StorageRequest, StorageResponse,
 };
 use restante_server::storage::embedded::{Embedded, EmbeddedConfig};
 use restante_server::storage::{Sleeper, Storage};
@@ -124,13 +124,17 @@ pub(crate) fn range(
     end: Option<&str>,
     limit: u32,
 ) -> (Vec<Item>, Option<SortKey>) {
-    let request = StorageRequest::ReadRange {
-        partition: PartitionKey(partition.to_owned()),
-        start: SortKey(start.to_owned()),
+    let partition = PartitionKey(partition.to_owned());
+    let range = ItemRange {
         end: end.map(|end| SortKey(end.to_owned())),
-        limit,
+        ..ItemRange::page(partition, SortKey(start.to_owned()), limit)
     };
-    match ask(storage, request) {
+    page(storage, range)
+}
+
+/// A range of any kind.
+pub(crate) fn page(storage: &dyn Storage, range: ItemRange) -> (Vec<Item>, Option<SortKey>) {
+    match ask(storage, StorageRequest::ReadRange(range)) {
         StorageResponse::Range { items, next } => (items, next),
         other => panic!("{other:?}"),
     }

@@ -319,7 +319,7 @@ fn config(chance: &mut Chance) -> Config {
     Config {
         checkpoint_operations_min: small(chance, 8, 256),
         log_page_items: *chance.pick(&[3, 10, 1_000]),
-        log_news_items: small(chance, 1, 8),
+        log_news_items: *chance.pick(&[1, 8]),
         chunk_bytes: small(chance, 256, 64 * 1024),
         log_item_bytes_max: small(chance, 200, 64 * 1024),
         log_grace: Duration::from_secs(chance.between(20, 120)),

@@ -29,6 +29,8 @@ pub(super) struct Store {
     pub(super) objects: BTreeMap<ObjectKey, Bytes>,
     /// Items in answers to `ReadRange`.
     pub(super) given: usize,
+    /// Objects that were finished.
+    pub(super) created: usize,
     writes: u64,
     late: Vec<StorageRequest>,
 }
@@ -350,6 +352,7 @@ impl Store {
             items: BTreeMap::new(),
             objects: BTreeMap::new(),
             given: 0,
+            created: 0,
             writes: 0,
             late: Vec::new(),
         }
@@ -385,17 +388,11 @@ impl Store {
         request: StorageRequest,
     ) -> StorageResponse {
         match request {
-            StorageRequest::ReadRange {
-                partition,
-                start,
-                end,
-                limit,
-            } => {
+            StorageRequest::ReadRange(range) => {
                 let found = self.items.iter().filter(|(key, _)| {
-                    key.partition == partition
-                        && key.sort >= start
-                        && end.as_ref().is_none_or(|end| key.sort < *end)
+                    key.partition == range.partition && range.contains(&key.sort)
                 });
+                let limit = range.limit;
                 let mut found: Vec<_> = found.collect();
                 let next = found.get(limit as usize).map(|(key, _)| key.sort.clone());
                 found.truncate(limit as usize);
@@ -509,6 +506,7 @@ impl Store {
                 StorageResponse::Done
             }
             (StorageRequest::FinishObject, Some(Stream::Writing(key, object))) => {
+                self.created += 1;
                 self.objects
                     .insert(key.clone(), core::mem::take(object).into());
                 streams.remove(&id);

@@ -28,8 +28,7 @@ use std::thread::JoinHandle;
 use bytes::{Bytes, BytesMut};
 use fjall::Keyspace;
 use restante_core::storage::{
-    InsertItem, Item, ItemKey, ObjectKey, PartitionKey, SortKey, StorageError, StorageRequest,
-    StorageResponse,
+    InsertItem, Item, ItemKey, ItemRange, ObjectKey, StorageError, StorageRequest, StorageResponse,
 };
 
 use super::causality::{Siblings, token_time};
@@ -275,14 +274,8 @@ impl Shared {
             StorageRequest::ReadItems(keys) => {
                 return readers.run(move || self.read_items(keys)).await;
             }
-            StorageRequest::ReadRange {
-                partition,
-                start,
-                end,
-                limit,
-            } => {
-                let read = move || self.read_range(&partition, &start, end, limit);
-                return readers.run(read).await;
+            StorageRequest::ReadRange(range) => {
+                return readers.run(move || self.read_range(&range)).await;
             }
             StorageRequest::ListObjects {
                 prefix,
@@ -338,43 +331,40 @@ impl Shared {
         })
     }
 
-    fn read_range(
-        &self,
-        partition: &PartitionKey,
-        start: &SortKey,
-        end: Option<SortKey>,
-        limit: u32,
-    ) -> Result<StorageResponse, StorageError> {
-        if partition.0.len() > PARTITION_KEY_BYTES_MAX {
-            // Nothing can be there.
-            let (items, next) = (Vec::new(), None);
-            return Ok(StorageResponse::Range { items, next });
-        }
-        let mut from = item_key(partition, &start.0);
-        // The engine takes no endless keys. What is cut is longer than any sort key, so
-        // the same items follow.
-        from.truncate(2 + partition.0.len() + SORT_KEY_BYTES_MAX + 1);
-        let all = item_key(partition, "");
-        let end = end.map(|end| item_key(partition, &end.0));
-        let rows = self.engine.rows()?;
+    fn read_range(&self, range: &ItemRange) -> Result<StorageResponse, StorageError> {
+        let partition = &range.partition;
         let mut items = Vec::new();
         let mut bytes = 0;
-        for row in rows.items.range(from..) {
-            let name = || format!("a row of the partition {partition}");
-            let (key, row) = row
-                .into_inner()
-                .map_err(|error| self.engine.failed(&name(), &error))?;
-            if !key.starts_with(&all) || end.as_ref().is_some_and(|end| key[..] >= end[..]) {
-                break;
+        if partition.0.len() > PARTITION_KEY_BYTES_MAX {
+            // Nothing can be there.
+            return Ok(StorageResponse::Range { items, next: None });
+        }
+        let limit = range.limit.min(RANGE_ITEMS_MAX) as usize;
+        let all = item_key(partition, "");
+        let rows = self.engine.rows()?;
+        for (start, end) in range.stretches() {
+            let mut from = item_key(partition, &start.0);
+            // The engine takes no endless keys. What is cut is longer than any sort key, so
+            // the same items follow.
+            from.truncate(2 + partition.0.len() + SORT_KEY_BYTES_MAX + 1);
+            let end = end.map(|end| item_key(partition, &end.0));
+            for row in rows.items.range(from..) {
+                let name = || format!("a row of the partition {partition}");
+                let (key, row) = row
+                    .into_inner()
+                    .map_err(|error| self.engine.failed(&name(), &error))?;
+                if !key.starts_with(&all) || end.as_ref().is_some_and(|end| key[..] >= end[..]) {
+                    break;
+                }
+                let sort = sort_key(partition, &key).ok_or_else(|| self.engine.damaged(&name()))?;
+                if items.len() >= limit || bytes >= RANGE_BYTES_MAX {
+                    let next = Some(sort);
+                    return Ok(StorageResponse::Range { items, next });
+                }
+                bytes += row.len();
+                let partition = partition.clone();
+                items.push(self.item(ItemKey { partition, sort }, Bytes::from(row))?);
             }
-            let sort = sort_key(partition, &key).ok_or_else(|| self.engine.damaged(&name()))?;
-            if items.len() >= limit.min(RANGE_ITEMS_MAX) as usize || bytes >= RANGE_BYTES_MAX {
-                let next = Some(sort);
-                return Ok(StorageResponse::Range { items, next });
-            }
-            bytes += row.len();
-            let partition = partition.clone();
-            items.push(self.item(ItemKey { partition, sort }, Bytes::from(row))?);
         }
         Ok(StorageResponse::Range { items, next: None })
     }

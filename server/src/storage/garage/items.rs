@@ -16,7 +16,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use restante_core::storage::{
-    CausalityToken, InsertItem, Item, ItemKey, PartitionKey, SortKey, StorageResponse,
+    CausalityToken, InsertItem, Item, ItemKey, ItemRange, PartitionKey, SortKey, StorageResponse,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -111,48 +111,50 @@ impl Items {
     pub(super) async fn range(
         &self,
         bucket: &Bucket,
-        partition: &PartitionKey,
-        start: &SortKey,
-        end: Option<&SortKey>,
-        limit: u32,
+        range: &ItemRange,
     ) -> Result<StorageResponse, Failure> {
-        if partition.0.len() > PARTITION_KEY_BYTES_MAX
-            || end.is_some_and(|end| end <= start)
-            || limit == 0
-        {
+        let limit = range.limit.min(PAGE_ITEMS_MAX);
+        // No sort key is longer than Garage takes, so the same items follow, after some
+        // that are left out below.
+        let queries = range.stretches().map(|(start, end)| ReadQuery {
+            partition: &range.partition.0,
+            start: Some(floor(&start.0, SORT_KEY_BYTES_MAX)).filter(|from| !from.is_empty()),
+            end: end.map(|end| end.0.as_str()),
+            limit: Some(limit),
+            single_item: false,
+            tombstones: true,
+        });
+        let queries: Vec<_> = queries.collect();
+        if range.partition.0.len() > PARTITION_KEY_BYTES_MAX || queries.is_empty() || limit == 0 {
             // Nothing can be there.
             let (items, next) = (Vec::new(), None);
             return Ok(StorageResponse::Range { items, next });
         }
-        // No sort key is longer than Garage takes, so the same items follow, after some
-        // that are left out below.
-        let from = floor(&start.0, SORT_KEY_BYTES_MAX);
-        let query = ReadQuery {
-            partition: &partition.0,
-            start: Some(from).filter(|from| !from.is_empty()),
-            end: end.map(|end| end.0.as_str()),
-            limit: Some(limit.min(PAGE_ITEMS_MAX)),
-            single_item: false,
-            tombstones: true,
-        };
         let read = || async {
             let mut items = Vec::new();
             let mut octets = 0;
             let mut next = None;
-            let frame = self.search(bucket, std::slice::from_ref(&query), |_, text| {
-                let item = item(partition, text)?;
+            let frames = self.search(bucket, &queries, |_, text| {
+                let item = item(&range.partition, text)?;
                 if octets >= RANGE_BYTES_MAX {
-                    next = Some(item.key.sort);
+                    next = next.take().or(Some(item.key.sort));
                     return Ok(false);
                 }
-                octets += item.values.iter().map(Bytes::len).sum::<usize>();
-                if item.key.sort >= *start {
+                if items.len() >= limit as usize {
+                    // Of what is behind it the answer brings no more than as much again;
+                    // where a stretch before this one was cut is said at its end.
+                    next = next.take().or(Some(item.key.sort));
+                    return Ok(true);
+                }
+                if range.contains(&item.key.sort) {
+                    octets += item.values.iter().map(Bytes::len).sum::<usize>();
                     items.push(item);
                 }
                 Ok(true)
             });
-            let more = frame.await?.and_then(|mut frame| frame.pop()?.next_start);
-            let next = next.or(more.map(SortKey));
+            let cut = frames.await?.into_iter().flatten();
+            let cut = cut.filter_map(|frame| frame.next_start.map(SortKey)).next();
+            let next = [next, cut].into_iter().flatten().min();
             Ok(StorageResponse::Range { items, next })
         };
         self.retry.run(Effect::Read, read).await

@@ -110,17 +110,9 @@ impl Shared {
             StorageRequest::ReadItems(keys) => {
                 self.read_items(keys).await.map(StorageResponse::Items)
             }
-            StorageRequest::ReadRange {
-                partition,
-                start,
-                end,
-                limit,
-            } => {
-                let bucket = self.buckets.of(&partition.0).await?;
-                let range = self
-                    .items
-                    .range(&bucket, &partition, &start, end.as_ref(), limit);
-                Ok(range.await?)
+            StorageRequest::ReadRange(range) => {
+                let bucket = self.buckets.of(&range.partition.0).await?;
+                Ok(self.items.range(&bucket, &range).await?)
             }
             StorageRequest::InsertItems(inserts) => {
                 inserts.iter().try_for_each(check_insert)?;

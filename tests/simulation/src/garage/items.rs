@@ -6,7 +6,7 @@ use super::{
     failure, puts, unless,
 };
 use crate::chance::Chance;
-use restante_core::storage::{Item, ItemKey, SortKey, StorageRequest, StorageResponse};
+use restante_core::storage::{Item, ItemKey, ItemRange, SortKey, StorageRequest, StorageResponse};
 use std::collections::BTreeMap;
 
 impl Garage {
@@ -124,19 +124,14 @@ impl Garage {
                 let found = found.filter_map(|key| Some((key.clone(), items.get(key)?.clone())));
                 Seen::Items(found.collect())
             }
-            StorageRequest::ReadRange {
-                partition,
-                start,
-                end,
-                ..
-            } => {
+            StorageRequest::ReadRange(range) => {
                 let from = ItemKey {
-                    partition: partition.clone(),
-                    sort: start.clone(),
+                    partition: range.partition.clone(),
+                    sort: range.start.clone(),
                 };
-                let found = items.range(from..).take_while(|(key, _)| {
-                    key.partition == *partition && end.as_ref().is_none_or(|end| key.sort < *end)
-                });
+                let found = items.range(from..);
+                let found = found.take_while(|(key, _)| key.partition == range.partition);
+                let found = found.filter(|(key, _)| range.contains(&key.sort));
                 let found = found.map(|(key, item)| (key.clone(), item.clone()));
                 Seen::Items(found.collect())
             }
@@ -220,7 +215,7 @@ impl Garage {
             StorageRequest::ReadItems(keys) => {
                 StorageResponse::Items(keys.iter().filter_map(item).collect())
             }
-            StorageRequest::ReadRange { limit, .. } => {
+            StorageRequest::ReadRange(ItemRange { limit, .. }) => {
                 let mut items: Vec<Item> = merged.keys().filter_map(item).collect();
                 let next: Option<SortKey> =
                     items.get(*limit as usize).map(|item| item.key.sort.clone());

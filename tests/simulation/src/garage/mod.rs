@@ -404,7 +404,7 @@ impl Garage {
                 self.write_items(now, chance, gateway, call)
             }
             StorageRequest::ReadItems(_)
-            | StorageRequest::ReadRange { .. }
+            | StorageRequest::ReadRange(_)
             | StorageRequest::OpenObject { .. } => self.read(now, chance, gateway, call),
             StorageRequest::CreateObject { key } => {
                 if call.answered && self.open.contains_key(&caller) {
@@ -484,12 +484,10 @@ fn put(item: &InsertItem) -> Put<'_> {
 pub(crate) fn describe(request: &StorageRequest) -> String {
     let what = match request {
         StorageRequest::ReadItems(keys) => format!("{} items", keys.len()),
-        StorageRequest::ReadRange {
-            partition,
-            start,
-            end,
-            ..
-        } => format!("{} from {start} to {end:?}", short(partition)),
+        StorageRequest::ReadRange(range) => {
+            let stretches: Vec<_> = range.stretches().collect();
+            format!("{} {stretches:?}", short(&range.partition))
+        }
         StorageRequest::InsertItems(items) => {
             let keys = items.iter().map(|item| &item.key);
             let keys = keys.map(|key| format!("{}/{}", short(&key.partition), key.sort));
@@ -517,7 +515,7 @@ fn short(partition: &PartitionKey) -> &str {
 fn kind(request: &StorageRequest) -> &'static str {
     match request {
         StorageRequest::ReadItems(_) => "ReadItems",
-        StorageRequest::ReadRange { .. } => "ReadRange",
+        StorageRequest::ReadRange(_) => "ReadRange",
         StorageRequest::InsertItems(_) => "InsertItems",
         StorageRequest::DeleteItems(_) => "DeleteItems",
         StorageRequest::PollRange { .. } => "PollRange",

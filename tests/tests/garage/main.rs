@@ -4,6 +4,8 @@
 //! `RESTANTE_CUT_SECONDS` how long the network is cut (10).
 
 mod appends;
+mod deliverer;
+mod deliveries;
 mod idle;
 mod kills;
 mod ledger;
@@ -16,6 +18,7 @@ mod two_servers;
 fn main() -> std::process::ExitCode {
     restante_tests::run(&[
         ("appends", appends::TESTS),
+        ("deliveries", deliveries::TESTS),
         ("idle", idle::TESTS),
         ("kills", kills::TESTS),
         ("reading", reading::TESTS),

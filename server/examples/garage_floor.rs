@@ -11,7 +11,7 @@
 //!   FETCH of everything reads), one by one, then with 8 and 16 requests in flight, five
 //!   times each; all of it once more with the kernel's usual, delayed acknowledgements.
 //! - `put COUNT BYTES`: one after the other, an object of BYTES and two items in one batch,
-//!   as an APPEND does; COUNT times.
+//!   as an APPEND does; COUNT times. Then as many reads of what is new in a partition.
 //! - `put-sizes`: the same with the sizes of the message objects of the bucket.
 //!
 //! One JSON object a line comes out. What `put` wrote (`floor/…`) is deleted again.
@@ -118,9 +118,12 @@ fn put(place: &Place, sizes: &[usize]) -> Result<(), Failure> {
     let body = noise(longest);
     let value = STANDARD.encode(&body[..longest.min(300)]);
     let begin = Instant::now();
+    let mut put_seconds = 0.0;
     for (number, size) in sizes.iter().enumerate() {
         let key = format!("/{}/floor/{number:08}", place.bucket);
+        let put = Instant::now();
         s3.ask("PUT", &key, &body[..*size])?;
+        put_seconds += put.elapsed().as_secs_f64();
         let mut batch = String::from("[");
         for partition in ["floor-log", "floor-summaries"] {
             let comma = if batch.len() > 1 { "," } else { "" };
@@ -133,9 +136,22 @@ fn put(place: &Place, sizes: &[usize]) -> Result<(), Failure> {
         k2v.ask("POST", &format!("/{}", place.bucket), batch.as_bytes())?;
     }
     let seconds = begin.elapsed().as_secs_f64();
+    let reading = Instant::now();
+    for number in 0..sizes.len() {
+        let ranges = format!(
+            "[{{\"partitionKey\": \"floor-log\", \"end\": \"00000000\", \"limit\": 8}}, \
+             {{\"partitionKey\": \"floor-log\", \"start\": \"{number:08}\", \"limit\": 1}}]"
+        );
+        k2v.ask(
+            "POST",
+            &format!("/{}?search", place.bucket),
+            ranges.as_bytes(),
+        )?;
+    }
+    let read_seconds = reading.elapsed().as_secs_f64();
     println!(
         "{{\"measure\": \"put\", \"objects\": {}, \"bytes\": {}, \"wall_s\": {seconds:.4}, \
-         \"per_s\": {:.1}}}",
+         \"of_that_put_s\": {put_seconds:.4}, \"as_many_reads_s\": {read_seconds:.4}, \"per_s\": {:.1}}}",
         sizes.len(),
         sizes.iter().sum::<usize>(),
         sizes.len() as f64 / seconds

@@ -102,6 +102,10 @@ pub struct Config {
     /// Whether other servers write to the same storage: then UIDs that were claimed are
     /// shown only after the log was read once more.
     pub shared_storage: bool,
+    /// How long ago a mailbox may have begun to be read when somebody says that messages come
+    /// for it: then it is not read again before they get their UIDs. Who added messages by
+    /// another server within that time may see their UIDs change.
+    pub claim_read_age_max: Duration,
     /// Octets of one item of a log before it is sealed; a longer batch becomes several
     /// items.
     pub log_item_bytes_max: usize,
@@ -215,6 +219,7 @@ impl Default for Config {
             log_grace: Duration::from_secs(600),
             log_grace_unseen: Duration::from_secs(24 * 3_600),
             shared_storage: false,
+            claim_read_age_max: Duration::from_millis(10),
             log_item_bytes_max: 64 * 1024,
             commit_operations_max: 4_096,
             idle_mailboxes_max: 16,

@@ -15,10 +15,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-/// Threads of the executor, whatever the machine: one that is busy with a large
-/// message must not hold up the others.
-const THREADS_MIN: usize = 2;
-
 /// The executor that the process runs on; async-io's reactor is global.
 #[derive(Clone)]
 pub(crate) struct Smol(Arc<Executor<'static>>);
@@ -28,10 +24,9 @@ impl Runtime for Smol {
     type Listener = Async<TcpListener>;
     type Timer = SmolTimer;
 
-    fn run<F: Future>(main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
+    fn run<F: Future>(threads: usize, main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
         let executor = Arc::new(Executor::new());
-        let threads = thread::available_parallelism().map_or(THREADS_MIN, usize::from);
-        for number in 0..threads.max(THREADS_MIN) {
+        for number in 0..threads.max(1) {
             let executor = Arc::clone(&executor);
             thread::Builder::new()
                 .name(format!("smol-{number}"))

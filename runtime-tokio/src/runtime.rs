@@ -23,8 +23,9 @@ impl Runtime for Tokio {
     type Listener = tokio::net::TcpListener;
     type Timer = TokioTimer;
 
-    fn run<F: Future>(main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
+    fn run<F: Future>(threads: usize, main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
             .enable_all()
             .build()?;
         let output = runtime.block_on(main(Self(runtime.handle().clone())));

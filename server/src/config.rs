@@ -162,6 +162,8 @@ pub struct Limits {
     pub messages_max: usize,
     /// Connections of all clients together.
     pub connections_max: usize,
+    /// Threads that serve connections; `0`: as many as suit the storage.
+    pub threads: usize,
     /// Connections of one account.
     pub connections_per_account_max: usize,
     /// Seconds a connection may take to log in.
@@ -192,6 +194,7 @@ impl Default for Limits {
             mailboxes_max: core.mailboxes_max,
             messages_max: core.messages_max,
             connections_max: 10_000,
+            threads: 0,
             connections_per_account_max: 50,
             login_timeout_s: core.login_timeout.as_secs(),
             inactivity_timeout_s: core.inactivity_timeout.as_secs(),
@@ -257,6 +260,21 @@ impl Config {
             toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         config.check()?;
         Ok(config)
+    }
+
+    /// How many threads serve connections, on a machine with so many cores. Where Garage is
+    /// on the same machine it needs as much as all its clients, and requests that are
+    /// handed from thread to thread take longer than those that are not.
+    #[must_use]
+    pub fn threads(&self, cores: usize) -> usize {
+        let suitable = match self.storage.kind {
+            StorageKind::Embedded => cores,
+            StorageKind::Garage => cores / 2,
+        };
+        match self.limits.threads {
+            0 => suitable.max(1),
+            threads => threads,
+        }
     }
 
     /// The limits of the core for connections that come in by `listener`.

@@ -29,12 +29,13 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
     /// A timer.
     type Timer: Timer;
 
-    /// Starts the runtime, runs the future that `main` makes to its end on the calling
-    /// thread, and stops the runtime without waiting for other tasks.
+    /// Starts the runtime with so many threads for tasks, runs the future that `main` makes
+    /// to its end on the calling thread, and stops the runtime without waiting for other
+    /// tasks.
     ///
     /// # Errors
     /// When the runtime cannot get its threads or its poller from the system.
-    fn run<F: Future>(main: impl FnOnce(Self) -> F) -> io::Result<F::Output>;
+    fn run<F: Future>(threads: usize, main: impl FnOnce(Self) -> F) -> io::Result<F::Output>;
 
     /// Runs a future to its end on any thread.
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static);

@@ -90,6 +90,8 @@ pub(super) struct Log<S: Planner> {
     /// When to look again whether the log can be shortened.
     pub(super) shorten_at: Option<Instant>,
     pub(super) last_read: Option<Instant>,
+    /// When the last reading that ended well began.
+    pub(super) last_read_began: Option<Instant>,
 }
 
 /// What a log does.
@@ -143,6 +145,7 @@ impl<S: Planner> Log<S> {
             pointers_seen: BTreeMap::new(),
             shorten_at: None,
             last_read: None,
+            last_read_began: None,
         }
     }
 
@@ -154,6 +157,16 @@ impl<S: Planner> Log<S> {
     /// When the log was read last.
     pub(super) fn last_read(&self) -> Option<Instant> {
         self.last_read
+    }
+
+    /// Asks for the log to be read, unless it is known as it was that long ago, or later;
+    /// says which reading will do.
+    pub(super) fn want_read_within(&mut self, now: Instant, age_max: Duration) -> u64 {
+        let known = self.known.is_some() && !self.read_needed && !self.rung;
+        match self.last_read_began {
+            Some(began) if known && now.since(began) <= age_max => self.read,
+            _ => self.want_read(true),
+        }
     }
 
     /// Asks for the log to be read; says which reading will do, counted from 1. A fresh
@@ -400,9 +413,10 @@ impl<S: Planner> Log<S> {
         let attempt = *attempt;
         shared.give_up(workflow);
         self.activity = Activity::Idle;
-        let outcome = self.in_time(shared, self.read_began, outcome);
+        let began = self.read_began;
+        let outcome = self.in_time(shared, began, outcome);
         match outcome {
-            Ok(outcome) => self.was_read(shared, outcome, happened),
+            Ok(outcome) => self.was_read(shared, began, outcome, happened),
             Err(StorageError::Unavailable(_)) if attempt < shared.config.storage_retries_max => {
                 self.activity = Activity::Pausing {
                     until: shared
@@ -451,11 +465,13 @@ impl<S: Planner> Log<S> {
     pub(super) fn was_read(
         &mut self,
         shared: &mut Shared,
+        began: Instant,
         outcome: ReadOutcome<S>,
         happened: &mut Vec<Happened<S>>,
     ) {
         shared.clock.observe(outcome.latest);
         self.last_read = Some(shared.now.instant);
+        self.last_read_began = Some(began);
         self.read = self.reads;
         self.read_needed = false;
         self.rung = self.read_wanted;

@@ -311,9 +311,14 @@ impl Account {
     }
 
     /// A message for this mailbox is on its way: its log is read meanwhile, so that what
-    /// the client was told by other servers before is known when it gets its UID.
+    /// the client was told by other servers before is known when it gets its UID; unless it
+    /// was read just now.
     fn read_ahead(&mut self, connection: ConnectionId, mailbox: MailboxId) {
-        let read = self.mailbox(mailbox).log.want_read(true);
+        let (now, age_max) = (
+            self.shared.now.instant,
+            self.shared.config.claim_read_age_max,
+        );
+        let read = self.mailbox(mailbox).log.want_read_within(now, age_max);
         if let Some(it) = self.connections.get_mut(&connection) {
             it.probed = Some((mailbox, read));
         }

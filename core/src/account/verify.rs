@@ -128,14 +128,15 @@ impl<S: Planner> Log<S> {
             return;
         };
         shared.give_up(reading);
-        let outcome = self.in_time(shared, verifying_began(&self.activity), outcome);
+        let began = verifying.began;
+        let outcome = self.in_time(shared, began, outcome);
         let Activity::Verifying(mut verifying) =
             core::mem::replace(&mut self.activity, Activity::Idle)
         else {
             return;
         };
         match outcome {
-            Ok(outcome) => self.verified(shared, verifying.commit, outcome, happened),
+            Ok(outcome) => self.verified(shared, verifying.commit, began, outcome, happened),
             Err(StorageError::Unavailable(_))
                 if verifying.attempt < shared.config.storage_retries_max =>
             {
@@ -152,6 +153,7 @@ impl<S: Planner> Log<S> {
         &mut self,
         shared: &mut Shared,
         mut commit: Commit<S>,
+        began: Instant,
         outcome: ReadOutcome<S>,
         happened: &mut Vec<Happened<S>>,
     ) {
@@ -159,7 +161,7 @@ impl<S: Planner> Log<S> {
             self.owed = Owed::default();
         }
         self.unconfirmed.append(&mut commit.done);
-        self.was_read(shared, outcome, happened);
+        self.was_read(shared, began, outcome, happened);
         self.note_commit(shared, &commit);
         if !commit.at_once.is_empty() {
             happened.push(Happened::Done(commit.at_once));
@@ -205,12 +207,5 @@ impl<S: Planner> Log<S> {
         if !answers.is_empty() {
             happened.push(Happened::Done(answers));
         }
-    }
-}
-
-fn verifying_began<S: Planner>(activity: &Activity<S>) -> Instant {
-    match activity {
-        Activity::Verifying(verifying) => verifying.began,
-        _ => Instant(0),
     }
 }

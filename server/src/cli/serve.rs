@@ -35,7 +35,7 @@ pub(super) fn run<R: Runtime>(
     if accounts.read()?.entries().is_empty() {
         tracing::warn!(file = %accounts.path().display(), "there is no account yet");
     }
-    R::run(|runtime| async move {
+    R::run(config.threads(cores()), |runtime| async move {
         // Signals are caught before anything is open, and nobody can connect before
         // everything is.
         let mut signals = runtime.signals()?;
@@ -65,6 +65,11 @@ pub(super) fn run<R: Runtime>(
         }
         stopped
     })?
+}
+
+/// Cores that this process may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn start<R: Runtime>(

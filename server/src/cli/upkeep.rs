@@ -3,6 +3,7 @@
 //! storage is for one process, so the server must not run then.
 
 use super::account::{line, prompt};
+use super::serve::cores;
 use super::storage::{close_storage, open_storage};
 use super::{ConfigFile, Failure};
 use crate::accounts::edit;
@@ -292,7 +293,7 @@ where
     let keys = edit::keys(&file, &whose.name, &password)?;
     let core = config.imap.first().map(|listener| config.core(listener));
     let core = core.unwrap_or_default();
-    R::run(|runtime| async move {
+    R::run(config.threads(cores()), |runtime| async move {
         let storage = open_storage(&config, &runtime, &file).await?;
         let mut steward = Steward::new(runtime.clone(), Arc::clone(&storage), core, keys);
         let outcome = work(&mut steward).await;

@@ -21,7 +21,7 @@ impl Runtime for Threads {
     type Listener = Async<TcpListener>;
     type Timer = ThreadTimer;
 
-    fn run<F: Future>(main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
+    fn run<F: Future>(_: usize, main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
         Ok(async_io::block_on(main(Self)))
     }
 

@@ -325,6 +325,7 @@ fn config(chance: &mut Chance) -> Config {
         log_grace: Duration::from_secs(chance.between(20, 120)),
         storage_retries_max: 2,
         shared_storage: true,
+        claim_read_age_max: Duration::from_millis(*chance.pick(&[0, 10])),
         idle_mailboxes_max: small(chance, 1, 16),
         mailbox_idle_timeout: Duration::from_secs(chance.between(1, 30)),
         directory_age_max: Duration::from_secs(chance.between(0, 10)),

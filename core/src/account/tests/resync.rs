@@ -1,9 +1,11 @@
 //! A client that asks a server only for what changed since it was told HIGHESTMODSEQ by
 //! another one.
 
-use super::world::{Server, Store, config, message, name};
-use crate::account::{AccountReply, AccountRequest, ConnectionId};
+use super::world::{Server, Store, config, inbox_id, message, name};
+use crate::account::{AccountInput, AccountReply, AccountRequest, ConnectionId};
 use crate::mailbox::{Flag, FlagAction, FlagChange, ModSeq, Uid};
+use crate::storage::StorageRequest;
+use core::time::Duration;
 
 /// Its writers sort before those of the others.
 const EARLY: u64 = 1_700_000_000_000;
@@ -94,6 +96,7 @@ fn a_message_that_was_announced_gets_no_uid_that_another_server_has_given() {
         [uid(1)]
     );
     // The first server knows the mailbox, but not what is new in it.
+    one.wait(config().claim_read_age_max + Duration::from_millis(1));
     one.ask(
         &mut storage,
         connection,
@@ -108,4 +111,27 @@ fn a_message_that_was_announced_gets_no_uid_that_another_server_has_given() {
         panic!()
     };
     assert_eq!(uids, [uid(2)]);
+}
+
+#[test]
+fn a_mailbox_that_was_read_just_now_is_not_read_again_for_messages_that_come() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    let probe = || AccountRequest::Probe(name("INBOX"));
+    let reads = |server: &mut Server, storage: &mut Store| {
+        server.send(connection, probe());
+        let open = server.open.iter();
+        let reads = open.filter(|it| matches!(it.1, StorageRequest::ReadRange(_)));
+        let reads = reads.count();
+        server.drain(storage);
+        reads
+    };
+    assert_eq!(reads(&mut server, &mut storage), 0);
+    // Unless it is known that there is news.
+    server.input(AccountInput::Rung(Some(inbox_id())));
+    assert_eq!(reads(&mut server, &mut storage), 1);
+    server.wait(config().claim_read_age_max + Duration::from_millis(1));
+    assert_eq!(reads(&mut server, &mut storage), 1);
 }

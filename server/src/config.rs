@@ -508,8 +508,19 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
-        assert_eq!(defaults, 30, "a default of the example is not looked at");
+        assert_eq!(defaults, 31, "a default of the example is not looked at");
         text
+    }
+
+    #[test]
+    fn threads_suit_the_storage_unless_they_are_given() {
+        let mut config = Config::parse(LEAST).unwrap();
+        let threads = |config: &Config| [1, 2, 8].map(|cores| config.threads(cores));
+        assert_eq!(threads(&config), [1, 2, 8]);
+        config.storage.kind = StorageKind::Garage;
+        assert_eq!(threads(&config), [1, 1, 4]);
+        config.limits.threads = 3;
+        assert_eq!(threads(&config), [3, 3, 3]);
     }
 
     #[test]
@@ -527,7 +538,7 @@ mod tests {
         let shown: toml::Table = uncommented().parse().unwrap();
         let keys = |section: &str| shown[section].as_table().unwrap().len();
         assert_eq!(keys("argon2"), 5);
-        assert_eq!(keys("limits"), 11);
+        assert_eq!(keys("limits"), 12);
         assert_eq!(keys("log"), 2);
         let limits = shown["storage"]["limits"].as_table().unwrap();
         assert_eq!(limits.len(), 12);

@@ -50,7 +50,7 @@ fn run<R: Runtime>(
     post: &Arc<impl Post>,
 ) -> io::Result<()> {
     let config = Config::load(&config).expect("the server reads it too");
-    R::run(|runtime| async move {
+    R::run(2, |runtime| async move {
         let server = open(&runtime, &config).await;
         let file = AccountsFile::new(config.accounts.file.clone());
         let recipient = accounts(&runtime, &config, file).recipient(name).await;

@@ -1,6 +1,7 @@
 //! The boundary of a connection: one way in, one way out.
 
 use crate::account::{AccountReply, AccountRequest};
+use crate::lmtp::{PostReply, PostRequest};
 use crate::seal::AccountKeys;
 use crate::storage::{RequestId, StorageRequest, StorageResponse};
 use crate::time::Instant;
@@ -61,11 +62,13 @@ pub enum Input<'a> {
     Derived(RequestId, Result<Login, LoginError>),
     /// From the account.
     Account(AccountReply),
+    /// The answer to `Post`.
+    Post(RequestId, PostReply),
     /// The handshake that `StartTls` asked for is done.
     TlsEstablished,
     /// The deadline of the last `Wait` has passed.
     Timeout,
-    /// Say BYE as soon as the command that runs is answered.
+    /// Say good-bye as soon as the command that runs is answered.
     Shutdown,
 }
 
@@ -78,6 +81,8 @@ pub enum Output {
     Derive(RequestId, Credentials),
     /// A request to the account that `Derived` brought.
     Account(AccountRequest),
+    /// A request to the process around an LMTP connection.
+    Post(RequestId, PostRequest),
     /// Everything in `transmit()` goes out in the clear first, then the TLS handshake
     /// begins; bytes received before it must have been discarded.
     StartTls,
@@ -115,6 +120,10 @@ pub enum Reason {
     Stall,
     /// A wrong password is answered late.
     Penalty,
+    /// What failed is to be tried again.
+    Retry,
+    /// What a command waits for should be there by now.
+    Patience,
 }
 
 /// Something for the log or the metrics. Holds no secret and no content.

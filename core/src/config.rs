@@ -166,6 +166,27 @@ pub struct Config {
     pub wrong_passwords_max: u32,
     /// Bad commands in one connection before it is closed.
     pub bad_commands_max: u32,
+    /// What an LMTP server calls itself.
+    pub lmtp_host: String,
+    /// Octets of one LMTP command line with its end (RFC 5321 §4.5.3.1.4 asks for 512, and
+    /// more for parameters).
+    pub lmtp_line_bytes_max: usize,
+    /// Octets of an address in an LMTP command (RFC 5321 §4.5.3.1.3 asks for 256).
+    pub lmtp_path_bytes_max: usize,
+    /// Recipients of one LMTP transaction (RFC 5321 §4.5.3.1.8 asks for 100).
+    pub lmtp_recipients_max: usize,
+    /// How long an LMTP client may take for its next command (RFC 5321 §4.5.3.2.7: 5 min).
+    pub lmtp_command_timeout: Duration,
+    /// How long an LMTP client may take for the next 16 KiB of a message, or its end.
+    pub lmtp_data_timeout: Duration,
+    /// How long an LMTP client may take for one message in all.
+    pub lmtp_message_timeout: Duration,
+    /// How long an LMTP command waits for the accounts to be read, or for room to store a
+    /// message, before the client is told to try again later.
+    pub lmtp_patience: Duration,
+    /// Commands that make no sense, with no MAIL in between that does, before an LMTP
+    /// connection is closed.
+    pub lmtp_bad_commands_max: u32,
     /// Whether passwords may be sent without TLS.
     pub plaintext_login: bool,
     /// Whether STARTTLS can be offered.
@@ -247,6 +268,15 @@ impl Default for Config {
             penalty: Duration::from_secs(1),
             wrong_passwords_max: 5,
             bad_commands_max: 50,
+            lmtp_host: "localhost".to_owned(),
+            lmtp_line_bytes_max: 2_048,
+            lmtp_path_bytes_max: 512,
+            lmtp_recipients_max: 100,
+            lmtp_command_timeout: Duration::from_secs(300),
+            lmtp_data_timeout: Duration::from_secs(180),
+            lmtp_message_timeout: Duration::from_secs(3_600),
+            lmtp_patience: Duration::from_secs(30),
+            lmtp_bad_commands_max: 20,
             plaintext_login: false,
             starttls: false,
         }

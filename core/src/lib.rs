@@ -2,13 +2,14 @@
 //! and its clock.
 //!
 //! Bytes and storage answers go in, actions come out. The same inputs give the same
-//! outputs, byte for byte. There are two machines:
+//! outputs, byte for byte. There are three machines:
 //!
 //! - [`imap::Connection`] is one socket. Its inputs and outputs are in [`boundary`].
+//! - [`lmtp::Connection`] is one socket by which mail comes, with the same boundary.
 //! - [`account::Account`] is one user, shared by that user's connections. Its inputs and
 //!   outputs are in [`account`].
 //!
-//! Both ask for storage with [`storage::StorageRequest`]. Whoever owns a machine writes
+//! All ask for storage with [`storage::StorageRequest`]. Whoever owns a machine writes
 //! this loop: give it an input, then drain its outputs until it waits.
 //!
 //! ```
@@ -75,6 +76,7 @@ pub mod config;
 pub mod delivery;
 pub mod doorbell;
 pub mod imap;
+pub mod lmtp;
 pub mod mailbox;
 pub mod mime;
 pub mod random;

@@ -160,13 +160,35 @@ impl Delivery {
         seed: Seed,
         now: Now,
     ) -> Self {
+        let message_bytes_max = config.message_bytes_max;
+        let ids = Arc::default();
+        Self::of(config, recipient, flags, message_bytes_max, seed, now, ids)
+    }
+
+    /// The same, as a part of a machine whose request ids these are.
+    pub(crate) fn of(
+        config: Arc<Config>,
+        recipient: Recipient,
+        flags: Vec<Flag>,
+        message_bytes_max: u64,
+        seed: Seed,
+        now: Now,
+        ids: Arc<RequestIds>,
+    ) -> Self {
         let mut random = Random::new(seed);
-        let ids = Arc::new(RequestIds::default());
         let places = Places::new(recipient.account);
         let body_random = Random::new(random.seed());
         let content = ContentId::at(now.unix_ms, &mut random);
         let workflow = Workflow::new(&ids, |io| {
-            store(io, Arc::clone(&config), recipient, content, body_random)
+            let config = Arc::clone(&config);
+            store(
+                io,
+                config,
+                recipient,
+                content,
+                message_bytes_max,
+                body_random,
+            )
         });
         let mut delivery = Self {
             config,
@@ -223,6 +245,25 @@ impl Delivery {
             _ => (0, None),
         };
         DeliveryOutput::Wait { receive, deadline }
+    }
+
+    /// An id for a request that the machine around it makes on its behalf.
+    pub(crate) fn next_id(&self) -> RequestId {
+        self.ids.next()
+    }
+
+    /// Ends it before its end: what is said afterwards is only what to abandon. An arrival
+    /// that is under way may come all the same.
+    pub(crate) fn abandon(&mut self) {
+        let open = match &self.stage {
+            Stage::Storing(body) => body.open_requests(),
+            Stage::Inserting(it) => it.request.ok().into_iter().collect(),
+            Stage::Stored(_) | Stage::Ended => Vec::new(),
+        };
+        self.outputs.clear();
+        self.outputs
+            .extend(open.into_iter().map(DeliveryOutput::Abandon));
+        self.stage = Stage::Ended;
     }
 
     fn run(&mut self) {
@@ -353,9 +394,10 @@ async fn store(
     config: Arc<Config>,
     recipient: Recipient,
     content: ContentId,
+    message_bytes_max: u64,
     random: Random,
 ) -> Result<Stored, DeliveryFailure> {
-    match write(&io, &config, recipient, content, random).await {
+    match write(&io, &config, recipient, content, message_bytes_max, random).await {
         Ok(stored) => stored,
         Err(error) => {
             io.event(failed(&error));
@@ -369,6 +411,7 @@ async fn write(
     config: &Config,
     recipient: Recipient,
     content: ContentId,
+    message_bytes_max: u64,
     mut random: Random,
 ) -> Result<Result<Stored, DeliveryFailure>, StorageError> {
     let Recipient {
@@ -388,7 +431,7 @@ async fn write(
     };
     let key = Places::new(account).content(content);
     let mut object = MessageObject::create(io, key, writer, config).await?;
-    let mut left = config.message_bytes_max;
+    let mut left = message_bytes_max;
     loop {
         let octets = io.receive().await;
         if octets.is_empty() {
@@ -401,7 +444,7 @@ async fn write(
         left = rest;
         object.write(&octets).await?;
     }
-    if left == config.message_bytes_max {
+    if left == message_bytes_max {
         object.abandon();
         return Ok(Err(DeliveryFailure::Empty));
     }

@@ -3,14 +3,19 @@
 
 #![allow(dead_code, reason = "each test file uses another part of the world")]
 
+mod line;
+mod post;
 mod store;
 
+use line::Line;
+use post::Post;
 use restante_core::account::{
     Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
 };
 use restante_core::boundary::{Event, Input, Login, LoginError, Output};
 use restante_core::config::Config;
 use restante_core::imap::{Connection, Peer};
+use restante_core::lmtp;
 use restante_core::mailbox::AccountId;
 use restante_core::random::{Random, Seed};
 use restante_core::seal::AccountKeys;
@@ -22,7 +27,10 @@ use std::sync::Arc;
     unused_imports,
     reason = "each test file uses another part of the world"
 )]
-pub(crate) use store::{Liar, Store};
+pub(crate) use {
+    post::keys_of,
+    store::{Liar, Store},
+};
 
 /// One server process with one account, `alice` / `hunter2`.
 pub(crate) struct World {
@@ -41,12 +49,14 @@ pub(crate) struct World {
     held: Option<VecDeque<(RequestId, StorageRequest)>>,
     /// Replies on their way to connections, while they are held.
     held_replies: Option<Vec<(ConnectionId, AccountReply)>>,
+    /// What LMTP connections ask of a process.
+    pub(crate) post: Post,
     clients: BTreeMap<ConnectionId, Client>,
     random: Random,
 }
 
 struct Client {
-    connection: Connection,
+    connection: Line,
     streams: store::Streams,
     /// What the client has read.
     read: Vec<u8>,
@@ -85,6 +95,7 @@ impl World {
             account_streams: store::Streams::default(),
             held: None,
             held_replies: None,
+            post: Post::default(),
             clients: BTreeMap::new(),
             random,
         }
@@ -138,6 +149,7 @@ impl World {
         self.account_deadline = None;
         self.account_streams = store::Streams::default();
         self.store.forget_unfinished();
+        self.post.forget();
     }
 
     /// A client connects; its greeting is read.
@@ -149,6 +161,18 @@ impl World {
         };
         let connection =
             Connection::new(Arc::clone(&self.config), self.random.seed(), self.now, peer);
+        self.add(id, Line::Imap(Box::new(connection)))
+    }
+
+    /// A mail server connects; its greeting is read.
+    pub(crate) fn connect_lmtp(&mut self) -> ConnectionId {
+        let id = ConnectionId(u64::from_be_bytes(self.random.bytes()));
+        let (config, seed) = (Arc::clone(&self.config), self.random.seed());
+        let connection = lmtp::Connection::new(config, seed, self.now);
+        self.add(id, Line::Lmtp(Box::new(connection)))
+    }
+
+    fn add(&mut self, id: ConnectionId, connection: Line) -> ConnectionId {
         let client = Client {
             connection,
             streams: store::Streams::default(),
@@ -204,6 +228,7 @@ impl World {
     /// The client goes away without a word.
     pub(crate) fn drop_client(&mut self, id: ConnectionId) {
         self.clients.remove(&id);
+        self.post.gone(id);
         self.feed_account(AccountInput::Detach(id));
         self.run();
     }
@@ -285,6 +310,7 @@ impl World {
             for id in ids {
                 moved |= self.turn_client(id);
             }
+            moved |= self.turn_post();
             moved |= self.turn_account();
             if !moved {
                 return;
@@ -316,6 +342,7 @@ impl World {
                     if !client.closed {
                         client.closed = true;
                         moved = true;
+                        self.post.gone(id);
                         if core::mem::take(&mut self.client(id).attached) {
                             self.feed_account(AccountInput::Detach(id));
                         }
@@ -384,10 +411,36 @@ impl World {
             }
             Output::Account(request) => self.ask_account(id, request),
             Output::StartTls => self.client(id).tls_asked = true,
-            Output::Abandon(request) => self.client(id).streams.forget(request),
+            Output::Post(request, wanted) => self.post.ask(id, request, wanted),
+            Output::Abandon(request) => {
+                self.post.abandon(id, request);
+                self.client(id).streams.forget(request);
+            }
             Output::Event(event) => self.events.push(event),
             Output::Wait(_) | Output::Close => unreachable!("handled by the caller"),
         }
+    }
+
+    /// Answers what LMTP connections asked, as far as it can be.
+    fn turn_post(&mut self) -> bool {
+        let alice = post::recipient(&self.keys);
+        let Some((id, answer)) = self.post.next(alice, self.now, &mut self.random) else {
+            return false;
+        };
+        match answer {
+            post::Answer::Reply(request, reply) => {
+                let now = self.now;
+                if let Some(client) = self.clients.get_mut(&id) {
+                    (client.connection).handle_input(now, Input::Post(request, reply));
+                }
+            }
+            post::Answer::Ring(log) => {
+                if self.account.is_some() {
+                    self.feed_account(AccountInput::Rung(Some(log)));
+                }
+            }
+        }
+        true
     }
 
     fn derived(&mut self, id: ConnectionId, request: RequestId, result: Result<Login, LoginError>) {

@@ -178,6 +178,7 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
                     Some(account) => account.request(request),
                     None => tracing::error!("a request to an account before any login"),
                 },
+                Output::Post(..) => tracing::error!("nobody delivers mail here"),
                 Output::StartTls => self.stage = Stage::BeforeTls,
                 Output::Abandon(id) => self.abandon(id),
                 Output::Event(event) => self.log(&event),

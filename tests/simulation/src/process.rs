@@ -542,6 +542,7 @@ impl World {
                 }
                 Output::Account(request) => self.mail(process, Mail::Request(connection, request)),
                 Output::StartTls => self.blame("TLS was not asked for".to_owned()),
+                Output::Post(..) => self.blame("IMAP asks what only LMTP may".to_owned()),
                 Output::Abandon(id) => {
                     let caller = self.caller(process, connection, id);
                     self.garage.abandon(caller);

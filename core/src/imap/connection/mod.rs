@@ -180,6 +180,8 @@ impl Connection {
             Input::Storage(id, response) => self.storage_answered(id, response),
             Input::Derived(id, result) => self.derived(id, result),
             Input::Account(reply) => self.account_said(reply),
+            // LMTP's.
+            Input::Post(..) => {}
             Input::TlsEstablished => self.tls_established(),
             Input::Timeout => self.timed_out(),
             Input::Shutdown => self.shutdown = true,
@@ -340,6 +342,8 @@ impl Connection {
                 Reason::Login => self.say_bye("You did not log in in time"),
                 Reason::Inactivity => self.say_bye("You were silent for too long"),
                 Reason::Command => self.say_bye("Your command was not complete in time"),
+                // LMTP's, which are never set here.
+                Reason::Retry | Reason::Patience => {}
             }
         }
     }

@@ -38,6 +38,7 @@ pub(super) enum Told {
     Shutdown,
     TlsEstablished,
     Account,
+    Post,
 }
 
 impl Machine for Scripted {
@@ -52,6 +53,7 @@ impl Machine for Scripted {
             Input::Shutdown => Told::Shutdown,
             Input::TlsEstablished => Told::TlsEstablished,
             Input::Account(_) => Told::Account,
+            Input::Post(..) => Told::Post,
         };
         (self.react)(self, &told);
         drop(self.told.send(told));

@@ -106,6 +106,9 @@ pub struct Config {
     /// for it: then it is not read again before they get their UIDs. Who added messages by
     /// another server within that time may see their UIDs change.
     pub claim_read_age_max: Duration,
+    /// Octets of a summary that delivery stores beside a message; a longer one is only in the
+    /// message's object.
+    pub delivered_summary_bytes_max: usize,
     /// Octets of one item of a log before it is sealed; a longer batch becomes several
     /// items.
     pub log_item_bytes_max: usize,
@@ -241,6 +244,7 @@ impl Default for Config {
             log_grace_unseen: Duration::from_secs(24 * 3_600),
             shared_storage: false,
             claim_read_age_max: Duration::from_millis(10),
+            delivered_summary_bytes_max: 8 * 1024,
             log_item_bytes_max: 64 * 1024,
             commit_operations_max: 4_096,
             idle_mailboxes_max: 16,

@@ -12,7 +12,7 @@ use restante_core::random::{Random, Seed};
 use restante_core::seal::{
     AccountKeys, CONTENT_HEAD_BYTES, CONTENT_TRAILER_BYTES, ContentKind, ContentLayout,
     ContentReader, ContentWriter, ItemKind, Progress, SealError, SlotKind, is_arrival,
-    open_summary, open_trailer, seal_arrival, unwrap, wrap,
+    open_summary, open_trailer, seal_arrival, seal_delivered_summary, unwrap, wrap,
 };
 use restante_core::storage::{ItemKey, PartitionKey, SortKey};
 use restante_core::summary::Summary;
@@ -21,7 +21,7 @@ use std::sync::LazyLock;
 const ACCOUNT: AccountId = AccountId([7; 16]);
 const ID: ContentId = ContentId([8; 16]);
 const KEK: [u8; 32] = [9; 32];
-const ITEM_KINDS: [ItemKind; 8] = [
+const ITEM_KINDS: [ItemKind; 9] = [
     ItemKind::Operation,
     ItemKind::DirectoryOperation,
     ItemKind::Summary,
@@ -30,6 +30,7 @@ const ITEM_KINDS: [ItemKind; 8] = [
     ItemKind::Writer,
     ItemKind::Settings,
     ItemKind::Arrival,
+    ItemKind::DeliveredSummary,
 ];
 const CONTENT_KINDS: [ContentKind; 3] = [
     ContentKind::Message,
@@ -218,6 +219,11 @@ fn changed_values(source: &mut Source<'_>, choices: u8) {
         ItemKind::Arrival => {
             let key = KEYS.public_key();
             let sealed = seal_arrival(ACCOUNT, &key, &place(), plaintext, &mut random);
+            sealed.expect("the account's key is a key")
+        }
+        ItemKind::DeliveredSummary => {
+            let key = KEYS.public_key();
+            let sealed = seal_delivered_summary(ACCOUNT, &key, &place(), plaintext, &mut random);
             sealed.expect("the account's key is a key")
         }
         kind => KEYS.seal_item(&place(), kind, plaintext, &mut random),

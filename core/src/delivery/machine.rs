@@ -8,7 +8,7 @@ use crate::mailbox::{
     Stamp, WriterId,
 };
 use crate::random::{Random, Seed};
-use crate::seal::{ContentKind, ContentWriter, Places, seal_arrival};
+use crate::seal::{ContentKind, ContentWriter, Places, seal_arrival, seal_delivered_summary};
 use crate::storage::{
     InsertItem, ItemKey, RequestId, StorageError, StorageRequest, StorageResponse,
 };
@@ -133,17 +133,20 @@ enum Stage {
 }
 
 /// A message in its object.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Stored {
     content: ContentId,
     size: u64,
     summary_offset: u64,
     summary_len: u32,
+    /// The summary, to be stored beside the arrival, if it is short.
+    summary: Option<InsertItem>,
 }
 
 #[derive(Debug)]
 struct Inserting {
-    item: InsertItem,
+    /// The arrival, and before it what lists of messages are made of.
+    items: Vec<InsertItem>,
     position: LogPosition,
     attempt: u32,
     /// In flight, or when to send it again.
@@ -224,7 +227,7 @@ impl Delivery {
             (Stage::Inserting(it), DeliveryInput::Timeout)
                 if it.request.is_err_and(|at| at <= now.instant) =>
             {
-                let insert = StorageRequest::InsertItems(vec![it.item.clone()]);
+                let insert = StorageRequest::InsertItems(it.items.clone());
                 let id = self.ids.next();
                 it.request = Ok(id);
                 self.outputs.push_back(DeliveryOutput::Storage(id, insert));
@@ -301,9 +304,10 @@ impl Delivery {
 
     /// Its turn has come: id and date of the message are fixed, and sealed once.
     fn begin_insert(&mut self, now: Now, writer: InboxWriter) {
-        let Stage::Stored(stored) = self.stage else {
+        let Stage::Stored(stored) = &self.stage else {
             return;
         };
+        let stored = stored.clone();
         let InboxWriter(position) = writer;
         let unix_s = i64::try_from(now.unix_ms / 1_000).unwrap_or(i64::MAX);
         let arrival = NewMessage {
@@ -340,16 +344,14 @@ impl Delivery {
             let failed = DeliveryOutput::Failed(DeliveryFailure::BadKey, Some(writer));
             return self.end(failed);
         };
-        let item = InsertItem {
-            key,
-            token: None,
-            value,
-        };
+        let token = None;
+        let arrival = InsertItem { key, token, value };
+        let items: Vec<_> = stored.summary.into_iter().chain([arrival]).collect();
         let id = self.ids.next();
-        let insert = StorageRequest::InsertItems(vec![item.clone()]);
+        let insert = StorageRequest::InsertItems(items.clone());
         self.outputs.push_back(DeliveryOutput::Storage(id, insert));
         self.stage = Stage::Inserting(Inserting {
-            item,
+            items,
             position,
             attempt: 0,
             request: Ok(id),
@@ -380,7 +382,9 @@ impl Delivery {
             it.attempt += 1;
             return;
         }
-        let unused = !unavailable && it.attempt == 0;
+        // Of several items some may be there even if another was refused.
+        let whole = it.items.len() == 1 || error == StorageError::Full;
+        let unused = !unavailable && it.attempt == 0 && whole;
         let writer = unused.then_some(InboxWriter(it.position));
         self.outputs
             .push_back(DeliveryOutput::Event(failed(&error)));
@@ -452,17 +456,31 @@ async fn write(
         request,
         size,
         place,
-        ..
+        summary,
     } = object.end().await?;
     io.step("finish the object");
     io.send(request, StorageRequest::FinishObject);
     io.answer(request).await?;
     io.close(request);
+    let summary = match summary.len() <= config.delivered_summary_bytes_max {
+        true => {
+            let key = Places::new(account).summary(content);
+            seal_delivered_summary(account, &public_key, &key, &summary, &mut random)
+                .ok()
+                .map(|value| (key, value))
+        }
+        false => None,
+    };
     Ok(Ok(Stored {
         content,
         size,
         summary_offset: place.offset,
         summary_len: place.len,
+        summary: summary.map(|(key, value)| InsertItem {
+            key,
+            token: None,
+            value,
+        }),
     }))
 }
 

@@ -5,8 +5,9 @@
 //! version 1 | nonce 24 | ciphertext | tag 16
 //! ```
 //!
-//! An arrival is left in a log by somebody without the account's keys: it is a letter
-//! (see [`seal_to`](super::seal_to)) with the same associated data, after version octet 129.
+//! What is left by somebody without the account's keys, an arrival in a log or the summary of
+//! a message that was delivered, is a letter (see [`seal_to`](super::seal_to)) with the same
+//! associated data, after version octet 129.
 
 use bytes::Bytes;
 use chacha20poly1305::XChaCha20Poly1305;
@@ -42,6 +43,16 @@ pub enum ItemKind {
     /// An operation that delivery left in the log of a mailbox, without the account's
     /// keys. Anybody who knows the public key can make one.
     Arrival = 8,
+    /// The summary of a message that delivery stored, without the account's keys. As good as
+    /// the message itself, which anybody can make as well; never that of another message.
+    DeliveredSummary = 9,
+}
+
+impl ItemKind {
+    /// Whether it is sealed to the public key, by whoever knows that.
+    fn is_letter(self) -> bool {
+        matches!(self, Self::Arrival | Self::DeliveredSummary)
+    }
 }
 
 /// Seals an [`ItemKind::Arrival`] to the public key of `account`, for the place `key`.
@@ -55,16 +66,50 @@ pub fn seal_arrival(
     plaintext: &[u8],
     random: &mut Random,
 ) -> Result<Bytes, SealError> {
-    let context = context(account, key, ItemKind::Arrival);
+    seal_letter(
+        account,
+        public_key,
+        key,
+        ItemKind::Arrival,
+        plaintext,
+        random,
+    )
+}
+
+/// Seals an [`ItemKind::DeliveredSummary`] to the public key of `account`, for the place
+/// `key`.
+///
+/// # Errors
+/// [`SealError::Forged`] when `public_key` is no usable key.
+pub fn seal_delivered_summary(
+    account: AccountId,
+    public_key: &[u8; 32],
+    key: &ItemKey,
+    plaintext: &[u8],
+    random: &mut Random,
+) -> Result<Bytes, SealError> {
+    let kind = ItemKind::DeliveredSummary;
+    seal_letter(account, public_key, key, kind, plaintext, random)
+}
+
+fn seal_letter(
+    account: AccountId,
+    public_key: &[u8; 32],
+    key: &ItemKey,
+    kind: ItemKind,
+    plaintext: &[u8],
+    random: &mut Random,
+) -> Result<Bytes, SealError> {
+    let context = context(account, key, kind);
     let letter = seal_to(public_key, LETTER_INFO, &context, plaintext, random)?;
-    Ok([&[VERSION_ARRIVAL], letter.as_slice()].concat().into())
+    Ok([&[VERSION_LETTER], letter.as_slice()].concat().into())
 }
 
 /// Whether a sealed value of a log claims to be an [`ItemKind::Arrival`], and so is to be
 /// opened as one. Only opening it tells whether it is.
 #[must_use]
 pub fn is_arrival(sealed: &[u8]) -> bool {
-    sealed.first() == Some(&VERSION_ARRIVAL)
+    sealed.first() == Some(&VERSION_LETTER)
 }
 
 impl AccountKeys {
@@ -72,7 +117,8 @@ impl AccountKeys {
     /// sealing again gives others.
     ///
     /// # Panics
-    /// For [`ItemKind::Arrival`]: use [`seal_arrival`].
+    /// For what is sealed to the public key: use [`seal_arrival`] or
+    /// [`seal_delivered_summary`].
     #[must_use]
     pub fn seal_item(
         &self,
@@ -81,10 +127,7 @@ impl AccountKeys {
         plaintext: &[u8],
         random: &mut Random,
     ) -> Bytes {
-        assert!(
-            kind != ItemKind::Arrival,
-            "an arrival is sealed to the public key"
-        );
+        assert!(!kind.is_letter(), "{kind:?} is sealed to the public key");
         let nonce: [u8; NONCE_BYTES] = random.bytes();
         let mut sealed = Vec::with_capacity(ITEM_OVERHEAD_BYTES + plaintext.len());
         sealed.push(VERSION);
@@ -102,7 +145,7 @@ impl AccountKeys {
     }
 
     /// Opens what [`AccountKeys::seal_item`] made for the same place and kind, or
-    /// [`seal_arrival`] for [`ItemKind::Arrival`].
+    /// [`seal_arrival`] and [`seal_delivered_summary`] for theirs.
     ///
     /// # Errors
     /// [`SealError::Forged`] also for a value that was sealed for another place, kind
@@ -115,12 +158,10 @@ impl AccountKeys {
     ) -> Result<Vec<u8>, SealError> {
         let (&version, rest) = sealed.split_first().ok_or(SealError::Truncated)?;
         let context = context(self.account(), key, kind);
-        match (version, kind) {
-            (VERSION_ARRIVAL, ItemKind::Arrival) => {
-                return self.open_sealed_to(LETTER_INFO, &context, rest);
-            }
-            (VERSION, ItemKind::Arrival) | (VERSION_ARRIVAL, _) => return Err(SealError::Forged),
-            (VERSION, _) => {}
+        match (version, kind.is_letter()) {
+            (VERSION_LETTER, true) => return self.open_sealed_to(LETTER_INFO, &context, rest),
+            (VERSION, true) | (VERSION_LETTER, false) => return Err(SealError::Forged),
+            (VERSION, false) => {}
             _ => return Err(SealError::Version),
         }
         let (nonce, rest) = rest
@@ -143,7 +184,7 @@ impl AccountKeys {
 }
 
 const VERSION: u8 = 1;
-const VERSION_ARRIVAL: u8 = 0x81;
+const VERSION_LETTER: u8 = 0x81;
 const LETTER_INFO: &[u8] = b"restante item";
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
@@ -212,6 +253,23 @@ mod tests {
             b"a message"
         );
         assert!(is_arrival(&golden) && !is_arrival(&own) && !is_arrival(b""));
+    }
+
+    #[test]
+    fn golden_delivered_summary() {
+        let (keys, key, _) = sealed();
+        let (account, public) = (keys.account(), keys.public_key());
+        let mut random = Random::new(Seed::new([3; 32]));
+        let sealed =
+            seal_delivered_summary(account, &public, &key, b"a summary", &mut random).unwrap();
+        let golden = include_str!("golden/delivered_summary.hex").trim();
+        assert_eq!(hex(&sealed), golden);
+        let golden = from_hex(golden);
+        let opened = keys.open_item(&key, ItemKind::DeliveredSummary, &golden);
+        assert_eq!(opened.unwrap(), b"a summary");
+        for other in [ItemKind::Summary, ItemKind::Arrival, ItemKind::Operation] {
+            assert_eq!(keys.open_item(&key, other, &golden), Err(SealError::Forged));
+        }
     }
 
     #[test]

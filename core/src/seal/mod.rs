@@ -68,7 +68,7 @@ pub use chunk::{CHUNK_BYTES_MAX, CHUNK_OVERHEAD_BYTES};
 pub use content::ContentWriter;
 pub use error::SealError;
 pub use head::{CONTENT_HEAD_BYTES, ContentKind};
-pub use item::{ITEM_OVERHEAD_BYTES, ItemKind, is_arrival, seal_arrival};
+pub use item::{ITEM_OVERHEAD_BYTES, ItemKind, is_arrival, seal_arrival, seal_delivered_summary};
 pub use keys::AccountKeys;
 pub use layout::ContentLayout;
 pub use letter::{LETTER_OVERHEAD_BYTES, seal_to};

@@ -25,6 +25,38 @@ fn a_message_is_read_as_it_came() {
 }
 
 #[test]
+fn a_list_of_delivered_messages_opens_no_objects() {
+    let mut world = World::new(1);
+    let id = greeted(&mut world);
+    for _ in 0..3 {
+        begin(&mut world, id, &["alice"]);
+        assert_eq!(codes(&data(&mut world, id, STUFFED)), ["250 2.0.0"]);
+    }
+    let alice = world.log_in();
+    world.say(alice, b"s SELECT INBOX\r\n");
+    let before = world.store.count("OpenObject");
+    let list = |world: &mut World| {
+        let told = world.say(alice, b"f FETCH 1:* (ENVELOPE BODYSTRUCTURE)\r\n");
+        assert_eq!(told.matches("\"hello\"").count(), 3, "{told}");
+    };
+    list(&mut world);
+    assert_eq!(world.store.count("OpenObject"), before);
+    // What is damaged there is in the object as well.
+    let items = world.store.items.iter_mut();
+    let summaries = items.filter(|(key, _)| key.partition.0.ends_with("/s"));
+    let mut damaged = 0;
+    for (_, value) in summaries {
+        let mut octets = value.to_vec();
+        octets[40] ^= 1;
+        *value = octets.into();
+        damaged += 1;
+    }
+    assert_eq!(damaged, 3);
+    list(&mut world);
+    assert!(world.store.count("OpenObject") > before);
+}
+
+#[test]
 fn whoever_idles_is_told() {
     let mut world = World::new(1);
     let alice = world.log_in();

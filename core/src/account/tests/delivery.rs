@@ -177,9 +177,9 @@ fn a_delivered_message_is_there_with_the_next_look() {
     let long: Vec<u8> = [MESSAGE, &b"0123456789abcdef".repeat(500)].concat();
     let writer = deliver(&mut storage, 11, writer(9), MESSAGE);
     deliver(&mut storage, 12, writer, &long);
-    // One object and one item for each: the doorbell is the other item.
+    // One object and two items for each.
     assert_eq!(storage.objects.len(), objects + 2);
-    assert_eq!(storage.items.len(), items + 2);
+    assert_eq!(storage.items.len(), items + 4);
     server.input(AccountInput::Rung(Some(inbox_id())));
     server.drain(&mut storage);
     let told = server.unasked(watching);

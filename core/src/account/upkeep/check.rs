@@ -316,8 +316,12 @@ impl Check {
             inside.kind == ContentKind::Message && len <= self.survey.config.summary_item_bytes_max;
         let key = self.survey.places.summary(content);
         let good = item.iter().flat_map(|item| &item.values).any(|value| {
-            let plain = self.survey.keys.open_item(&key, ItemKind::Summary, value);
-            let summary = plain.ok().and_then(|plain| Summary::decode(&plain).ok());
+            let open = |kind| self.survey.keys.open_item(&key, kind, value).ok();
+            let plain = open(ItemKind::Summary).or_else(|| match inside.kind {
+                ContentKind::Delivery => open(ItemKind::DeliveredSummary),
+                _ => None,
+            });
+            let summary = plain.and_then(|plain| Summary::decode(&plain).ok());
             summary.is_some_and(|summary| summary.size == inside.end.body_bytes)
         });
         let there = item.as_ref().is_some_and(|item| !item.values.is_empty());

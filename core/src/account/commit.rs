@@ -189,7 +189,7 @@ impl<S: Planner> Log<S> {
             if commit.settles {
                 self.owed = Owed::default();
             }
-            self.note_commit(shared, &commit);
+            self.note_commit(shared);
             let mut answers = commit.at_once;
             answers.extend(commit.done.into_iter().map(|(_, answer)| answer));
             happened.push(Happened::Done(answers));
@@ -201,11 +201,10 @@ impl<S: Planner> Log<S> {
     }
 
     /// Makes a checkpoint when the log has become long.
-    pub(super) fn note_commit(&mut self, shared: &Shared, commit: &Commit<S>) {
+    pub(super) fn note_commit(&mut self, shared: &Shared) {
         let size = self.known.as_ref().map_or(0, |known| known.state.size());
         let due = shared.config.checkpoint_operations_min.max(size / 8);
-        let condense = commit.settles && core::mem::take(&mut self.condense);
-        self.want_checkpoint(if condense { 1 } else { due });
+        self.want_checkpoint(due);
     }
 
     /// The items of a batch, sealed once: what is sent again are the same bytes.

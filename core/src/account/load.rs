@@ -9,8 +9,7 @@ use super::parts::{Finished, Parts};
 use crate::boundary::Event;
 use crate::config::Config;
 use crate::mailbox::{
-    CheckpointPointer, ContentId, LogPosition, LogState, Owed, Part, Stamp, Tail, VersionVector,
-    WriterId,
+    CheckpointPointer, ContentId, LogPosition, LogState, Owed, Part, Stamp, VersionVector, WriterId,
 };
 use crate::seal::{
     AccountKeys, ContentKind, ContentReader, ItemKind, Places, Progress, is_arrival,
@@ -84,8 +83,6 @@ pub(super) struct ReadOutcome<S> {
     pub(super) owed: Owed,
     /// Read from the beginning, not on top of what was known.
     pub(super) whole: bool,
-    /// Batches that no checkpoint contains, where it was read from the beginning.
-    pub(super) tail: Tail,
 }
 
 /// From where a log is read.
@@ -105,7 +102,6 @@ struct Progressing<S: LogState> {
     floor: crate::mailbox::Floor,
     latest: Stamp,
     owed: Owed,
-    tail: Tail,
     /// Batches that were read and are to be applied.
     batches: Vec<(WriterId, S::Batch)>,
     /// Whether the state is another one now.
@@ -179,7 +175,6 @@ impl Reader {
             floor: crate::mailbox::Floor::default(),
             latest: Stamp::default(),
             owed: Owed::default(),
-            tail: Tail::default(),
             batches: Vec::new(),
             changed: true,
         };
@@ -239,7 +234,6 @@ impl Reader {
             known,
             latest: Stamp::default(),
             owed: Owed::default(),
-            tail: Tail::default(),
             batches: Vec::new(),
             changed: false,
         };
@@ -630,9 +624,8 @@ impl<S: LogState> Progressing<S> {
         // Items come writer by writer. They are applied in the order in which they were
         // written, or an expunge that is read before what it expunges would be told
         // under the wrong MODSEQ.
-        self.batches.sort_by_key(|(_, batch)| S::order(batch));
+        self.batches.sort_by_key(|(_, batch)| S::stamp(batch));
         for (writer, batch) in &self.batches {
-            S::note(*writer, batch, &mut self.tail);
             self.state
                 .apply_batch(*writer, batch, self.floor, &mut self.owed);
         }
@@ -644,7 +637,6 @@ impl<S: LogState> Progressing<S> {
             known: self.known,
             latest: self.latest,
             owed: self.owed,
-            tail: self.tail,
             whole,
         }
     }

@@ -55,9 +55,6 @@ pub(super) struct Log<S: Planner> {
     /// The state that was shown last, where clients still hold it.
     pub(super) shown: Option<Arc<S>>,
     pub(super) owed: Owed,
-    /// What is owed now would be owed again by whoever reads the log from its beginning,
-    /// until there is a checkpoint.
-    pub(super) condense: bool,
     pub(super) activity: Activity<S>,
     pub(super) background: Option<Workflow<Result<Checkpointed, StorageError>>>,
     /// When the background work is given up: a checkpoint that is made of what the log
@@ -127,7 +124,6 @@ impl<S: Planner> Log<S> {
             known: None,
             shown: None,
             owed: Owed::default(),
-            condense: false,
             activity: Activity::Idle,
             background: None,
             background_until: Instant(0),
@@ -484,10 +480,6 @@ impl<S: Planner> Log<S> {
             known.checkpoints.insert(key, Some(pointer));
         }
         self.note_pointers(&known, shared.now.instant);
-        if outcome.whole {
-            Arc::make_mut(&mut known.state).uncover(outcome.tail, &mut self.owed);
-            self.condense = self.owed.is_late();
-        }
         if outcome.whole
             && let Some(shown) = &self.shown
         {

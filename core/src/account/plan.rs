@@ -238,16 +238,17 @@ impl Planner for MailboxState {
     fn batch(&self, stamp: Stamp, operations: Vec<Operation>) -> Batch {
         // That messages are not `\Recent` any more is no change that a client that was away
         // has to look for: HIGHESTMODSEQ stays.
-        let only_recent = |it: &Operation| matches!(it, Operation::RecentFrom { .. });
-        let step = u64::from(!operations.iter().all(only_recent));
-        let mut modseq = self.highest_modseq().0 + step;
+        let is_change = Batch::is_change(&operations);
+        let mut modseq = self.highest_modseq().0 + u64::from(is_change);
         if skips(self, &operations) {
             // Milliseconds: nobody makes more than one change in each.
             modseq = modseq.max(stamp.unix_ms());
         }
+        let modseq = ModSeq(modseq);
         Batch {
             stamp,
-            modseq: ModSeq(modseq),
+            modseq,
+            past: is_change.then(|| self.past(modseq)),
             operations,
         }
     }

@@ -162,7 +162,7 @@ impl<S: Planner> Log<S> {
         }
         self.unconfirmed.append(&mut commit.done);
         self.was_read(shared, began, outcome, happened);
-        self.note_commit(shared, &commit);
+        self.note_commit(shared);
         if !commit.at_once.is_empty() {
             happened.push(Happened::Done(commit.at_once));
         }

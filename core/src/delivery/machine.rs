@@ -327,6 +327,7 @@ impl Delivery {
         let batch = Batch {
             stamp: Stamp::default(),
             modseq: ModSeq(1),
+            past: None,
             operations: vec![Operation::Arrive { message, arrival }],
         };
         let key = ItemKey {

@@ -9,6 +9,7 @@
 use super::blocks::{Keyed, SortedBlocks};
 use super::clock::Stamp;
 use super::encoding::{DecodeError, Decoder, Encoder};
+use super::history::{BatchId, History};
 use super::merge::Floor;
 use super::message::{FlagBit, FlagSet, Message, Register, Registers};
 use super::operation::{decode_date, decode_kind, decode_uid, encode_date};
@@ -21,6 +22,9 @@ use std::sync::Arc;
 
 /// Version of pointers.
 const POINTER_VERSION: u8 = 1;
+
+/// The first version of mailboxes' checkpoints that say which batches knew of which.
+const VERSION_WITH_HISTORY: u8 = 3;
 
 /// What the pointer item says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,6 +240,8 @@ impl MailboxState {
         encoder.number(u64::from(self.uid_next));
         encoder.number(u64::from(self.recent_from.get()));
         encoder.number(self.highest_modseq.0);
+        encoder.number(self.lead);
+        self.history.encode(encoder);
         encoder.count(bits.writers(self).count());
         for writer in bits.writers(self) {
             encoder.array(&writer.0);
@@ -284,13 +290,29 @@ impl MailboxState {
     }
 
     /// Reads the encoded form.
-    pub(super) fn decode(decoder: &mut Decoder<'_>, version: u8) -> Result<Self, DecodeError> {
+    pub(super) fn decode(
+        decoder: &mut Decoder<'_>,
+        version: u8,
+        covered: &VersionVector,
+    ) -> Result<Self, DecodeError> {
         let uid_validity = NonZeroU32::new(decoder.number32()?);
         let uid_validity = uid_validity.ok_or(DecodeError::Invalid("UIDVALIDITY"))?;
         let mut state = Self::new(UidValidity(uid_validity));
         state.uid_next = decoder.number32()?;
         state.recent_from = decode_uid(decoder)?;
         state.highest_modseq = decoder.modseq()?;
+        state.history = Arc::new(if version < VERSION_WITH_HISTORY {
+            let mut older = Encoder::default();
+            covered.encode(&mut older);
+            let older = BatchId::of_checkpoint(&older.finish());
+            History::after(older, state.highest_modseq)
+        } else {
+            state.lead = decoder.number()?;
+            if state.lead > state.highest_modseq.0 {
+                return Err(DecodeError::Invalid("HIGHESTMODSEQ"));
+            }
+            History::decode(decoder)?
+        });
         let mut writers = Vec::new();
         for _ in 0..decoder.count(16)? {
             writers.push(WriterId(decoder.array()?));
@@ -485,6 +507,7 @@ mod tests {
         let batch = Batch {
             stamp: Stamp(0x0123_4567_89ab_0002),
             modseq: ModSeq(9),
+            past: None,
             operations,
         };
         state.apply_own(WriterId([8; 16]), &batch);
@@ -522,8 +545,8 @@ mod tests {
         assert_eq!(flags(&decoded, 1), flags(&expected, 1));
     }
 
-    #[test]
-    fn version_2_of_checkpoints_says_how_messages_are_sealed() {
+    /// With messages that were delivered, one of them still without UID.
+    fn with_deliveries() -> MailboxState {
         let mut state = state();
         let delivered = |id, number| Operation::Arrive {
             message: MessageId([id; 16]),
@@ -539,13 +562,19 @@ mod tests {
         let batch = Batch {
             stamp: Stamp(0x0123_4567_89ab_0003),
             modseq: ModSeq(10),
+            past: None,
             operations: vec![delivered(20, 20), claim, delivered(21, 21)],
         };
         state.apply_own(WriterId([8; 16]), &batch);
+        state
+    }
+
+    #[test]
+    fn version_2_of_checkpoints_says_how_messages_are_sealed() {
         let golden = include_bytes!("golden/checkpoint-2.bin");
-        assert_eq!(state.encode_checkpoint(&covered()), golden);
         let (decoded, contained) = MailboxState::decode_checkpoint(golden).unwrap();
-        assert_eq!(decoded.encode_checkpoint(&contained), golden);
+        assert_eq!(contained, covered());
+        assert_eq!(decoded.highest_modseq(), with_deliveries().highest_modseq());
         let kinds: Vec<_> = decoded.iter_from(0).map(|message| message.kind).collect();
         let own = ContentKind::Message;
         assert_eq!(kinds, [own, own, ContentKind::Delivery]);
@@ -554,11 +583,39 @@ mod tests {
     }
 
     #[test]
+    fn version_3_of_checkpoints_says_which_batches_knew_of_which() {
+        let mut state = with_deliveries();
+        state.stay_above(Floor {
+            modseq: ModSeq(50),
+            uid_next: 0,
+        });
+        let modseq = ModSeq(51);
+        let past = state.past(modseq);
+        let flag = |past| Batch {
+            stamp: Stamp(0x0123_4567_89ab_0004),
+            modseq,
+            past,
+            operations: vec![Operation::SetFlags {
+                messages: vec![MessageId([2; 16])],
+                changes: vec![(Flag::Seen, true)],
+            }],
+        };
+        state.apply_own(WriterId([9; 16]), &flag(Some(past)));
+        let golden = include_bytes!("golden/checkpoint-3.bin");
+        assert_eq!(state.encode_checkpoint(&covered()), golden);
+        let (decoded, contained) = MailboxState::decode_checkpoint(golden).unwrap();
+        assert_eq!(decoded.encode_checkpoint(&contained), golden);
+        assert_eq!(decoded.highest_modseq(), state.highest_modseq());
+        assert_eq!(decoded.past(ModSeq(52)), state.past(ModSeq(52)));
+    }
+
+    #[test]
     fn writers_whose_changes_are_overwritten_are_left_behind() {
         let mut state = state();
         let flag = |number: u8, set| Batch {
             stamp: Stamp(0x0123_4567_89ac_0000 + u64::from(number)),
             modseq: ModSeq(20 + u64::from(number)),
+            past: None,
             operations: vec![Operation::SetFlags {
                 messages: vec![MessageId([2; 16])],
                 changes: vec![(Flag::Flagged, set)],

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 pub(crate) struct Owed {
     /// Messages whose change was stamped anew.
     late: BTreeSet<MessageId>,
+    /// Claims that were made in a batch that came too late.
+    claims: BTreeSet<(Uid, MessageId)>,
 }
 
 impl Owed {
@@ -18,19 +20,21 @@ impl Owed {
         self.late.insert(message);
     }
 
+    /// Notes a claim that came too late.
+    pub(super) fn late_claim(&mut self, message: MessageId, uid: Uid) {
+        self.claims.insert((uid, message));
+    }
+
     /// Adds what another merge left.
     pub(crate) fn extend(&mut self, other: Self) {
         self.late.extend(other.late);
-    }
-
-    /// Whether changes were stamped anew.
-    pub(crate) fn is_late(&self) -> bool {
-        !self.late.is_empty()
+        self.claims.extend(other.claims);
     }
 
     /// Whether anything is to be written.
     pub(crate) fn is_due(&self, state: &MailboxState) -> bool {
-        !self.late.is_empty() || state.unnumbered().next().is_some()
+        let late = !self.late.is_empty() || !self.claims.is_empty();
+        late || state.unnumbered().next().is_some()
     }
 
     /// The operations that settle it; `messages_max` messages get their UID at once.
@@ -46,6 +50,12 @@ impl Owed {
             operations.push(Operation::Claim { message, uid });
             next = uid.get().checked_add(1).and_then(Uid::new);
         }
+        // A claim that is made again changes nothing but when it was made.
+        let again = self.claims.iter();
+        operations.extend(again.map(|(uid, message)| Operation::Claim {
+            message: *message,
+            uid: *uid,
+        }));
         let (gone, here): (Vec<_>, Vec<_>) = self
             .late
             .iter()

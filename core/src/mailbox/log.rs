@@ -7,9 +7,8 @@ use super::directory::{Directory, DirectoryBatch};
 use super::encoding::{DecodeError, Decoder, Encoder};
 use super::merge::Floor;
 use super::operation::Batch;
-use super::tail::Tail;
 use super::version_vector::VersionVector;
-use super::{MailboxState, Message, ModSeq, WriterId};
+use super::{MailboxState, Message, WriterId};
 use crate::seal::ItemKind;
 
 /// A state that is kept as a log.
@@ -32,10 +31,8 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     fn decode_arrival(bytes: &[u8]) -> Result<Self::Batch, DecodeError>;
     /// The encoded batch.
     fn encode_batch(batch: &Self::Batch) -> Vec<u8>;
-    /// When the batch was written.
+    /// When the batch was written: after those that its writer had read.
     fn stamp(batch: &Self::Batch) -> Stamp;
-    /// Batches that knew of others are behind those.
-    fn order(batch: &Self::Batch) -> (ModSeq, Stamp);
     /// How many operations it counts for.
     fn weight(batch: &Self::Batch) -> usize;
     /// What a client may have seen of this state.
@@ -46,10 +43,6 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     fn follow(&mut self, shown: &Self, owed: &mut Owed);
     /// Takes a batch in; [`LogState::finish`] is due afterwards.
     fn apply_batch(&mut self, writer: WriterId, batch: &Self::Batch, floor: Floor, owed: &mut Owed);
-    /// Takes note of a batch that no checkpoint contains.
-    fn note(_: WriterId, _: &Self::Batch, _: &mut Tail) {}
-    /// Lets nothing be hidden from clients of other servers that wrote at the same time.
-    fn uncover(&mut self, _: Tail, _: &mut Owed) {}
     /// Makes the state fit to be shown.
     fn finish(&mut self);
     /// How many things a checkpoint of it holds.
@@ -58,8 +51,12 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     fn agrees_with(&self, other: &Self) -> bool;
     /// Appends the encoded form.
     fn encode_state(&self, encoder: &mut Encoder);
-    /// Reads the encoded form of a version.
-    fn decode_state(decoder: &mut Decoder<'_>, version: u8) -> Result<Self, DecodeError>;
+    /// Reads the encoded form of a version, which contains these items.
+    fn decode_state(
+        decoder: &mut Decoder<'_>,
+        version: u8,
+        covered: &VersionVector,
+    ) -> Result<Self, DecodeError>;
 
     /// The plaintext of a checkpoint.
     fn encode_checkpoint(&self, covered: &VersionVector) -> Vec<u8> {
@@ -77,7 +74,7 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
             return Err(DecodeError::Invalid("kind"));
         }
         let covered = VersionVector::decode(&mut decoder)?;
-        let state = Self::decode_state(&mut decoder, version)?;
+        let state = Self::decode_state(&mut decoder, version, &covered)?;
         decoder.finish()?;
         Ok((state, covered))
     }
@@ -88,7 +85,7 @@ impl LogState for MailboxState {
     const OPERATION: ItemKind = ItemKind::Operation;
     const POINTER: ItemKind = ItemKind::CheckpointPointer;
     const CHECKPOINT: u8 = 1;
-    const CHECKPOINT_VERSION: u8 = 2;
+    const CHECKPOINT_VERSION: u8 = 3;
 
     fn decode_batch(bytes: &[u8]) -> Result<Batch, DecodeError> {
         Batch::decode(bytes)
@@ -98,9 +95,6 @@ impl LogState for MailboxState {
     }
     fn stamp(batch: &Batch) -> Stamp {
         batch.stamp
-    }
-    fn order(batch: &Batch) -> (ModSeq, Stamp) {
-        (batch.modseq, batch.stamp)
     }
     fn weight(batch: &Batch) -> usize {
         batch.weight()
@@ -116,12 +110,6 @@ impl LogState for MailboxState {
     }
     fn apply_batch(&mut self, writer: WriterId, batch: &Batch, floor: Floor, owed: &mut Owed) {
         self.apply(writer, batch, floor, owed);
-    }
-    fn note(writer: WriterId, batch: &Batch, tail: &mut Tail) {
-        tail.note(writer, batch);
-    }
-    fn uncover(&mut self, tail: Tail, owed: &mut Owed) {
-        self.uncover(tail, owed);
     }
     fn finish(&mut self) {
         self.renumber();
@@ -144,8 +132,12 @@ impl LogState for MailboxState {
     fn encode_state(&self, encoder: &mut Encoder) {
         self.encode(encoder);
     }
-    fn decode_state(decoder: &mut Decoder<'_>, version: u8) -> Result<Self, DecodeError> {
-        Self::decode(decoder, version)
+    fn decode_state(
+        decoder: &mut Decoder<'_>,
+        version: u8,
+        covered: &VersionVector,
+    ) -> Result<Self, DecodeError> {
+        Self::decode(decoder, version, covered)
     }
     fn decode_arrival(bytes: &[u8]) -> Result<Batch, DecodeError> {
         Batch::decode_arrival(bytes)
@@ -167,9 +159,6 @@ impl LogState for Directory {
     }
     fn stamp(batch: &DirectoryBatch) -> Stamp {
         batch.stamp
-    }
-    fn order(batch: &DirectoryBatch) -> (ModSeq, Stamp) {
-        (ModSeq(0), batch.stamp)
     }
     fn weight(batch: &DirectoryBatch) -> usize {
         batch.operations.len()
@@ -197,7 +186,11 @@ impl LogState for Directory {
     fn decode_arrival(_: &[u8]) -> Result<DirectoryBatch, DecodeError> {
         Err(DecodeError::Invalid("arrival in a directory"))
     }
-    fn decode_state(decoder: &mut Decoder<'_>, _: u8) -> Result<Self, DecodeError> {
+    fn decode_state(
+        decoder: &mut Decoder<'_>,
+        _: u8,
+        _: &VersionVector,
+    ) -> Result<Self, DecodeError> {
         Self::decode(decoder)
     }
 }

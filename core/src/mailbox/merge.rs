@@ -11,22 +11,38 @@
 //!   ([`MailboxState::unnumbered`](super::MailboxState)).
 //!
 //! A server that has already shown a state merges above its [`Floor`]: what comes late
-//! may not appear below UIDNEXT nor at a MODSEQ that clients have passed.
+//! may not appear below UIDNEXT.
+//!
+//! MODSEQ must say to a client of any server what it has not seen (RFC 7162). So
+//! HIGHESTMODSEQ is the number of batches that changed anything: the same for all who have
+//! read the same, and higher for whoever has read more. A batch has that number as its
+//! MODSEQ, and when one is taken in whose writer did not know of others, those get the new
+//! number as well. For whoever has read this batch and not those has been told one number
+//! more than what they had until now:
+//!
+//! > Let T be anything that a server may have shown of a state S: with a batch it contains
+//! > all that its writer had read. Then each change of S that is not in T has a MODSEQ above
+//! > the HIGHESTMODSEQ of T. A new batch b keeps it so. If T has not b, what it lacks of S
+//! > it lacked before, and b has the highest number. If T has b, it has all that b's writer
+//! > knew; so what it lacks was unknown to b and is stamped with the highest number, which
+//! > is that of all batches, and T has fewer.
+//!
+//! [`History`](super::history::History) knows which batches these are.
 
 use super::claims::Owed;
 use super::clock::Stamp;
+use super::history::{BatchId, Past};
 use super::message::{FlagBit, Message, Register, merge_register};
 use super::operation::{Batch, Operation};
 use super::state::{Arrival, Gone, Numbered, Pending, Tombstone};
 use super::{ContentId, Flag, MailboxState, MessageId, ModSeq, Uid, WriterId};
 use crate::account::NewMessage;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What clients of this server have been shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Floor {
-    /// Changes must be above.
+    /// HIGHESTMODSEQ may not go below.
     pub(crate) modseq: ModSeq,
     /// New messages must have this UID or a higher one; 0: nothing was shown.
     pub(crate) uid_next: u32,
@@ -36,10 +52,11 @@ pub(crate) struct Floor {
 struct Merge<'a> {
     state: &'a mut MailboxState,
     floor: Floor,
-    /// What the batch says.
-    written: ModSeq,
-    /// For what clients can see: the same, or above the floor.
     modseq: ModSeq,
+    /// Whether it counts among the changes.
+    counts: bool,
+    /// Whether others are known already that knew of it.
+    late: bool,
     stamp: Stamp,
     writer: u32,
     /// Where messages go that had to be stamped anew.
@@ -58,13 +75,15 @@ impl MailboxState {
     /// Applies one batch; [`MailboxState::renumber`] is due afterwards. What must be
     /// told to the log in turn is noted in `owed`.
     pub(crate) fn apply(&mut self, writer: WriterId, batch: &Batch, floor: Floor, owed: &mut Owed) {
-        self.highest_modseq = self.highest_modseq.max(batch.modseq);
+        let counts = Batch::is_change(&batch.operations);
+        let late = counts && self.count_in(writer, batch);
         let mut merge = Merge {
             writer: self.writer_index(writer, &batch.operations),
+            modseq: self.highest_modseq,
             state: self,
             floor,
-            written: batch.modseq,
-            modseq: batch.modseq.max(ModSeq(floor.modseq.0 + 1)),
+            counts,
+            late,
             stamp: batch.stamp,
             owed,
         };
@@ -73,102 +92,153 @@ impl MailboxState {
         }
     }
 
+    /// What a batch of this MODSEQ says of those before it, if it follows this state.
+    pub(crate) fn past(&self, modseq: ModSeq) -> Past {
+        let count = self.highest_modseq.0 - self.lead + 1;
+        Past {
+            lead: modseq.0.saturating_sub(count).max(self.lead),
+            heads: self.history.heads(),
+        }
+    }
+
+    /// A batch raises HIGHESTMODSEQ. Whether one is known already that knew of it.
+    fn count_in(&mut self, writer: WriterId, batch: &Batch) -> bool {
+        let id = BatchId::of(writer, batch.stamp);
+        // Who writes a batch takes it in piece by piece.
+        let begins = self.history.last() != Some(id);
+        let before = self.highest_modseq;
+        let count = before.0 - self.lead + u64::from(begins);
+        let lead = match &batch.past {
+            Some(past) => past.lead,
+            None => batch.modseq.0.saturating_sub(count),
+        };
+        self.lead = self.lead.max(lead);
+        self.highest_modseq = ModSeq(count.saturating_add(self.lead));
+        if !begins {
+            return false;
+        }
+        let history = Arc::make_mut(&mut self.history);
+        let guessed: Vec<BatchId>;
+        let heads = match &batch.past {
+            Some(past) => &past.heads,
+            None => {
+                let below = ModSeq(batch.modseq.0.saturating_sub(1));
+                guessed = history.last_below(below).into_iter().collect();
+                &guessed
+            }
+        };
+        let found = history.take_in(id, self.highest_modseq, heads);
+        if found.knew < before {
+            self.tell_again(found.knew);
+        }
+        found.late
+    }
+
+    /// Whatever has a higher MODSEQ gets the highest.
+    fn tell_again(&mut self, knew: ModSeq) {
+        let modseq = self.highest_modseq;
+        let changed = self.messages.iter().filter(|it| it.modseq > knew);
+        let changed: Vec<Uid> = changed.map(|message| message.uid).collect();
+        for uid in changed {
+            if let Some(message) = self.messages.find_mut(uid) {
+                message.modseq = modseq;
+            }
+        }
+        let gone: Vec<Uid> = self.expunged_since(knew).collect();
+        for uid in gone {
+            if let Some(gone) = self.gone.find_mut(uid) {
+                gone.modseq = modseq;
+            }
+        }
+    }
+
+    /// HIGHESTMODSEQ rises without a batch.
+    fn raise(&mut self, modseq: ModSeq) {
+        let step = modseq.0.saturating_sub(self.highest_modseq.0);
+        self.lead += step;
+        self.highest_modseq.0 += step;
+    }
+
     /// Leaves out everything that may have been shown to clients before.
     pub(super) fn stay_above(&mut self, floor: Floor) {
-        self.highest_modseq = self.highest_modseq.max(floor.modseq);
+        self.raise(floor.modseq);
         if self.uid_next != 0 {
             self.uid_next = self.uid_next.max(floor.uid_next);
         }
     }
 
-    /// Makes this state, read afresh from storage, fit to follow `shown`: as if what is
-    /// new in it had been merged above its floor.
+    /// Makes this state, read afresh from storage, fit to follow `shown`. It needs nothing
+    /// if it contains what was shown. If that was in part taken back, which storage does
+    /// with what it has not acknowledged, the difference is stamped anew.
     pub(super) fn follow(&mut self, shown: &Self, owed: &mut Owed) {
         let floor = shown.floor();
         self.stay_above(floor);
         let changed: Vec<(MessageId, Uid, bool)> = self
             .messages
             .iter()
-            .filter_map(|message| match shown.messages.find(message.uid) {
-                None => Some((message.id, message.uid, message.uid.get() < floor.uid_next)),
-                Some(old) => {
-                    let same = shown.flags(old).eq(self.flags(message));
-                    (!same).then_some((message.id, message.uid, false))
+            .filter_map(|message| {
+                let is_new = message.modseq > floor.modseq;
+                match shown.messages.find(message.uid) {
+                    None => {
+                        let below = message.uid.get() < floor.uid_next;
+                        (below || !is_new).then_some((message.id, message.uid, below))
+                    }
+                    Some(old) => {
+                        let same = is_new || shown.flags(old).eq(self.flags(message));
+                        (!same).then_some((message.id, message.uid, false))
+                    }
                 }
             })
             .collect();
-        let vanished: Vec<Uid> = shown
+        let vanished = |message: &&Message| {
+            let gone = self.gone.find(message.uid);
+            let is_new = gone.is_some_and(|gone| gone.modseq > floor.modseq);
+            !is_new && self.messages.find(message.uid).is_none()
+        };
+        let vanished: Vec<(MessageId, Uid)> = shown
             .messages
             .iter()
-            .filter(|message| self.messages.find(message.uid).is_none())
-            .map(|message| message.uid)
+            .filter(vanished)
+            .map(|message| (message.id, message.uid))
             .collect();
-        let written = self.highest_modseq;
+        if !changed.is_empty() || !vanished.is_empty() {
+            self.stamp_anew(floor, &changed, &vanished, owed);
+        }
+        self.renumber();
+    }
+
+    fn stamp_anew(
+        &mut self,
+        floor: Floor,
+        changed: &[(MessageId, Uid, bool)],
+        vanished: &[(MessageId, Uid)],
+        owed: &mut Owed,
+    ) {
+        self.raise(ModSeq(self.highest_modseq.0 + 1));
+        let modseq = self.highest_modseq;
         let mut merge = Merge {
             state: self,
             floor,
-            written,
-            modseq: ModSeq(floor.modseq.0 + 1).max(written),
+            modseq,
+            counts: true,
+            late: false,
             stamp: Stamp::default(),
             writer: 0,
             owed,
         };
         for (id, uid, below) in changed {
-            if below {
-                merge.disown(id, uid);
+            if *below {
+                merge.disown(*id, *uid);
             }
-            let modseq = merge.modseq;
-            merge.owed.late(id);
-            if let Some(message) = merge.state.messages.find_mut(uid) {
-                message.modseq = message.modseq.max(modseq);
+            merge.owed.late(*id);
+            merge.touch(*uid);
+        }
+        for (id, uid) in vanished {
+            if merge.state.tombstones.find(*id).is_some() {
+                merge.owed.late(*id);
             }
-            merge.state.highest_modseq = merge.state.highest_modseq.max(modseq);
+            merge.spend(*uid);
         }
-        for uid in vanished {
-            let modseq = merge.modseq;
-            let id = shown.messages.find(uid).map(|message| message.id);
-            if let Some(id) = id.filter(|id| merge.state.tombstones.find(*id).is_some()) {
-                merge.owed.late(id);
-            }
-            merge.spend(uid, modseq);
-            merge.state.highest_modseq = merge.state.highest_modseq.max(modseq);
-        }
-        self.renumber();
-    }
-
-    /// Gives these messages, and these UIDs if they name nothing any more, a MODSEQ above
-    /// all others.
-    pub(super) fn stamp_anew(
-        &mut self,
-        messages: &BTreeSet<MessageId>,
-        claims: &BTreeSet<Uid>,
-        owed: &mut Owed,
-    ) {
-        let modseq = ModSeq(self.highest_modseq.0 + 1);
-        let mut gone: Vec<Uid> = claims.iter().copied().collect();
-        let mut any = false;
-        for id in messages {
-            if let Some(tombstone) = self.tombstones.find(*id) {
-                gone.extend(tombstone.uid);
-                owed.late(*id);
-                any = true;
-            } else if let Some(uid) = self.ids.find(*id).map(|numbered| numbered.uid) {
-                if let Some(message) = self.messages.find_mut(uid) {
-                    message.modseq = modseq;
-                }
-                owed.late(*id);
-                any = true;
-            }
-        }
-        if !any {
-            return;
-        }
-        for uid in gone {
-            if let Some(gone) = self.gone.find_mut(uid) {
-                gone.modseq = modseq;
-            }
-        }
-        self.highest_modseq = modseq;
     }
 
     /// Makes positions right after a number of batches.
@@ -262,6 +332,9 @@ impl MailboxState {
 
 impl Merge<'_> {
     fn operation(&mut self, operation: &Operation) {
+        if self.late {
+            self.note_late(operation);
+        }
         match operation {
             Operation::Arrive { message, arrival } => self.arrive(*message, arrival),
             Operation::Claim { message, uid } => self.claim(*message, *uid),
@@ -272,6 +345,18 @@ impl Merge<'_> {
                 }
             }
             Operation::RecentFrom { uid } => self.state.take_recent(*uid),
+        }
+    }
+
+    /// Somebody has been told a state that should have contained this and did not.
+    fn note_late(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Arrive { message, .. } => self.owed.late(*message),
+            Operation::Claim { message, uid } => self.owed.late_claim(*message, *uid),
+            Operation::SetFlags { messages, .. } | Operation::Expunge { messages } => {
+                messages.iter().for_each(|message| self.owed.late(*message));
+            }
+            Operation::RecentFrom { .. } => {}
         }
     }
 
@@ -302,13 +387,13 @@ impl Merge<'_> {
                 arrival.flags.assign(bit, true);
             }
         }
-        let modseq = self.written;
+        let modseq = self.modseq;
         let pending = self.pending(id);
         for register in pending.registers.as_deref().unwrap_or_default() {
             arrival.flags.assign(register.flag, register.set);
         }
         pending.arrival = Some(arrival);
-        pending.modseq = pending.modseq.max(modseq);
+        pending.modseq = modseq;
         if let Some(uid) = pending.claimed
             && self.state.reserved.get(&uid) == Some(&id)
         {
@@ -323,7 +408,7 @@ impl Merge<'_> {
         }
         let owner = self.state.owner(uid);
         if owner == Some(id) {
-            return;
+            return self.touch(uid);
         }
         if let Some(other) = owner {
             self.disown(other, uid);
@@ -335,23 +420,20 @@ impl Merge<'_> {
         };
         if let Some(tombstone) = self.state.tombstones.find_mut(id) {
             tombstone.uid = tombstone.uid.max(Some(uid));
-            let modseq = self.visible(id);
-            return self.spend(uid, modseq);
+            return self.spend(uid);
         }
         if current >= Some(uid) {
-            return self.spend(uid, self.written);
+            return self.spend(uid);
         }
         if let Some(current) = current {
             self.disown(id, current);
         }
-        // Whether the message or its claim is merged first, it has the MODSEQ of the later
-        // one: with that it was shown.
-        let written = self.written;
+        let modseq = self.modseq;
         let pending = self.pending(id);
         pending.claimed = Some(uid);
-        pending.modseq = pending.modseq.max(written);
+        pending.modseq = modseq;
         if !free {
-            return self.spend(uid, self.written);
+            return self.spend(uid);
         }
         Arc::make_mut(&mut self.state.reserved).insert(uid, id);
         if self
@@ -369,7 +451,7 @@ impl Merge<'_> {
     fn own(&mut self, id: MessageId, uid: Uid) {
         Arc::make_mut(&mut self.state.reserved).remove(&uid);
         if uid.get() < self.floor.uid_next {
-            return self.spend(uid, self.written);
+            return self.spend(uid);
         }
         let Some(pending) = Arc::make_mut(&mut self.state.pending).remove(&id) else {
             return;
@@ -377,7 +459,13 @@ impl Merge<'_> {
         let Some(arrival) = pending.arrival else {
             return;
         };
-        let modseq = self.visible(id);
+        if !self.counts {
+            // It was claimed before it came, and nobody who has read the claim was told of
+            // the message.
+            self.state.raise(ModSeq(self.modseq.0 + 1));
+            self.modseq = self.state.highest_modseq;
+            self.owed.late(id);
+        }
         self.state.put(Message {
             uid,
             id,
@@ -387,7 +475,7 @@ impl Merge<'_> {
             summary_offset: arrival.summary_offset,
             summary_len: arrival.summary_len,
             internal_date: arrival.internal_date,
-            modseq: pending.modseq.max(modseq),
+            modseq: self.modseq,
             flags: arrival.flags,
             registers: pending.registers,
         });
@@ -399,10 +487,9 @@ impl Merge<'_> {
             Arc::make_mut(&mut self.state.reserved).remove(&uid);
         }
         let Some(message) = self.state.take(id) else {
-            return self.spend(uid, self.written);
+            return self.spend(uid);
         };
-        let modseq = self.visible(id);
-        self.spend(uid, modseq);
+        self.spend(uid);
         let pending = Pending {
             claimed: Some(uid),
             arrival: Some(Arrival {
@@ -414,29 +501,24 @@ impl Merge<'_> {
                 internal_date: message.internal_date,
                 flags: message.flags,
             }),
-            modseq: message.modseq.max(modseq),
+            modseq: self.modseq,
             registers: message.registers,
         };
         Arc::make_mut(&mut self.state.pending).insert(id, pending);
     }
 
-    /// Clients will see a change of this message: the MODSEQ to show it with. What only
-    /// repeats what is known keeps its MODSEQ, or servers would stamp each other's
-    /// stamping for ever.
-    fn visible(&mut self, id: MessageId) -> ModSeq {
-        if self.modseq != self.written {
-            self.owed.late(id);
-            self.state.highest_modseq = self.state.highest_modseq.max(self.modseq);
+    /// The message at a UID has changed, or may have.
+    fn touch(&mut self, uid: Uid) {
+        let modseq = self.modseq;
+        if let Some(message) = self.state.messages.find_mut(uid) {
+            message.modseq = modseq;
         }
-        self.modseq
     }
 
     /// A UID names nothing any more.
-    fn spend(&mut self, uid: Uid, modseq: ModSeq) {
-        match self.state.gone.find(uid) {
-            Some(gone) if gone.modseq >= modseq => {}
-            _ => self.state.gone.insert(Gone { uid, modseq }),
-        }
+    fn spend(&mut self, uid: Uid) {
+        let modseq = self.modseq;
+        self.state.gone.insert(Gone { uid, modseq });
     }
 
     fn set_flags(&mut self, ids: &[MessageId], changes: &[(Flag, bool)]) {
@@ -465,12 +547,8 @@ impl Merge<'_> {
             for register in &registers {
                 message.set_flag(*register, newer);
             }
-            message.modseq = message.modseq.max(self.written);
+            message.modseq = self.modseq;
             let after = message.flags;
-            if before != after {
-                message.modseq = message.modseq.max(self.modseq);
-                self.visible(*id);
-            }
             recount(&mut self.state.unseen, !before.seen(), !after.seen());
             recount(&mut self.state.deleted, before.deleted(), after.deleted());
         }
@@ -485,9 +563,9 @@ impl Merge<'_> {
         if self.state.tombstones.find(id).is_some() {
             return;
         }
-        let modseq = self.written;
+        let modseq = self.modseq;
         let pending = self.pending(id);
-        pending.modseq = pending.modseq.max(modseq);
+        pending.modseq = modseq;
         for register in registers {
             if merge_register(&mut pending.registers, *register, newer)
                 && let Some(arrival) = &mut pending.arrival
@@ -501,13 +579,11 @@ impl Merge<'_> {
         if let Some(tombstone) = self.state.tombstones.find_mut(id) {
             tombstone.at = tombstone.at.max(self.stamp);
             if let Some(uid) = tombstone.uid {
-                self.spend(uid, self.written);
+                self.spend(uid);
             }
             return;
         }
-        let mut modseq = self.written;
         let (content, uid) = if let Some(message) = self.state.take(id) {
-            modseq = self.visible(id);
             (message.content, Some(message.uid))
         } else {
             let pending = Arc::make_mut(&mut self.state.pending).remove(&id);
@@ -521,7 +597,7 @@ impl Merge<'_> {
             (content.unwrap_or(ContentId([0; 16])), pending.claimed)
         };
         if let Some(uid) = uid {
-            self.spend(uid, modseq);
+            self.spend(uid);
         }
         self.state.tombstones.insert(Tombstone {
             id,

@@ -101,9 +101,11 @@ impl Server {
             instant: Instant(0),
             unix_ms: 1_000 + self.skew_ms,
         };
+        let modseq = ModSeq(self.state.highest_modseq().0 + 1);
         let batch = Batch {
             stamp: self.clock.tick(now),
-            modseq: ModSeq(self.state.highest_modseq().0 + 1),
+            modseq,
+            past: Batch::is_change(&operations).then(|| self.state.past(modseq)),
             operations,
         };
         let batch = Batch::decode(&batch.encode()).unwrap();
@@ -323,6 +325,7 @@ fn equal_stamps_are_decided_by_the_writer() {
     let batch = |set| Batch {
         stamp: Stamp(5),
         modseq: ModSeq(2),
+        past: None,
         operations: vec![Operation::SetFlags {
             messages: vec![message],
             changes: vec![(Flag::Seen, set)],
@@ -331,6 +334,7 @@ fn equal_stamps_are_decided_by_the_writer() {
     let arrive = Batch {
         stamp: Stamp(1),
         modseq: ModSeq(2),
+        past: None,
         operations: vec![
             Operation::Arrive {
                 message,
@@ -359,6 +363,7 @@ fn a_uid_claimed_twice_is_burned_and_both_messages_get_others() {
     let arrive = |message| Batch {
         stamp: Stamp(1),
         modseq: ModSeq(2),
+        past: None,
         operations: vec![
             Operation::Arrive {
                 message,

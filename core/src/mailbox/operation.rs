@@ -7,12 +7,15 @@
 
 use super::clock::Stamp;
 use super::encoding::{DecodeError, Decoder, Encoder};
+use super::history::Past;
 use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid};
 use crate::account::{InternalDate, NewMessage};
 use crate::seal::ContentKind;
 
 /// Version of the encoding.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The version of what does not say what its writer had read.
+const VERSION_WITHOUT_PAST: u8 = 2;
 
 /// A change of a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,9 @@ pub(crate) struct Batch {
     pub(crate) stamp: Stamp,
     /// Above every MODSEQ that its writer had seen.
     pub(crate) modseq: ModSeq,
+    /// What its writer had read; unknown of what earlier versions wrote, of deliveries, and
+    /// where it makes no difference.
+    pub(crate) past: Option<Past>,
     /// In order.
     pub(crate) operations: Vec<Operation>,
 }
@@ -67,12 +73,30 @@ impl Batch {
         self.operations.iter().map(weight).sum()
     }
 
+    /// Whether it changes what clients see, and so HIGHESTMODSEQ. They see a message when
+    /// it is claimed; and what is not recent any more has no MODSEQ.
+    pub(crate) fn is_change(operations: &[Operation]) -> bool {
+        let is_change = |operation: &Operation| {
+            !matches!(
+                operation,
+                Operation::Arrive { .. } | Operation::RecentFrom { .. }
+            )
+        };
+        operations.iter().any(is_change)
+    }
+
     /// The encoded form.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let keywords = self.keywords();
-        let mut encoder = Encoder::new(VERSION);
+        let mut encoder = Encoder::new(match self.past {
+            Some(_) => VERSION,
+            None => VERSION_WITHOUT_PAST,
+        });
         encoder.number(self.stamp.0);
         encoder.number(self.modseq.0);
+        if let Some(past) = &self.past {
+            past.encode(&mut encoder);
+        }
         encoder.count(keywords.len());
         for keyword in &keywords {
             encoder.text(keyword.as_str());
@@ -89,6 +113,8 @@ impl Batch {
         let (mut decoder, version) = Decoder::up_to(bytes, VERSION)?;
         let stamp = Stamp(decoder.number()?);
         let modseq = decoder.modseq()?;
+        let past = (version > VERSION_WITHOUT_PAST).then(|| Past::decode(&mut decoder));
+        let past = past.transpose()?;
         let mut keywords = Vec::new();
         for _ in 0..decoder.count(1)? {
             keywords.push(Keyword::new(decoder.text()?));
@@ -101,6 +127,7 @@ impl Batch {
         Ok(Self {
             stamp,
             modseq,
+            past,
             operations,
         })
     }
@@ -121,6 +148,7 @@ impl Batch {
         Ok(Self {
             stamp: Stamp::default(),
             modseq: ModSeq(1),
+            past: None,
             operations: batch.operations,
         })
     }
@@ -334,6 +362,8 @@ fn flag_of(code: u64, keywords: &[Keyword]) -> Result<Flag, DecodeError> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::WriterId;
+    use super::super::history::BatchId;
     use super::*;
 
     pub(crate) fn arrival(number: u8) -> NewMessage {
@@ -358,6 +388,7 @@ pub(super) mod tests {
         Batch {
             stamp: Stamp(0x0123_4567_89ab_0001),
             modseq: ModSeq(77),
+            past: None,
             operations: vec![
                 Operation::Arrive {
                     message: message(1),
@@ -401,6 +432,30 @@ pub(super) mod tests {
         let golden = include_bytes!("golden/batch-2.bin");
         assert_eq!(batch.encode(), golden);
         assert_eq!(Batch::decode(golden), Ok(batch));
+    }
+
+    #[test]
+    fn version_3_says_what_its_writer_had_read() {
+        let mut batch = every_operation();
+        let head = |number| BatchId::of(WriterId([number; 16]), Stamp(5));
+        batch.past = Some(Past {
+            lead: 300,
+            heads: vec![head(1), head(2)],
+        });
+        let golden = include_bytes!("golden/batch-3.bin");
+        assert_eq!(batch.encode(), golden);
+        assert_eq!(Batch::decode(golden), Ok(batch));
+    }
+
+    #[test]
+    fn what_its_writer_had_read_is_mostly_said_in_ten_octets() {
+        let mut batch = every_operation();
+        let without = batch.encode().len();
+        batch.past = Some(Past {
+            lead: 0,
+            heads: vec![BatchId::of(WriterId([1; 16]), Stamp(5))],
+        });
+        assert_eq!(batch.encode().len(), without + 10);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use super::blocks::{Keyed, SortedBlocks};
 use super::clock::Stamp;
+use super::history::History;
 use super::message::{FlagBit, FlagSet, Message, Registers};
 use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid, UidValidity, WriterId};
 use crate::account::InternalDate;
@@ -22,6 +23,10 @@ pub struct MailboxState {
     pub(super) uid_next: u32,
     pub(super) recent_from: Uid,
     pub(super) highest_modseq: ModSeq,
+    /// By how much that is ahead of the number of changes.
+    pub(super) lead: u64,
+    /// The batches that made the changes.
+    pub(super) history: Arc<History>,
     /// Messages that have a UID.
     pub(super) messages: SortedBlocks<Message>,
     /// The UID of each of them.
@@ -122,6 +127,8 @@ impl MailboxState {
             recent_from: Uid::FIRST,
             // RFC 7162 §3.1.2.1 wants a positive number even of an empty mailbox.
             highest_modseq: ModSeq(1),
+            lead: 0,
+            history: Arc::default(),
             messages: SortedBlocks::default(),
             ids: SortedBlocks::default(),
             pending: Arc::default(),

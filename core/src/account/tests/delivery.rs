@@ -160,6 +160,7 @@ fn arriving(number: u8, arrival: NewMessage) -> Batch {
     Batch {
         stamp: Stamp::default(),
         modseq: ModSeq(1),
+        past: None,
         operations: vec![Operation::Arrive {
             message: MessageId([number; 16]),
             arrival,

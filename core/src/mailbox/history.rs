@@ -200,7 +200,7 @@ impl History {
     }
 
     /// Remembers only the last `kept` batches, and heads.
-    fn forget(&mut self, kept: usize) {
+    pub(super) fn forget(&mut self, kept: usize) {
         let kept = self
             .batches
             .split_off(self.batches.len().saturating_sub(kept));

@@ -21,6 +21,8 @@ mod message;
 mod naming;
 mod operation;
 mod part;
+#[cfg(test)]
+mod roaming_tests;
 mod state;
 mod version_vector;
 

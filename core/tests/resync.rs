@@ -334,3 +334,110 @@ fn a_client_that_comes_and_goes_knows_what_is_true() {
         session(seed);
     }
 }
+
+/// Two servers on one storage. Of their worlds one has it at a time.
+struct Servers {
+    worlds: [World; 2],
+    /// Who has the storage.
+    at: usize,
+}
+
+impl Servers {
+    fn new(seed: u8) -> Self {
+        let mut worlds = [World::new(seed), World::new(seed ^ 0x80)];
+        let [first, second] = &mut worlds;
+        second.keys = first.keys.clone();
+        Self { worlds, at: 0 }
+    }
+
+    fn on(&mut self, server: usize) -> &mut World {
+        if self.at != server {
+            let [first, second] = &mut self.worlds;
+            core::mem::swap(&mut first.store, &mut second.store);
+            self.at = server;
+        }
+        &mut self.worlds[server]
+    }
+}
+
+/// Everybody reads what everybody wrote, until nothing is left to be written.
+fn converge(servers: &mut Servers, others: &[ConnectionId; 2]) {
+    for server in [0, 1] {
+        servers.on(server).release_replies();
+        servers.on(server).release_account();
+    }
+    for _ in 0..4 {
+        for server in [0, 1] {
+            servers.on(server).wait_s(3);
+            servers.on(server).say(others[server], b"n NOOP\r\n");
+        }
+    }
+}
+
+fn roam(seed: u8) {
+    let mut servers = Servers::new(seed);
+    let mut state = u64::from(seed) * 104_729 + 1;
+    let log_in = |world: &mut World| {
+        let id = world.log_in();
+        world.say(id, b"s SELECT INBOX\r\n");
+        id
+    };
+    let mut others = [log_in(servers.on(0)), log_in(servers.on(1))];
+    let (mut cache, mut here) = (Cache::default(), 0);
+    for step in 0..250 {
+        let server = draw(&mut state, 2);
+        let world = servers.on(server);
+        match draw(&mut state, 8) {
+            0 => world.hold_account(),
+            1 | 2 => world.release_account(),
+            3 | 4 => {
+                world.release();
+            }
+            _ => {}
+        }
+        if draw(&mut state, 3) > 0 {
+            disturb(world, others[server], &mut state);
+        }
+        match cache.connection {
+            None if draw(&mut state, 3) == 0 => {
+                here = draw(&mut state, 2);
+                cache.come(servers.on(here), &mut state);
+            }
+            None => {}
+            Some(id) => {
+                let world = servers.on(here);
+                let answer = world.read(id);
+                cache.hear(&answer);
+                match draw(&mut state, 4) {
+                    0 => cache.go(world),
+                    _ if !cache.busy => cache.act(world, &mut state),
+                    _ => {}
+                }
+            }
+        }
+        if step % 25 == 24 {
+            converge(&mut servers, &others);
+            let again = draw(&mut state, 2);
+            if draw(&mut state, 3) == 0 {
+                if again == here {
+                    cache.go(servers.on(again));
+                }
+                servers.on(again).restart();
+                others[again] = log_in(servers.on(again));
+            }
+            settle(servers.on(here), &mut cache, &mut state, seed, step);
+            if draw(&mut state, 2) == 0 {
+                cache.go(servers.on(here));
+                here = 1 - here;
+                settle(servers.on(here), &mut cache, &mut state, seed, step);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_that_roams_between_servers_knows_what_is_true() {
+    for seed in 0..40 {
+        roam(seed);
+    }
+}

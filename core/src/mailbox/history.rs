@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// Batches that are remembered; up to twice as many before they are made so many again.
-const BATCHES_KEPT: usize = 256;
+const BATCHES_KEPT: usize = 128;
 /// Batches that one batch names as heads. More were never read by the same server
 /// without one that joins them.
 const HEADS_MAX: usize = 64;

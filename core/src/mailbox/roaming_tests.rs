@@ -3,7 +3,7 @@
 //! must be what each server shows.
 
 use super::claims::Owed;
-use super::clock::Clock;
+use super::clock::{Clock, Stamp};
 use super::log::LogState;
 use super::operation::tests::arrival;
 use super::operation::{Batch, Operation};
@@ -266,6 +266,116 @@ proptest! {
         let all: BTreeSet<ModSeq> = all.collect();
         prop_assert_eq!(all.len(), 1, "{:?}", all);
     }
+}
+
+/// A batch of one STORE, as it was written before batches said what their writer had read.
+fn early(writer: u8, message: u8, modseq: u64) -> (WriterId, Batch) {
+    let batch = Batch {
+        stamp: Stamp(modseq << 16 | u64::from(writer)),
+        modseq: ModSeq(modseq),
+        past: None,
+        operations: vec![Operation::SetFlags {
+            messages: vec![MessageId([message; 16])],
+            changes: vec![(Flag::Seen, true)],
+        }],
+    };
+    (WriterId([writer; 16]), batch)
+}
+
+/// Three messages and what was done to them by servers of earlier versions.
+fn early_state(batches: &[(WriterId, Batch)]) -> MailboxState {
+    let mut state = MailboxState::new(UidValidity(core::num::NonZeroU32::MIN));
+    let (writer, mut arrive) = early(1, 0, 2);
+    arrive.operations.clear();
+    for number in 1..4 {
+        let message = MessageId([number; 16]);
+        let arrival = arrival(number);
+        let uid = Uid::new(u32::from(number)).unwrap();
+        arrive.operations.extend([
+            Operation::Arrive { message, arrival },
+            Operation::Claim { message, uid },
+        ]);
+    }
+    for (writer, batch) in [(writer, arrive)].iter().chain(batches) {
+        state.apply_own(*writer, batch);
+    }
+    state
+}
+
+fn modseqs(state: &MailboxState) -> Vec<u64> {
+    state.iter_from(0).map(|message| message.modseq.0).collect()
+}
+
+#[test]
+fn what_earlier_versions_wrote_one_after_the_other_keeps_its_modseq() {
+    let state = early_state(&[early(1, 1, 3), early(2, 2, 4), early(1, 1, 5)]);
+    assert_eq!(modseqs(&state), [5, 4, 2]);
+    assert_eq!(state.highest_modseq(), ModSeq(5));
+    // MODSEQs that were left out, because nobody knew any more what was given, stay so.
+    let state = early_state(&[early(1, 1, 3), early(2, 2, 1_000), early(1, 3, 1_001)]);
+    assert_eq!(modseqs(&state), [3, 1_000, 1_001]);
+    assert_eq!(state.highest_modseq(), ModSeq(1_001));
+}
+
+#[test]
+fn what_earlier_versions_wrote_at_the_same_time_is_told_again() {
+    let state = early_state(&[early(1, 1, 3), early(2, 2, 3)]);
+    // Clients were told 3 with one of them, 4 at most with both.
+    assert_eq!(modseqs(&state), [4, 4, 2]);
+    assert_eq!(state.highest_modseq(), ModSeq(4));
+}
+
+#[test]
+fn who_begins_with_a_checkpoint_of_an_earlier_version_tells_only_what_is_new() {
+    let golden = include_bytes!("golden/checkpoint-2.bin");
+    let load = || MailboxState::decode_checkpoint(golden).unwrap().0;
+    let (mut one, mut two) = (load(), load());
+    let before = one.highest_modseq();
+    let batch = |state: &MailboxState, message: u8| {
+        let modseq = ModSeq(state.highest_modseq().0 + 1);
+        let past = Some(state.past(modseq));
+        let batch = early(message, message, modseq.0).1;
+        Batch { past, ..batch }
+    };
+    let (first, second) = (batch(&one, 2), batch(&two, 3));
+    let writers = [2, 3].map(|number| WriterId([number; 16]));
+    one.apply_own(writers[0], &first);
+    let since = |state: &MailboxState, modseq| {
+        let new = state.iter_from(0).filter(|it| it.modseq > modseq);
+        new.map(|message| message.id.0[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(since(&one, before), [2]);
+    two.apply_own(writers[1], &second);
+    // Each of them is told by the other one what it does not know, and nothing else.
+    let told = one.highest_modseq();
+    assert_eq!(told, two.highest_modseq());
+    one.apply_own(writers[1], &second);
+    two.apply_own(writers[0], &first);
+    assert_eq!(since(&one, told), [2, 3]);
+    assert_eq!(since(&two, told), [2, 3]);
+}
+
+#[test]
+fn what_comes_after_something_that_knew_of_it_is_written_again() {
+    let mut world = World::new([1_000; 3]);
+    world.act(0, &Step::Append);
+    world.act(0, &Step::Append);
+    let arrived: Set = [0, 1].into();
+    for at in [1, 2] {
+        world.read(at, &arrived);
+    }
+    let store = |choice| Step::Store { choice, set: true };
+    world.act(0, &store(0));
+    world.read(1, &[2].into());
+    world.act(1, &store(1));
+    // The third reads what the second wrote, but not yet what that one had read.
+    world.read(2, &[3].into());
+    world.come(2);
+    assert_eq!(world.log.len(), 4);
+    world.read(2, &[2].into());
+    assert_eq!(world.log.len(), 5);
+    world.come(2);
+    world.come(1);
 }
 
 #[test]

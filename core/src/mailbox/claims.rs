@@ -1,5 +1,5 @@
 //! What a server adds to a log after it merged what others wrote: UIDs for messages
-//! that have none, and new MODSEQs for changes that came below what clients have seen.
+//! that have none, and once more what came after something that had known of it.
 
 use super::operation::Operation;
 use super::{MailboxState, MessageId, Uid};
@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 /// What a merge left to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Owed {
-    /// Messages whose change was stamped anew.
+    /// Messages whose change came too late to be told with its MODSEQ.
     late: BTreeSet<MessageId>,
     /// Claims that were made in a batch that came too late.
     claims: BTreeSet<(Uid, MessageId)>,
 }
 
 impl Owed {
-    /// Notes a message whose change was stamped anew.
+    /// Notes a message whose change came too late.
     pub(super) fn late(&mut self, message: MessageId) {
         self.late.insert(message);
     }

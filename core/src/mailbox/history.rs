@@ -4,7 +4,7 @@
 //! one that it had read knew of. Mostly that is one, the batch before; after two servers
 //! wrote at the same time it is two. From the heads of all of them everybody finds the
 //! whole past of each. What was not in it may have been shown to somebody to whom this
-//! batch is new, and the other way round, see [`merge`](super::merge).
+//! batch is new, and the other way round, see [`modseq`](super::modseq).
 //!
 //! Only so many batches are remembered, and all heads: what is forgotten was known to one of
 //! those that are remembered, so who names all heads knows everything. Of others it is

@@ -18,6 +18,7 @@ mod merge;
 #[cfg(test)]
 mod merge_tests;
 mod message;
+mod modseq;
 mod naming;
 mod operation;
 mod part;

@@ -36,6 +36,27 @@ fn no_fault_breaks_a_promise() {
     assert!(refused > SEEDS, "{refused} commands were refused");
 }
 
+/// Runs in which a client missed what two servers wrote at the same time, before batches
+/// said what their writers had read.
+#[test]
+fn who_roams_between_servers_that_write_at_once_misses_nothing() {
+    let seeds = [
+        10_232, 50_025, 50_296, 50_320, 50_332, 50_699, 50_768, 50_956, 51_021, 51_085, 51_375,
+        51_687, 51_990,
+    ];
+    for seed in seeds {
+        let outcome = run(&Options {
+            seed,
+            steps: 4_000,
+            collects: true,
+            print: false,
+        });
+        if let Some(what) = outcome.violation {
+            panic!("seed {seed}: {what}");
+        }
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let (one, two) = (world(7, STEPS), world(7, STEPS));

@@ -284,6 +284,11 @@ impl Check {
                     continue;
                 }
             };
+            if inside.kind != message.kind {
+                // What the account wrote itself is nobody else's to replace.
+                self.find(at(), place, Trouble::SealedOtherwise);
+                continue;
+            }
             let end = inside.end;
             let summary = (message.summary_offset, message.summary_len);
             if end.body_bytes != message.size || (end.summary.offset, end.summary.len) != summary {

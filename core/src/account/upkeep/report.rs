@@ -79,6 +79,8 @@ pub enum Trouble {
     BodyMissing,
     /// The object of a message cannot be read: why.
     BodyDamaged(String),
+    /// The object is not sealed as the mailbox says: by the account, or by delivery.
+    SealedOtherwise,
     /// The object says another size than the mailbox.
     SizeDiffers,
     /// The summary in the object cannot be read.
@@ -108,6 +110,7 @@ impl fmt::Display for Trouble {
         f.write_str(match self {
             Self::BodyMissing => "the message is not there",
             Self::BodyDamaged(why) => return write!(f, "the message cannot be read: {why}"),
+            Self::SealedOtherwise => "somebody else has put another message in its place",
             Self::SizeDiffers => "the message has another size than the mailbox says",
             Self::SummaryDamaged => "the summary at the end of the message cannot be read",
             Self::SummaryItem => "the summary is missing or cannot be read",

@@ -65,6 +65,24 @@ fn every_flipped_octet_of_a_body_is_found() {
 }
 
 #[test]
+fn a_message_that_a_stranger_replaced_is_found() {
+    let (mut server, mut storage) = full();
+    let places = Places::new(keys().account());
+    let key = storage.objects.keys().next().unwrap().clone();
+    let content = places.parse_object(&places.contents(), &key).unwrap();
+    // Whoever may write to the storage and knows the public key can seal this.
+    let (account, public_key) = (keys().account(), keys().public_key());
+    let mut random = Random::new(Seed::new([77; 32]));
+    let writer = ContentWriter::deliver(account, &public_key, content, 256, &mut random);
+    let text = format!("Subject: 1\r\n\r\n{}", "evil\r\n".repeat(200));
+    let (sealed, _, _) = write(writer.unwrap(), text.as_bytes());
+    storage.objects.insert(key, sealed);
+    let report = check(&mut server, &mut storage, true, false);
+    assert_eq!(troubles(&report), [Trouble::SealedOtherwise]);
+    assert!(!report.findings[0].repaired);
+}
+
+#[test]
 fn a_lost_body_is_found_and_a_lost_summary_made_again() {
     let (mut server, mut storage) = full();
     let places = Places::new(keys().account());

@@ -13,8 +13,9 @@ use crate::config::Config;
 use crate::mailbox::{ContentId, Flag, FlagAction, FlagChange, Uid};
 use crate::mime::Scanner;
 use crate::random::{Random, Seed};
-use crate::seal::{ContentKind, ContentWriter, ItemKind, Places};
+use crate::seal::{ContentKind, ContentWriter, ItemKind, Places, SummaryPlace};
 use crate::summary::Summary;
+use bytes::Bytes;
 use core::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -34,17 +35,9 @@ fn store_at(storage: &mut Store, number: u32, unix_ms: u64) -> NewMessage {
     let text = format!("Subject: {number}\r\n\r\n{}", "text\r\n".repeat(200));
     let kind = ContentKind::Message;
     let chunk_bytes = config.chunk_bytes;
-    let mut writer = ContentWriter::new(&keys, kind, content, chunk_bytes, &mut random);
-    let mut scanner = Scanner::new(&config);
-    scanner.feed(text.as_bytes());
-    let mut sealed = Vec::new();
-    writer.write(text.as_bytes(), &mut sealed);
-    let layout = writer.end_body(&mut sealed);
-    let summary = Summary::new(scanner.finish(), layout.encode().to_vec()).encode();
-    let place = writer.finish(&summary, &mut sealed);
-    storage
-        .objects
-        .insert(places.content(content), sealed.into());
+    let writer = ContentWriter::new(&keys, kind, content, chunk_bytes, &mut random);
+    let (sealed, summary, place) = write(writer, text.as_bytes());
+    storage.objects.insert(places.content(content), sealed);
     let key = places.summary(content);
     let value = keys.seal_item(&key, ItemKind::Summary, &summary, &mut random);
     storage.items.insert(key, (value, 0));
@@ -60,6 +53,18 @@ fn store_at(storage: &mut Store, number: u32, unix_ms: u64) -> NewMessage {
         },
         flags: Vec::new(),
     }
+}
+
+/// An object with a message, and its summary.
+fn write(mut writer: ContentWriter, text: &[u8]) -> (Bytes, Vec<u8>, SummaryPlace) {
+    let mut scanner = Scanner::new(&config());
+    scanner.feed(text);
+    let mut sealed = Vec::new();
+    writer.write(text, &mut sealed);
+    let layout = writer.end_body(&mut sealed);
+    let summary = Summary::new(scanner.finish(), layout.encode().to_vec()).encode();
+    let place = writer.finish(&summary, &mut sealed);
+    (sealed.into(), summary, place)
 }
 
 /// Stores messages `from..=to` and appends them to a mailbox.

@@ -233,6 +233,36 @@ impl Server {
         Ok(())
     }
 
+    /// Runs a command on alice's account, beside the server and with its configuration, and
+    /// returns its exit code and what it says.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn upkeep(&self, command: &str, options: &[&str]) -> (Option<i32>, String) {
+        let executable =
+            binaries::executable(self.flavour, self.options.profile).expect("it was built before");
+        let mut child = Command::new(executable)
+            .args([command, &self.alice.name, "--password-stdin", "--config"])
+            .arg(self.folder.path().join("restante.toml"))
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it was built before");
+        let line = format!("{}\n", self.alice.password);
+        let mut input = child.stdin.take().expect("it has a pipe");
+        // One that ends at once has not read it, and says why.
+        let _ = input.write_all(line.as_bytes());
+        drop(input);
+        let output = child.wait_with_output().expect("it was started");
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    }
+
     /// Tries to start a second process on the same folder while the first runs, and
     /// returns what it says when it gives up.
     ///

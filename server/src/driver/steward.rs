@@ -1,5 +1,5 @@
 //! An account without connections and without a server: a command asks it one thing after
-//! another.
+//! another. Servers that share the storage are rung at its end.
 
 use super::clock::Clock;
 use crate::runtime::{self, Runtime};
@@ -13,9 +13,12 @@ use restante_core::account::{
 };
 use restante_core::boundary::Event;
 use restante_core::config::Config;
+use restante_core::doorbell::{Change, Doorbell, DoorbellInput, DoorbellOutput};
+use restante_core::mailbox::AccountId;
 use restante_core::seal::AccountKeys;
 use restante_core::storage::{RequestId, StorageResponse};
 use restante_core::time::Instant;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -28,12 +31,19 @@ const CONNECTION: ConnectionId = ConnectionId(0);
 pub(crate) struct Steward<R: Runtime> {
     runtime: R,
     clock: Clock,
+    account: AccountId,
+    config: Arc<Config>,
     machine: Account,
+    storage: Arc<dyn Storage>,
     desk: Desk,
-    answers: FuturesUnordered<BoxFuture<'static, Option<(RequestId, StorageResponse)>>>,
+    answers: Answers,
+    /// What other servers are to be told of.
+    changes: BTreeSet<Change>,
     /// Why storage failed last.
     trouble: Option<String>,
 }
+
+type Answers = FuturesUnordered<BoxFuture<'static, Option<(RequestId, StorageResponse)>>>;
 
 impl<R: Runtime> Steward<R> {
     /// An account on a storage. It collects nothing by itself.
@@ -48,13 +58,18 @@ impl<R: Runtime> Steward<R> {
             sweep_delay: Duration::MAX,
             ..config
         };
-        let machine = Account::new(Arc::new(config), Arc::new(keys), seed(), clock.now());
+        let (config, account) = (Arc::new(config), keys.account());
+        let machine = Account::new(Arc::clone(&config), Arc::new(keys), seed(), clock.now());
         Self {
             runtime,
             clock,
+            account,
+            config,
             machine,
+            storage: Arc::clone(&storage),
             desk: Desk::new(storage),
             answers: FuturesUnordered::new(),
+            changes: BTreeSet::new(),
             trouble: None,
         }
     }
@@ -89,6 +104,40 @@ impl<R: Runtime> Steward<R> {
         let end = async { while !matches!(self.next().await, AccountOutput::Done) {} };
         // What was answered is durable; the rest are only checkpoints.
         let _in_time = runtime::timeout(&runtime, END_TIMEOUT, end).await;
+        if self.config.shared_storage && !self.changes.is_empty() {
+            // Who is not rung finds the news with the next look.
+            let _in_time = runtime::timeout(&runtime, END_TIMEOUT, self.ring()).await;
+        }
+    }
+
+    /// Tells the servers that share the storage what was changed.
+    async fn ring(&mut self) {
+        let clock = self.clock;
+        let mut doorbell = Doorbell::new(Arc::clone(&self.config), seed(), clock.now());
+        for change in core::mem::take(&mut self.changes) {
+            doorbell.handle_input(clock.now(), DoorbellInput::Changed(change));
+        }
+        doorbell.handle_input(clock.now(), DoorbellInput::Shutdown);
+        let mut desk = Desk::new(Arc::clone(&self.storage));
+        let mut answers = Answers::new();
+        loop {
+            match doorbell.poll_output() {
+                DoorbellOutput::Storage(id, request) => answers.push(desk.start(id, request)),
+                DoorbellOutput::Abandon(id) => desk.abandon(id),
+                DoorbellOutput::Done => return,
+                DoorbellOutput::Wait { .. } => match answers.next().await {
+                    Some(Some((id, response))) => {
+                        let answer = DoorbellInput::Storage(id, response);
+                        doorbell.handle_input(clock.now(), answer);
+                    }
+                    Some(None) => {}
+                    // Nothing is under way: what was to be said has failed.
+                    None => return,
+                },
+                DoorbellOutput::Rung(_) | DoorbellOutput::RungAll(_) => {}
+                DoorbellOutput::Event(_) => {}
+            }
+        }
     }
 
     /// The next output that is not for storage.
@@ -103,6 +152,10 @@ impl<R: Runtime> Steward<R> {
                     self.trouble = Some(reason);
                 }
                 AccountOutput::Event(_) => {}
+                AccountOutput::Ring(log) => {
+                    let account = self.account;
+                    self.changes.insert(Change { account, log });
+                }
                 AccountOutput::Wait { deadline } => self.wait(deadline).await,
                 output => return output,
             }

@@ -15,6 +15,7 @@ use restante_tests::{Client, Server, Status, Storage, Test, process::wait_for, s
 pub(crate) const TESTS: &[Test] = tests![
     changes_on_both_sides_converge => storage(Storage::Garage),
     a_change_on_one_server_reaches_an_idle_client_of_the_other => storage(Storage::Garage),
+    what_a_command_brings_back_reaches_an_idle_client => storage(Storage::Garage),
 ];
 
 /// How long clients work on both servers.
@@ -187,4 +188,22 @@ fn a_change_on_one_server_reaches_an_idle_client_of_the_other(server: &Server) {
     assert_eq!(idler.finish(&tag).status, Status::Ok);
     drop((idler, other));
     second.stop();
+}
+
+fn what_a_command_brings_back_reaches_an_idle_client(server: &Server) {
+    let mut idler = server.select("Box", &[&samples::plain("one", "1")]);
+    idler.ok("STORE 1 +FLAGS (\\Deleted)");
+    idler.ok("EXPUNGE");
+    let tag = idler.start("IDLE");
+    while !idler.response().starts_with("+") {}
+    let (code, said) = server.upkeep("undelete", &["--mailbox", "Box"]);
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(0), "brought back 1 messages\n")
+    );
+    while idler.response().numbered("EXISTS").is_none() {}
+    idler.send("DONE\r\n");
+    assert_eq!(idler.finish(&tag).status, Status::Ok);
+    let (code, said) = server.upkeep("fsck", &[]);
+    assert_eq!(code, Some(0), "{said}");
 }

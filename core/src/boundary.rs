@@ -6,6 +6,7 @@ use crate::seal::AccountKeys;
 use crate::storage::{RequestId, StorageRequest, StorageResponse};
 use crate::time::Instant;
 use core::fmt;
+use core::net::IpAddr;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -15,6 +16,8 @@ pub struct Credentials {
     pub user: String,
     /// The password.
     pub password: Zeroizing<String>,
+    /// Where the user is, if somebody else asks for the user: not where the socket leads.
+    pub source: Option<IpAddr>,
 }
 
 impl fmt::Debug for Credentials {

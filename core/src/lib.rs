@@ -80,6 +80,7 @@ pub mod lmtp;
 pub mod mailbox;
 pub mod mime;
 pub mod random;
+pub mod sasl;
 pub mod seal;
 pub mod storage;
 mod storing;

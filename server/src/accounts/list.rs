@@ -28,6 +28,7 @@ use argon2::Params;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use restante_core::mailbox::{AccountId, MailboxId};
+pub use restante_core::sasl::fold_name;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -84,12 +85,6 @@ pub struct PasswordSlot {
     pub salt: Vec<u8>,
     /// The wrapped keys.
     pub wrapped: Vec<u8>,
-}
-
-/// The form in which login names are compared: ASCII letters in lower case.
-#[must_use]
-pub fn fold_name(name: &str) -> String {
-    name.to_ascii_lowercase()
 }
 
 /// Whether `name` can be a login name.

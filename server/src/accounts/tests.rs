@@ -30,6 +30,7 @@ async fn login(
     let credentials = Credentials {
         user: user.to_owned(),
         password: Zeroizing::new(password.to_owned()),
+        source: None,
     };
     let login = accounts.login(credentials, source.parse().unwrap()).await?;
     Ok(login.keys.account())

@@ -196,7 +196,7 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
 
     fn derive(&mut self, id: RequestId, credentials: Credentials) {
         let server = Arc::clone(&self.server);
-        let source = self.peer.ip();
+        let source = credentials.source.unwrap_or(self.peer.ip());
         let login = async move { server.accounts.login(credentials, source).await };
         self.login = Some((id, Box::pin(login)));
     }

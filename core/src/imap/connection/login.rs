@@ -8,6 +8,7 @@ use super::session::Session;
 use super::{Activity, Connection};
 use crate::boundary::{Credentials, Event, Login, LoginError, Output, Reason};
 use crate::imap::grammar::{InitialResponse, Tag, decode_base64};
+use crate::sasl::{PlainError, parse_plain};
 use crate::storage::RequestId;
 use core::time::Duration;
 use zeroize::Zeroizing;
@@ -44,7 +45,12 @@ impl Connection {
         if !self.may_log_in() {
             return self.refuse_plaintext(&tag, "LOGIN");
         }
-        self.derive(tag, Credentials { user, password }, "LOGIN");
+        let credentials = Credentials {
+            user,
+            password,
+            source: None,
+        };
+        self.derive(tag, credentials, "LOGIN");
     }
 
     pub(super) fn start_authenticate(
@@ -111,36 +117,16 @@ impl Connection {
         }
     }
 
-    /// A PLAIN message: authorization identity, NUL, user, NUL, password (RFC 4616 §2).
     fn plain(&mut self, tag: Tag, message: &[u8]) {
-        let mut pieces = message
-            .splitn(3, |octet| *octet == 0)
-            .map(core::str::from_utf8);
-        let (Some(Ok(authzid)), Some(Ok(user)), Some(Ok(password))) =
-            (pieces.next(), pieces.next(), pieces.next())
-        else {
-            let completion = Completion::bad("That is not a PLAIN response");
-            return self.complete(&tag, &completion, "AUTHENTICATE");
+        let completion = match parse_plain(message) {
+            Ok(credentials) => return self.derive(tag, credentials, "AUTHENTICATE"),
+            Err(PlainError::Malformed) => Completion::bad("That is not a PLAIN response"),
+            // RFC 5530 §3
+            Err(PlainError::ForAnother { .. }) => {
+                Completion::no("You can only act for yourself").with_code("AUTHORIZATIONFAILED")
+            }
         };
-        if user.is_empty() || password.contains('\0') {
-            let completion = Completion::bad("That is not a PLAIN response");
-            return self.complete(&tag, &completion, "AUTHENTICATE");
-        }
-        if !authzid.is_empty() && authzid != user {
-            // RFC 5530 §3. Some clients repeat the user here: that is the same wish.
-            let completion =
-                Completion::no("You can only act for yourself").with_code("AUTHORIZATIONFAILED");
-            return self.complete(&tag, &completion, "AUTHENTICATE");
-        }
-        let password = Zeroizing::new(password.to_owned());
-        self.derive(
-            tag,
-            Credentials {
-                user: user.to_owned(),
-                password,
-            },
-            "AUTHENTICATE",
-        );
+        self.complete(&tag, &completion, "AUTHENTICATE");
     }
 
     fn derive(&mut self, tag: Tag, credentials: Credentials, name: &'static str) {

@@ -121,6 +121,7 @@ fn derive(password: &str) -> Output {
     let credentials = Credentials {
         user: "Alice".to_owned(),
         password: Zeroizing::new(password.to_owned()),
+        source: None,
     };
     Output::Derive(RequestId(1), credentials)
 }

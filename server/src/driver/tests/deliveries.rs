@@ -24,6 +24,7 @@ fn login(server: &Server<Threads>) -> Login {
     let credentials = Credentials {
         user: "alice".to_owned(),
         password: Zeroizing::new("secret".to_owned()),
+        source: None,
     };
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
     async_io::block_on(server.accounts.login(credentials, source)).unwrap()

@@ -190,6 +190,15 @@ pub struct Config {
     /// Commands that make no sense, with no MAIL in between that does, before an LMTP
     /// connection is closed.
     pub lmtp_bad_commands_max: u32,
+    /// Octets of one line of the authentication protocol, without its end.
+    pub auth_line_bytes_max: usize,
+    /// Requests under way in one connection of the authentication protocol.
+    pub auth_requests_max: usize,
+    /// Octets of a user name in the authentication protocol.
+    pub auth_name_bytes_max: usize,
+    /// How long a request of the authentication protocol waits for the user to go on: as
+    /// long as Postfix does.
+    pub auth_response_timeout: Duration,
     /// Whether passwords may be sent without TLS.
     pub plaintext_login: bool,
     /// Whether STARTTLS can be offered.
@@ -281,6 +290,10 @@ impl Default for Config {
             lmtp_message_timeout: Duration::from_secs(3_600),
             lmtp_patience: Duration::from_secs(30),
             lmtp_bad_commands_max: 20,
+            auth_line_bytes_max: 16 * 1024,
+            auth_requests_max: 128,
+            auth_name_bytes_max: 1_024,
+            auth_response_timeout: Duration::from_secs(300),
             plaintext_login: false,
             starttls: false,
         }

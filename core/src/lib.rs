@@ -2,14 +2,16 @@
 //! and its clock.
 //!
 //! Bytes and storage answers go in, actions come out. The same inputs give the same
-//! outputs, byte for byte. There are three machines:
+//! outputs, byte for byte. There are four machines:
 //!
 //! - [`imap::Connection`] is one socket. Its inputs and outputs are in [`boundary`].
 //! - [`lmtp::Connection`] is one socket by which mail comes, with the same boundary.
+//! - [`auth::Connection`] is one socket by which other services have passwords checked, with
+//!   the same boundary.
 //! - [`account::Account`] is one user, shared by that user's connections. Its inputs and
 //!   outputs are in [`account`].
 //!
-//! All ask for storage with [`storage::StorageRequest`]. Whoever owns a machine writes
+//! They ask for storage with [`storage::StorageRequest`]. Whoever owns a machine writes
 //! this loop: give it an input, then drain its outputs until it waits.
 //!
 //! ```
@@ -71,6 +73,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod auth;
 pub mod boundary;
 pub mod config;
 pub mod delivery;

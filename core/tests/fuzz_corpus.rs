@@ -36,6 +36,11 @@ fn clients_do_no_harm() {
 }
 
 #[test]
+fn services_do_no_harm() {
+    replay("auth", fuzz::auth::run);
+}
+
+#[test]
 fn commands_do_no_harm() {
     replay("grammar", fuzz::grammar::run);
 }

@@ -1,6 +1,7 @@
 //! What the fuzz targets do with their input. One function for each target, called by the
 //! fuzzer (`fuzz_targets/`) and, for the inputs that are kept, by `core/tests/fuzz_corpus.rs`.
 
+pub mod auth;
 pub mod connection;
 pub mod grammar;
 pub mod mime;

@@ -88,6 +88,14 @@ fn build(release: bool) -> Result<Vec<PathBuf>, String> {
     if release {
         cargo.arg("--release");
     }
+    // What cargo has told the tests about their own package would be news to the build
+    // scripts of others, which would run again each time.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
     let output = cargo
         .output()
         .map_err(|error| format!("cargo cannot be started: {error}"))?;

@@ -206,9 +206,11 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from) * 2
 }
 
-/// Like [`run`], one test after the other and on optimised binaries, since they measure.
+/// Like [`run_on_every_storage`], one test after the other and on optimised binaries,
+/// since they measure.
 pub fn run_one_by_one(subjects: &[Subject]) -> ExitCode {
-    run_on(1, Profile::Release, &[Storage::Embedded], subjects)
+    let storages = [Storage::Embedded, Storage::Garage];
+    run_on(1, Profile::Release, &storages, subjects)
 }
 
 fn run_on(

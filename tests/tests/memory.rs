@@ -1,5 +1,6 @@
 //! Memory as a test: what a command holds does not depend on the size of a message
-//! or on their number. Release builds, measured from outside by `/proc`.
+//! or on their number, in a folder and in Garage. Release builds, measured from outside by
+//! `/proc`.
 
 use std::{fs, path::PathBuf};
 
@@ -49,6 +50,8 @@ fn bounded<T>(pid: Pid, what: &str, action: impl FnOnce() -> T) -> T {
 fn warm_up(client: &mut Client) {
     client.ok("CREATE Warm");
     client.append_ok("Warm", "", &samples::plain("warm", "up"));
+    // Garage takes it in parts, by other requests.
+    client.append_ok("Warm", "", &samples::large(LARGE / 10));
     client.ok("SELECT Warm");
     client.fetch(1, "(ENVELOPE BODY[])");
     client.ok("SEARCH TEXT up");

@@ -72,7 +72,9 @@ impl Sink {
                 self.store_part().await?;
                 continue;
             }
-            if !self.first.is_empty() {
+            if self.part.is_empty() {
+                // Once for the whole part: one that grows leaves holes behind each time.
+                self.part.reserve(self.target.objects.part_bytes());
                 self.part
                     .extend_from_slice(&std::mem::take(&mut self.first));
             }
@@ -175,7 +177,7 @@ impl Drop for Upload {
                 .abort(&target.bucket, &target.key.0, &id)
                 .await;
             if let Err(failure) = aborted {
-                // The sweep at the next start finds it.
+                // The sweep finds it.
                 tracing::debug!(%failure, key = %target.key, "an upload was not aborted");
             }
         }));

@@ -291,6 +291,42 @@ fn accounts_from_beginning_to_end() {
 }
 
 #[test]
+fn an_account_may_be_given_a_bucket_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (config, secret) = (path("restante.toml"), path("alice.secret"));
+    let imap = "[[imap]]\naddress = '127.0.0.1:0'\ntls = 'none'\n";
+    let rest = "[accounts]\nfile = 'accounts'\n[argon2]\nmemory_kib = 64\npasses = 1\n";
+    let garage = "[storage]\nkind = 'garage'\nbucket = 'mail'\nkey_id = 'GK1'\nsecret = 's'\n";
+    fs::write(&config, [imap, garage, rest].concat()).unwrap();
+    let add = ["account", "add", "alice", "--config", &config, "--password-stdin"];
+    let bucket = ["--bucket", "alice", "--key-id", "GK2"];
+    // All of it or nothing.
+    for part in [&bucket[..2], &bucket[2..], &bucket] {
+        assert_eq!(run(&[&add[..], part].concat(), "pw\n").status.code(), Some(2));
+    }
+    let whole = [&add[..], &bucket, &["--secret-file", &secret]].concat();
+    let error = fails(&whole, "pw\n");
+    assert!(error.contains("--secret-file") && error.contains("alice.secret"), "{error}");
+    fs::write(&secret, " \n").unwrap();
+    assert!(fails(&whole, "pw\n").contains("empty"));
+    fs::write(&secret, "s3cr3t\n").unwrap();
+    let said = ok(&whole, "pw\n");
+    assert!(!said.contains("s3cr3t"), "{said}");
+    let list = fs::read_to_string(path("accounts")).unwrap();
+    let entry = "bucket = \"alice\"\nkey_id = \"GK2\"\nsecret = \"s3cr3t\"\n";
+    assert!(list.contains(entry), "{list}");
+
+    let embedded = "[storage]\nkind = 'embedded'\nfolder = 's'\n";
+    fs::write(&config, [imap, embedded, rest].concat()).unwrap();
+    let whole: Vec<&str> = whole
+        .iter()
+        .map(|word| if *word == "alice" { "bob" } else { word })
+        .collect();
+    assert!(fails(&whole, "pw\n").contains("not in Garage"));
+}
+
+#[test]
 fn mistakes_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.toml");

@@ -385,16 +385,7 @@ impl Storage {
         let secret = match (&self.secret, &self.secret_file) {
             (Some(secret), _) => secret.clone(),
             (None, Some(file)) => {
-                let fail = |why: &dyn fmt::Display| {
-                    format!("storage.secret_file: {}: {why}", file.display())
-                };
-                let text = fs::read_to_string(file).map(Secret::from);
-                let text = text.map_err(|error| fail(&error))?;
-                let secret = text.reveal().trim();
-                if secret.is_empty() {
-                    return Err(fail(&"the file is empty"));
-                }
-                Secret::from(secret.to_owned())
+                Secret::read(file).map_err(|why| format!("storage.secret_file: {why}"))?
             }
             (None, None) => return Err("storage.secret_file: there is none".to_owned()),
         };

@@ -2,6 +2,8 @@
 
 use core::fmt;
 use serde::Deserialize;
+use std::fs;
+use std::path::Path;
 use zeroize::Zeroizing;
 
 /// A secret in text form.
@@ -10,6 +12,20 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
+    /// The text of a file, without the white space around it.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn read(file: &Path) -> Result<Self, String> {
+        let fail = |why: &dyn fmt::Display| format!("{}: {why}", file.display());
+        let text = fs::read_to_string(file).map(Self::from);
+        let text = text.map_err(|error| fail(&error))?;
+        match text.reveal().trim() {
+            "" => Err(fail(&"the file is empty")),
+            secret => Ok(Self::from(secret.to_owned())),
+        }
+    }
+
     /// The secret itself.
     #[must_use]
     pub fn reveal(&self) -> &str {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-pub use restante_garage_node::Mode;
-use restante_garage_node::{Bucket, Cluster, Node, Proxy, REGION};
+pub use restante_garage_node::{Bucket, Mode};
+use restante_garage_node::{Cluster, Node, Proxy, REGION};
 
 /// Where a server under test keeps its mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,15 @@ pub enum Storage {
     /// On three nodes of its own with replication 3; the server speaks to the first,
     /// behind proxies.
     ThreeNodes,
+}
+
+/// One of the two that a server speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// That of objects.
+    S3,
+    /// That of items.
+    K2v,
 }
 
 /// Garage as one test sees it: a bucket, the nodes, and what lies between.
@@ -77,6 +86,15 @@ impl Garage {
         for proxy in proxies {
             proxy.set(mode);
         }
+    }
+
+    /// The same for S3 alone, or for K2V alone.
+    ///
+    /// # Panics
+    /// When the node is shared with other tests.
+    pub fn network_of(&self, interface: Interface, mode: Mode) {
+        let proxies = self.proxies.as_ref().expect("the node is the test's own");
+        proxies[interface as usize].set(mode);
     }
 
     /// The section `[storage]` of a server that goes through the proxies, if any.

@@ -2,7 +2,7 @@
 
 use super::AccountsError;
 use super::file::AccountsFile;
-use super::list::{AccountList, Entry, PasswordSlot, check_name, fold_name};
+use super::list::{AccountList, Entry, OwnBucket, PasswordSlot, check_name, fold_name};
 use super::stretch::{SALT_BYTES, stretch};
 use crate::seed;
 use argon2::Params;
@@ -11,7 +11,8 @@ use restante_core::random::Random;
 use restante_core::seal::{self, AccountKeys, SlotKind};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Makes an account with new keys.
+/// Makes an account with new keys, whose mail will be in a bucket of its own where one is
+/// given.
 ///
 /// # Errors
 /// `Name`, `Exists`, and when the file cannot be changed.
@@ -20,6 +21,7 @@ pub fn add(
     name: &str,
     password: &str,
     params: &Params,
+    bucket: Option<OwnBucket>,
 ) -> Result<AccountId, AccountsError> {
     check_name(name).map_err(AccountsError::Name)?;
     let mut random = seed::random();
@@ -30,7 +32,7 @@ pub fn add(
         names: vec![fold_name(name)],
         public_key: keys.public_key(),
         inbox: Some(Directory::inbox(&keys)),
-        bucket: None,
+        bucket,
         slots: vec![password_slot(&keys, password, params, &mut random)?],
     };
     file.edit(|list| {
@@ -176,10 +178,10 @@ mod tests {
     fn account_from_its_beginning_to_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let file = AccountsFile::new(folder.path().join("accounts.toml"));
-        add(&file, "Alice", "one", &params()).unwrap();
-        add(&file, "bob", "b", &params()).unwrap();
+        add(&file, "Alice", "one", &params(), None).unwrap();
+        add(&file, "bob", "b", &params(), None).unwrap();
         assert!(matches!(
-            add(&file, "ALICE", "two", &params()),
+            add(&file, "ALICE", "two", &params(), None),
             Err(AccountsError::Exists(_))
         ));
         let before = opens(&file, "alice", "one").expect("the password opens");

@@ -16,7 +16,7 @@ fn params() -> Params {
 fn accounts() -> (Accounts<Threads>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = AccountsFile::new(folder.path().join("accounts.toml"));
-    edit::add(&file, "alice", "secret", &params()).unwrap();
+    edit::add(&file, "alice", "secret", &params(), None).unwrap();
     let stretcher = Stretcher::new(Threads, 8 * 1024 * 1024, 64);
     (Accounts::new(Threads, file, params(), stretcher), folder)
 }

@@ -1,9 +1,11 @@
 //! `account …`: who may log in.
 
-use super::{AccountCommand, ConfigFile, Failure};
+use super::{AccountCommand, BucketOptions, ConfigFile, Failure};
 use crate::accounts::edit;
 use crate::accounts::file::AccountsFile;
-use crate::config::Config;
+use crate::accounts::list::OwnBucket;
+use crate::config::{Config, StorageKind};
+use crate::secret::Secret;
 use std::io::{self, BufRead, Write};
 use zeroize::Zeroizing;
 
@@ -13,8 +15,10 @@ pub(super) fn run(command: AccountCommand) -> Result<(), Failure> {
             name,
             config,
             password_stdin,
+            bucket,
         } => {
             let (file, config) = open(&config)?;
+            let bucket = own_bucket(&config, bucket)?;
             // Before the operator has typed a password twice for nothing.
             if file.read()?.find(&name).is_some() {
                 return Err(format!("there is an account {name:?} already").into());
@@ -24,7 +28,7 @@ pub(super) fn run(command: AccountCommand) -> Result<(), Failure> {
                 false => new_password(&name)?,
             };
             check(&password)?;
-            let id = edit::add(&file, &name, &password, &config.argon2.params()?)?;
+            let id = edit::add(&file, &name, &password, &config.argon2.params()?, bucket)?;
             println!("added {name} ({id})");
         }
         AccountCommand::List(config) => {
@@ -65,6 +69,27 @@ pub(super) fn run(command: AccountCommand) -> Result<(), Failure> {
 fn open(file: &ConfigFile) -> Result<(AccountsFile, Config), Failure> {
     let config = Config::load(&file.config)?;
     Ok((AccountsFile::new(config.accounts.file.clone()), config))
+}
+
+/// The bucket that the options name, if they name one.
+fn own_bucket(config: &Config, options: BucketOptions) -> Result<Option<OwnBucket>, Failure> {
+    let BucketOptions {
+        bucket: Some(name),
+        key_id: Some(key_id),
+        secret_file: Some(file),
+    } = options
+    else {
+        return Ok(None);
+    };
+    if config.storage.kind != StorageKind::Garage {
+        return Err("--bucket: mail is kept in a folder here, not in Garage".into());
+    }
+    let secret = Secret::read(&file).map_err(|why| format!("--secret-file: {why}"))?;
+    Ok(Some(OwnBucket {
+        name,
+        key_id,
+        secret,
+    }))
 }
 
 /// A line of standard input without its end.

@@ -45,7 +45,7 @@ pub(super) fn demo<R: Runtime>(data: &Path, imap: SocketAddr) -> Result<(), Fail
     }
     let accounts = AccountsFile::new(config.accounts.file.clone());
     if accounts.read()?.entries().is_empty() {
-        edit::add(&accounts, NAME, PASSWORD, &config.argon2.params()?)?;
+        edit::add(&accounts, NAME, PASSWORD, &config.argon2.params()?, None)?;
     }
     let config_file = file.display().to_string();
     serve::run::<R>(&config, move |addresses| {

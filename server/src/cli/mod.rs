@@ -65,6 +65,8 @@ enum AccountCommand {
         /// Read the password from the first line of standard input.
         #[arg(long)]
         password_stdin: bool,
+        #[command(flatten)]
+        bucket: BucketOptions,
     },
     /// Show every account.
     List(ConfigFile),
@@ -89,6 +91,21 @@ enum AccountCommand {
         #[arg(long)]
         password_stdin: bool,
     },
+}
+
+/// Where the mail of one account is, if not in the bucket of all; all of it or nothing.
+#[derive(Args)]
+struct BucketOptions {
+    /// Keep its mail in this bucket of the same Garage instead of the one in the
+    /// configuration.
+    #[arg(long, value_name = "NAME", requires_all = ["key_id", "secret_file"])]
+    bucket: Option<String>,
+    /// The key that may read and write the bucket.
+    #[arg(long, value_name = "ID", requires = "bucket")]
+    key_id: Option<String>,
+    /// A file with the key's secret, which is copied into the accounts file.
+    #[arg(long, value_name = "FILE", requires = "bucket")]
+    secret_file: Option<PathBuf>,
 }
 
 #[derive(Args)]

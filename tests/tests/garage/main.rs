@@ -9,6 +9,7 @@ mod deliveries;
 mod idle;
 mod kills;
 mod ledger;
+mod own_bucket;
 mod reading;
 mod secrecy;
 mod slow;
@@ -21,6 +22,7 @@ fn main() -> std::process::ExitCode {
         ("deliveries", deliveries::TESTS),
         ("idle", idle::TESTS),
         ("kills", kills::TESTS),
+        ("own_bucket", own_bucket::TESTS),
         ("reading", reading::TESTS),
         ("secrecy", secrecy::TESTS),
         ("slow", slow::TESTS),

@@ -2,7 +2,7 @@
 
 use restante_tests::{
     Flavour, Server, Storage, Test,
-    garage::configuration,
+    garage::{Bucket, configuration},
     neighbours::{self, Program},
     samples, tests,
     trials::Need,
@@ -101,7 +101,12 @@ fn foreign_objects_stay_as_they_are(server: &Server) {
     for key in FOREIGN {
         let file = folder.join("foreign");
         std::fs::write(&file, content(key)).expect("our folder can be written");
-        neighbours::success(curl(server).arg("--upload-file").arg(&file).arg(url(key)));
+        neighbours::success(
+            curl(&server.garage().bucket)
+                .arg("--upload-file")
+                .arg(&file)
+                .arg(url(key)),
+        );
     }
     server.restart();
     let mut client = server.select(
@@ -117,14 +122,13 @@ fn foreign_objects_stay_as_they_are(server: &Server) {
     server.restart();
     assert_eq!(server.login().ok("SELECT Box").exists(), Some(1));
     for key in FOREIGN {
-        let stored = neighbours::success(curl(server).arg(url(key)));
+        let stored = neighbours::success(curl(&server.garage().bucket).arg(url(key)));
         assert_eq!(stored, content(key));
     }
 }
 
 /// curl(1) that signs its requests with the bucket's key.
-fn curl(server: &Server) -> std::process::Command {
-    let bucket = &server.garage().bucket;
+pub(crate) fn curl(bucket: &Bucket) -> std::process::Command {
     let mut curl = Program::CURL.command();
     curl.args(["--silent", "--show-error", "--fail", "--path-as-is"])
         .args(["--aws-sigv4", "aws:amz:garage:s3"])

@@ -40,7 +40,14 @@ fn server_on(storage: Arc<dyn Storage>, limits: &Limits) -> (Arc<Server<Threads>
     let params = Params::new(64, 1, 1, Some(32)).unwrap();
     let path = folder.path().join("accounts.toml");
     for name in ["alice", "bob"] {
-        edit::add(&AccountsFile::new(path.clone()), name, "secret", &params).unwrap();
+        edit::add(
+            &AccountsFile::new(path.clone()),
+            name,
+            "secret",
+            &params,
+            None,
+        )
+        .unwrap();
     }
     let stretcher = Stretcher::new(Threads, 1024 * 1024, 100);
     let accounts = Accounts::new(Threads, AccountsFile::new(path), params, stretcher);

@@ -211,7 +211,9 @@ fn requests_fail_at_once_while_garage_does_not_answer() {
     });
     assert_eq!(garage.breakers().1, BreakerState::Closed);
     behind.k2v.set(Mode::Hang);
-    insert(&garage, &key("p", "s"), None, "v");
+    for _ in 0..2 {
+        insert(&garage, &key("p", "s"), None, "v");
+    }
     assert_eq!(
         garage.breakers(),
         (BreakerState::Closed, BreakerState::Open)
@@ -225,6 +227,43 @@ fn requests_fail_at_once_while_garage_does_not_answer() {
     assert!(begin.elapsed() < Duration::from_millis(500));
     // Objects do not suffer from it.
     assert_eq!(put(&garage, "o", &body(1, 10)), Ok(()));
+}
+
+#[test]
+fn a_request_fails_at_once_after_resets_and_once_its_time_is_over() {
+    let behind = Behind::new();
+    let timeout = Duration::from_millis(behind.config.limits.request_timeout_ms);
+    let garage = open(GarageConfig {
+        limits: GarageLimits {
+            breaker_failures_max: 1_000,
+            ..behind.config.limits.clone()
+        },
+        ..behind.config
+    });
+    let at = key("p", "s");
+    let took = |fails: &dyn Fn() -> bool| {
+        let begin = Instant::now();
+        assert!(fails());
+        begin.elapsed()
+    };
+    let unavailable = |error| matches!(error, StorageError::Unavailable(_));
+    // More than one part, so that an upload begins.
+    let large = body(1, 2_500_000);
+    let put = |large: &Bytes| put(&garage, "o", large).is_err_and(unavailable);
+    let insert = || matches!(insert(&garage, &at, None, "v"), StorageResponse::Failed(_));
+    for (mode, time_max) in [(Mode::Reset, timeout), (Mode::Hang, timeout * 2)] {
+        behind.s3.set(mode);
+        behind.k2v.set(mode);
+        let times = [
+            took(&|| put(&large)),
+            took(&|| put(&body(1, 10))),
+            took(&insert),
+        ];
+        assert!(
+            times.iter().all(|time| *time < time_max),
+            "{mode:?}: {times:?}"
+        );
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub enum Mode {
     Refuse,
     /// Open connections are closed and new ones refused.
     Cut,
+    /// Open connections are closed, and new ones reset as soon as something is asked.
+    Reset,
     /// Connections are taken, and no byte goes through in either direction until the
     /// mode changes. Then those that were held go on.
     Hang,
@@ -106,7 +108,7 @@ impl Proxy {
         } else if state.listener.is_none() {
             state.listener = Some(listen(self.shared.address));
         }
-        if mode == Mode::Cut {
+        if matches!(mode, Mode::Cut | Mode::Reset) {
             state.close_links();
         }
         self.shared.changed.notify_all();
@@ -137,12 +139,17 @@ impl Shared {
     /// Opens the other half of a connection and starts to move bytes.
     fn link(self: &Arc<Self>, client: TcpStream) -> std::io::Result<()> {
         client.set_nonblocking(false)?;
+        if self.state().mode == Mode::Reset {
+            // The kernel resets a connection that is closed with octets nobody has read.
+            client.set_read_timeout(Some(PATIENCE))?;
+            return client.peek(&mut [0]).map(drop);
+        }
         let server = TcpStream::connect_timeout(&self.target, PATIENCE)?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let ends = [client.try_clone()?, server.try_clone()?];
         let mut state = self.state();
-        if state.dropped || state.mode == Mode::Cut {
+        if state.dropped || matches!(state.mode, Mode::Cut | Mode::Reset) {
             return Ok(());
         }
         let link = state.next_link;

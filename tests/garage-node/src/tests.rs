@@ -1,7 +1,7 @@
 //! The fixture does what it says, faults included.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
@@ -189,6 +189,21 @@ fn a_proxy_refuses_cuts_and_recovers() {
     proxy.set(Mode::Cut);
     assert!(TcpStream::connect(proxy.address()).is_err());
     assert_eq!(ask(&mut stream).0, 0);
+    proxy.set(Mode::Pass);
+    assert_eq!(ask(&mut connect(&proxy)).0, 10);
+}
+
+#[test]
+fn a_proxy_resets_who_asks() {
+    let proxy = Proxy::to(ten_bytes_a_line());
+    let mut stream = connect(&proxy);
+    assert_eq!(ask(&mut stream).0, 10);
+    proxy.set(Mode::Reset);
+    assert_eq!(ask(&mut stream).0, 0);
+    let mut stream = connect(&proxy);
+    stream.write_all(b"\n").expect("the connection is there");
+    let error = stream.read(&mut [0]).expect_err("it is reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     proxy.set(Mode::Pass);
     assert_eq!(ask(&mut connect(&proxy)).0, 10);
 }

@@ -11,10 +11,12 @@ mod kills;
 mod ledger;
 mod own_bucket;
 mod reading;
+mod resets;
 mod secrecy;
 mod slow;
 mod starting;
 mod two_servers;
+mod uploads;
 
 fn main() -> std::process::ExitCode {
     restante_tests::run(&[
@@ -24,10 +26,12 @@ fn main() -> std::process::ExitCode {
         ("kills", kills::TESTS),
         ("own_bucket", own_bucket::TESTS),
         ("reading", reading::TESTS),
+        ("resets", resets::TESTS),
         ("secrecy", secrecy::TESTS),
         ("slow", slow::TESTS),
         ("starting", starting::TESTS),
         ("two_servers", two_servers::TESTS),
+        ("uploads", uploads::TESTS),
     ])
 }
 

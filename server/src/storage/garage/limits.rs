@@ -21,6 +21,7 @@ pub struct GarageLimits {
     /// Milliseconds that connecting may take.
     pub connect_timeout_ms: u64,
     /// Milliseconds that the answer to a request may take, or the next part of a body.
+    /// After that time a request is not made again.
     pub request_timeout_ms: u64,
     /// How often a request is made at most before it has failed.
     pub attempts_max: u32,
@@ -33,6 +34,9 @@ pub struct GarageLimits {
     /// Octets of an object that are stored by one request. A longer object is stored in
     /// parts of that length; each APPEND under way has one in memory.
     pub part_bytes: usize,
+    /// Seconds after which an upload in parts that was not finished is nobody's any more
+    /// and removed; also how often such uploads are looked for, from the start on.
+    pub upload_age_max_s: u64,
 }
 
 impl Default for GarageLimits {
@@ -50,6 +54,7 @@ impl Default for GarageLimits {
             breaker_failures_max: 8,
             breaker_pause_ms: 1_000,
             part_bytes: 1024 * 1024,
+            upload_age_max_s: 24 * 60 * 60,
         }
     }
 }
@@ -65,6 +70,7 @@ impl GarageLimits {
             ("attempts_max", self.attempts_max.into()),
             ("breaker_failures_max", self.breaker_failures_max.into()),
             ("part_bytes", self.part_bytes as u64),
+            ("upload_age_max_s", self.upload_age_max_s),
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => Err(format!("storage.limits.{key}: must not be 0")),
@@ -86,6 +92,10 @@ impl GarageLimits {
 
     pub(super) fn retry_pause(&self) -> Duration {
         Duration::from_millis(self.retry_pause_ms)
+    }
+
+    pub(super) fn upload_age_max(&self) -> Duration {
+        Duration::from_secs(self.upload_age_max_s)
     }
 
     pub(super) fn breaker_pause(&self) -> Duration {

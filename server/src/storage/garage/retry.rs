@@ -7,6 +7,7 @@ use crate::storage::Sleeper;
 use core::time::Duration;
 use restante_core::random::Random;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// Longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -23,6 +24,9 @@ pub(super) enum Effect {
 /// How often and when requests are made again.
 pub(super) struct Retry {
     attempts_max: u32,
+    /// After that no further attempt is begun: who has waited for one answer in vain
+    /// would wait as long for the next, and the client with it.
+    time_max: Duration,
     pause: Duration,
     sleeper: Sleeper,
     random: Mutex<Random>,
@@ -32,13 +36,15 @@ impl Retry {
     pub(super) fn new(limits: &GarageLimits, sleeper: Sleeper) -> Self {
         Self {
             attempts_max: limits.attempts_max,
+            time_max: limits.request_timeout(),
             pause: limits.retry_pause(),
             sleeper,
             random: Mutex::new(seed::random()),
         }
     }
 
-    /// Runs `attempt` until it succeeds, fails for good, or has been tried often enough.
+    /// Runs `attempt` until it succeeds, fails for good, or has been tried often or long
+    /// enough.
     pub(super) async fn run<T, F>(
         &self,
         effect: Effect,
@@ -48,6 +54,7 @@ impl Retry {
         F: Future<Output = Result<T, Failure>>,
     {
         let mut number = 0;
+        let begin = Instant::now();
         loop {
             let failure = match attempt().await {
                 Ok(output) => return Ok(output),
@@ -65,7 +72,7 @@ impl Retry {
                     failure => failure,
                 });
             }
-            if number >= self.attempts_max {
+            if number >= self.attempts_max || begin.elapsed() >= self.time_max {
                 return Err(failure);
             }
             tracing::debug!(%failure, number, "again");

@@ -20,8 +20,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Seconds after which an upload that was not finished is nobody's any more.
-const UPLOAD_AGE_MAX_S: i64 = 24 * 60 * 60;
 /// How often connections that wait are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -94,7 +92,8 @@ impl Garage {
         });
         shared.check().await?;
         runtime.spawn(sweep_connections(runtime.clone(), Arc::downgrade(&shared)));
-        runtime.spawn(sweep_uploads(Arc::downgrade(&shared)));
+        let age = limits.upload_age_max();
+        runtime.spawn(sweep_uploads(runtime.clone(), Arc::downgrade(&shared), age));
         Ok(Self { shared })
     }
 }
@@ -180,45 +179,55 @@ async fn sweep_connections<R: Runtime>(runtime: R, shared: Weak<Shared>) {
     }
 }
 
-/// Aborts uploads that a crash left behind.
-async fn sweep_uploads(shared: Weak<Shared>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-    let buckets = match shared.upgrade() {
-        Some(shared) => {
-            if let Err(failure) = shared.buckets.refresh().await {
-                tracing::debug!(%failure, "only the default bucket is swept");
+/// Aborts uploads that a crash left behind, of this process or of another: now, and again
+/// and again, since those of a process that was started again at once are too young yet.
+async fn sweep_uploads<R: Runtime>(runtime: R, shared: Weak<Shared>, age_max: Duration) {
+    loop {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let before = now.unwrap_or_default().saturating_sub(age_max).as_secs();
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        let buckets = match shared.upgrade() {
+            Some(shared) => {
+                if let Err(failure) = shared.buckets.refresh().await {
+                    tracing::debug!(%failure, "only the default bucket is swept");
+                }
+                shared.buckets.all()
             }
-            shared.buckets.all()
+            None => return,
+        };
+        for bucket in buckets {
+            sweep_bucket(&shared, &bucket, before).await;
         }
-        None => return,
-    };
-    for bucket in buckets {
-        let mut after = None;
-        loop {
-            let Some(shared) = shared.upgrade() else {
+        runtime::sleep(&runtime, age_max).await;
+    }
+}
+
+/// Aborts the uploads of accounts in one bucket that were begun before a time, in seconds
+/// since 1970.
+async fn sweep_bucket(shared: &Weak<Shared>, bucket: &Bucket, before: i64) {
+    let mut after = None;
+    loop {
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let page = shared.objects.old_uploads(bucket, before, after).await;
+        let (old, next) = match page {
+            Ok(page) => page,
+            Err(failure) => {
+                tracing::debug!(%failure, ?bucket, "old uploads were not looked for");
                 return;
-            };
-            let before = now - UPLOAD_AGE_MAX_S;
-            let page = shared.objects.old_uploads(&bucket, before, after).await;
-            let (old, next) = match page {
-                Ok(page) => page,
-                Err(failure) => {
-                    tracing::debug!(%failure, ?bucket, "old uploads were not looked for");
-                    break;
-                }
-            };
-            // Others may keep things in the same bucket.
-            for (key, upload) in old.into_iter().filter(|(key, _)| account(key).is_some()) {
-                match shared.objects.abort(&bucket, &key, &upload).await {
-                    Ok(()) => tracing::info!(key, "removed an upload that was not finished"),
-                    Err(failure) => tracing::debug!(%failure, key, "an old upload stays"),
-                }
             }
-            after = next;
-            if after.is_none() {
-                break;
+        };
+        // Others may keep things in the same bucket.
+        for (key, upload) in old.into_iter().filter(|(key, _)| account(key).is_some()) {
+            match shared.objects.abort(bucket, &key, &upload).await {
+                Ok(()) => tracing::info!(key, "removed an upload that was not finished"),
+                Err(failure) => tracing::debug!(%failure, key, "an old upload stays"),
             }
+        }
+        after = next;
+        if after.is_none() {
+            return;
         }
     }
 }

@@ -11,6 +11,7 @@ use restante_server::runtime::{Runtime, Signal, Timer};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -22,6 +23,8 @@ pub(crate) struct Smol(Arc<Executor<'static>>);
 impl Runtime for Smol {
     type Stream = Async<TcpStream>;
     type Listener = Async<TcpListener>;
+    type LocalStream = Async<UnixStream>;
+    type LocalListener = Async<UnixListener>;
     type Timer = SmolTimer;
 
     fn run<F: Future>(threads: usize, main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
@@ -58,6 +61,14 @@ impl Runtime for Smol {
         let (stream, peer) = listener.accept().await?;
         stream.get_ref().set_nodelay(true)?;
         Ok((stream, peer))
+    }
+
+    fn listen_local(&self, socket: UnixListener) -> io::Result<Self::LocalListener> {
+        Async::new(socket)
+    }
+
+    async fn accept_local(&self, listener: &Self::LocalListener) -> io::Result<Self::LocalStream> {
+        Ok(listener.accept().await?.0)
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {

@@ -8,6 +8,7 @@ use restante_server::runtime::{Runtime, Signal, Timer};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
 use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +22,8 @@ pub(crate) struct Tokio(Handle);
 impl Runtime for Tokio {
     type Stream = Compat<tokio::net::TcpStream>;
     type Listener = tokio::net::TcpListener;
+    type LocalStream = Compat<tokio::net::UnixStream>;
+    type LocalListener = tokio::net::UnixListener;
     type Timer = TokioTimer;
 
     fn run<F: Future>(threads: usize, main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
@@ -68,6 +71,16 @@ impl Runtime for Tokio {
         let (stream, peer) = listener.accept().await?;
         stream.set_nodelay(true)?;
         Ok((stream.compat(), peer))
+    }
+
+    fn listen_local(&self, socket: UnixListener) -> io::Result<Self::LocalListener> {
+        socket.set_nonblocking(true)?;
+        let _context = self.0.enter();
+        tokio::net::UnixListener::from_std(socket)
+    }
+
+    async fn accept_local(&self, listener: &Self::LocalListener) -> io::Result<Self::LocalStream> {
+        Ok(listener.accept().await?.0.compat())
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {

@@ -3,8 +3,11 @@
 //! [`Config::load`] gives a configuration that makes sense as a whole, or an error that
 //! names the file and the key.
 
+mod delivery;
+
 use crate::secret::Secret;
 use crate::storage::garage::{GarageConfig, GarageLimits};
+pub use delivery::{Delivery, LmtpAddress, LmtpListener, Mode};
 use restante_core::config::Config as CoreConfig;
 use serde::Deserialize;
 use std::fmt;
@@ -26,6 +29,12 @@ const GARAGE_REGION: &str = "garage";
 pub struct Config {
     /// Where to listen for IMAP.
     pub imap: Vec<Listener>,
+    /// Where to listen for LMTP.
+    #[serde(default)]
+    pub lmtp: Vec<LmtpListener>,
+    /// Whose mail is whose.
+    #[serde(default)]
+    pub delivery: Delivery,
     /// Certificate and key, if any listener speaks TLS.
     pub tls: Option<Tls>,
     /// Where mail is kept.
@@ -166,6 +175,11 @@ pub struct Limits {
     pub threads: usize,
     /// Connections of one account.
     pub connections_per_account_max: usize,
+    /// Recipients of one LMTP transaction.
+    pub lmtp_recipients_max: usize,
+    /// Copies of messages that are being stored at once, for all recipients of all LMTP
+    /// connections together.
+    pub lmtp_copies_max: usize,
     /// Seconds a connection may take to log in.
     pub login_timeout_s: u64,
     /// Seconds an authenticated connection may be silent.
@@ -186,6 +200,9 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// What `limits.undelete_retention_days` is where it is not said.
 const UNDELETE_RETENTION_DAYS: u32 = 14;
 
+/// What `limits.lmtp_copies_max` is where it is not said.
+const LMTP_COPIES_MAX: usize = 128;
+
 impl Default for Limits {
     fn default() -> Self {
         let core = CoreConfig::default();
@@ -196,6 +213,8 @@ impl Default for Limits {
             connections_max: 10_000,
             threads: 0,
             connections_per_account_max: 50,
+            lmtp_recipients_max: core.lmtp_recipients_max,
+            lmtp_copies_max: LMTP_COPIES_MAX,
             login_timeout_s: core.login_timeout.as_secs(),
             inactivity_timeout_s: core.inactivity_timeout.as_secs(),
             keep_alive_interval_s: core.keep_alive_interval.as_secs(),
@@ -296,6 +315,17 @@ impl Config {
         }
     }
 
+    /// The limits of the core for connections that come in by LMTP.
+    #[must_use]
+    pub fn core_for_lmtp(&self) -> CoreConfig {
+        CoreConfig {
+            message_bytes_max: self.limits.message_bytes_max,
+            lmtp_recipients_max: self.limits.lmtp_recipients_max,
+            lmtp_host: self.delivery.host(),
+            ..CoreConfig::default()
+        }
+    }
+
     /// Makes relative paths count from `folder`.
     fn resolve(&mut self, folder: &Path) {
         let tls = self
@@ -309,6 +339,9 @@ impl Config {
             .chain([&mut self.accounts.file])
         {
             *path = folder.join(&path);
+        }
+        for listener in &mut self.lmtp {
+            listener.resolve(folder);
         }
     }
 
@@ -324,6 +357,10 @@ impl Config {
                 ));
             }
         }
+        for listener in &self.lmtp {
+            listener.check()?;
+        }
+        self.delivery.check()?;
         self.storage.check()?;
         self.argon2.check()?;
         self.limits.check()
@@ -438,6 +475,7 @@ impl Limits {
                 "connections_per_account_max",
                 self.connections_per_account_max as u64,
             ),
+            ("lmtp_recipients_max", self.lmtp_recipients_max as u64),
             ("login_timeout_s", self.login_timeout_s),
             ("keep_alive_interval_s", self.keep_alive_interval_s),
             (
@@ -449,6 +487,12 @@ impl Limits {
             if value == 0 {
                 return Err(format!("limits.{key}: must not be 0"));
             }
+        }
+        if self.lmtp_copies_max < self.lmtp_recipients_max {
+            return Err(format!(
+                "limits.lmtp_copies_max: {} are too few for one message to {} recipients",
+                self.lmtp_copies_max, self.lmtp_recipients_max
+            ));
         }
         // RFC 3501 §5.4
         if self.inactivity_timeout_s < 1_800 {
@@ -499,7 +543,7 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
-        assert_eq!(defaults, 31, "a default of the example is not looked at");
+        assert_eq!(defaults, 35, "a default of the example is not looked at");
         text
     }
 
@@ -520,6 +564,7 @@ mod tests {
         assert_eq!(example, Config::parse(&uncommented()).unwrap());
         assert_eq!(example.argon2, Argon2::default());
         assert_eq!(example.limits, Limits::default());
+        assert_eq!(example.delivery, Delivery::default());
         assert_eq!(example.storage.limits, GarageLimits::default());
         assert_eq!(example.log, Log::default());
     }
@@ -529,7 +574,8 @@ mod tests {
         let shown: toml::Table = uncommented().parse().unwrap();
         let keys = |section: &str| shown[section].as_table().unwrap().len();
         assert_eq!(keys("argon2"), 5);
-        assert_eq!(keys("limits"), 12);
+        assert_eq!(keys("limits"), 14);
+        assert_eq!(keys("delivery"), 2);
         assert_eq!(keys("log"), 2);
         let limits = shown["storage"]["limits"].as_table().unwrap();
         assert_eq!(limits.len(), 12);

@@ -17,6 +17,7 @@ use futures_util::stream::Stream;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixListener;
 use std::pin::pin;
 use std::time::Instant;
 
@@ -26,6 +27,10 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
     /// A listening TCP socket.
     type Listener: Send + Sync + 'static;
+    /// A connection on this machine, over a Unix socket.
+    type LocalStream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    /// A listening Unix socket.
+    type LocalListener: Send + Sync + 'static;
     /// A timer.
     type Timer: Timer;
 
@@ -65,6 +70,21 @@ pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
         &self,
         listener: &Self::Listener,
     ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Takes over a bound Unix socket.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn listen_local(&self, socket: UnixListener) -> io::Result<Self::LocalListener>;
+
+    /// The next connection on this machine.
+    ///
+    /// # Errors
+    /// As for [`accept`](Self::accept).
+    fn accept_local(
+        &self,
+        listener: &Self::LocalListener,
+    ) -> impl Future<Output = io::Result<Self::LocalStream>> + Send;
 
     /// Connects to a TCP server.
     ///

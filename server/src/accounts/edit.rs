@@ -30,16 +30,57 @@ pub fn add(
     let entry = Entry {
         id,
         names: vec![fold_name(name)],
+        addresses: Vec::new(),
         public_key: keys.public_key(),
         inbox: Some(Directory::inbox(&keys)),
         bucket,
         slots: vec![password_slot(&keys, password, params, &mut random)?],
     };
     file.edit(|list| {
-        if list.find(name).is_some() {
+        if list.find_address(name).is_some() {
             return Err(AccountsError::Exists(name.to_owned()));
         }
         Ok((changed(file, list, |entries| entries.push(entry))?, id))
+    })
+}
+
+/// Gives an account a further address, for which it gets mail but does not log in.
+///
+/// # Errors
+/// `Name`, `Unknown`, `Exists`, and when the file cannot be changed.
+pub fn add_address(file: &AccountsFile, name: &str, address: &str) -> Result<(), AccountsError> {
+    check_name(address).map_err(AccountsError::Name)?;
+    file.edit(|list| {
+        let id = find(list, name)?.id;
+        if list.find_address(address).is_some() {
+            return Err(AccountsError::Exists(address.to_owned()));
+        }
+        let list = changed(file, list, |entries| {
+            for entry in entries.iter_mut().filter(|entry| entry.id == id) {
+                entry.addresses.push(fold_name(address));
+            }
+        })?;
+        Ok((list, ()))
+    })
+}
+
+/// Takes a further address from whatever account has it.
+///
+/// # Errors
+/// `Unknown`, and when the file cannot be changed.
+pub fn remove_address(file: &AccountsFile, address: &str) -> Result<(), AccountsError> {
+    let address = fold_name(address);
+    file.edit(|list| {
+        let has = |entry: &Entry| entry.addresses.contains(&address);
+        if !list.entries().iter().any(has) {
+            return Err(AccountsError::Unknown(address.clone()));
+        }
+        let list = changed(file, list, |entries| {
+            for entry in entries {
+                entry.addresses.retain(|other| *other != address);
+            }
+        })?;
+        Ok((list, ()))
     })
 }
 
@@ -201,6 +242,18 @@ mod tests {
         assert!(opens(&file, "alice", "one").is_none(), "the old one opens");
         let after = opens(&file, "alice", "two").expect("the new one opens");
         assert_eq!(after.public_key(), before.public_key(), "the keys stay");
+
+        add_address(&file, "alice", "Sales@example.org").unwrap();
+        let taken = add_address(&file, "bob", "sales@EXAMPLE.org");
+        assert!(matches!(taken, Err(AccountsError::Exists(_))));
+        let taken = add(&file, "sales@example.org", "c", &params(), None);
+        assert!(matches!(taken, Err(AccountsError::Exists(_))));
+        let nobody = add_address(&file, "carol", "c@example.org");
+        assert!(matches!(nobody, Err(AccountsError::Unknown(_))));
+        assert!(opens(&file, "sales@example.org", "two").is_none());
+        remove_address(&file, "SALES@example.org").unwrap();
+        let gone = remove_address(&file, "sales@example.org");
+        assert!(matches!(gone, Err(AccountsError::Unknown(_))));
 
         remove(&file, "alice").unwrap();
         assert!(opens(&file, "alice", "two").is_none());

@@ -52,12 +52,22 @@ impl AccountsFile {
     /// # Errors
     /// When the file cannot be read or understood.
     pub fn read(&self) -> Result<Arc<AccountList>, AccountsError> {
+        match self.read_existing() {
+            Err(AccountsError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Arc::default())
+            }
+            read => read,
+        }
+    }
+
+    /// The same, but a file that does not exist is an error: it may be on a disk that is
+    /// not there just now. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub fn read_existing(&self) -> Result<Arc<AccountList>, AccountsError> {
         let io = |error| self.io_error(error);
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Arc::default()),
-            Err(error) => return Err(io(error)),
-        };
+        let mut file = File::open(&self.path).map_err(io)?;
         let stamp = Stamp::of(&file).map_err(io)?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((read, list)) = &*last
@@ -137,9 +147,11 @@ impl AccountsFile {
 
     fn parse(&self, file: &mut File) -> Result<AccountList, AccountsError> {
         let mut text = String::new();
-        file.take(FILE_BYTES_MAX)
-            .read_to_string(&mut text)
-            .map_err(|error| self.io_error(error))?;
+        let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
+        // Half of a list would deny that the other accounts exist.
+        if read.map_err(|error| self.io_error(error))? as u64 > FILE_BYTES_MAX {
+            return Err(self.format_error("the file is too long".to_owned()));
+        }
         AccountList::parse(&text).map_err(|reason| self.format_error(reason))
     }
 
@@ -200,6 +212,7 @@ mod tests {
         Entry {
             id: AccountId([number; 16]),
             names: vec![name.to_owned()],
+            addresses: Vec::new(),
             public_key: [number; 32],
             inbox: None,
             bucket: None,

@@ -1,11 +1,12 @@
 //! The accounts and the text that stands for them in the accounts file.
 //!
 //! ```toml
-//! version = 2
+//! version = 2                  # 3, where an account has `addresses`
 //!
 //! [[account]]
 //! id = "0192…"                 # 16 octets in hexadecimal
-//! names = ["alice"]            # what it logs in as
+//! names = ["alice"]            # what it logs in as, and gets mail for
+//! addresses = ["sales@a.org"]  # what it gets mail for besides
 //! public_key = "…"             # X25519, base64
 //! inbox = "…"                  # the id of INBOX in hexadecimal: where mail is delivered;
 //!                              # version 1 lacks it, and the next login fills it in
@@ -32,10 +33,15 @@ pub use restante_core::sasl::fold_name;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version of the format that is written.
-const VERSION: u32 = 2;
+/// The newest version of the format.
+const VERSION: u32 = 3;
+/// The version that is written where nothing needs a newer one, so that a server of before
+/// can be gone back to.
+const VERSION_WITHOUT_ADDRESSES: u32 = 2;
 /// Octets of a login name.
 pub const NAME_BYTES_MAX: usize = 255;
+/// Further addresses of one account.
+pub const ADDRESSES_MAX: usize = 1_000;
 /// Slots of one account.
 pub const SLOTS_MAX: usize = 16;
 /// KiB of memory that a slot may ask for.
@@ -46,6 +52,8 @@ const MEMORY_KIB_MAX: u32 = 4 * 1024 * 1024;
 pub struct AccountList {
     entries: Vec<Entry>,
     by_name: BTreeMap<String, usize>,
+    /// The further addresses only.
+    by_address: BTreeMap<String, usize>,
 }
 
 /// One account.
@@ -55,6 +63,8 @@ pub struct Entry {
     pub id: AccountId,
     /// What it logs in as; ASCII letters in lower case.
     pub names: Vec<String>,
+    /// What it gets mail for besides, and does not log in as; in lower case as well.
+    pub addresses: Vec<String>,
     /// X25519 public key.
     pub public_key: [u8; 32],
     /// Its INBOX, which deliverers must know; `None` until it logs in next.
@@ -119,6 +129,15 @@ impl AccountList {
             .map(|&place| &self.entries[place])
     }
 
+    /// The account that gets mail for `address`: a name or a further address, in any case.
+    #[must_use]
+    pub fn find_address(&self, address: &str) -> Option<&Entry> {
+        let place = self.by_address.get(&fold_name(address));
+        place
+            .map(|&place| &self.entries[place])
+            .or_else(|| self.find(address))
+    }
+
     /// The list with the change that `change` makes to the entries.
     ///
     /// # Errors
@@ -131,6 +150,7 @@ impl AccountList {
 
     fn new(entries: Vec<Entry>) -> Result<Self, String> {
         let mut by_name = BTreeMap::new();
+        let mut by_address = BTreeMap::new();
         for (place, entry) in entries.iter().enumerate() {
             if entry.slots.len() > SLOTS_MAX {
                 return Err(format!("account {}: too many slots", entry.id));
@@ -142,7 +162,24 @@ impl AccountList {
                 }
             }
         }
-        Ok(Self { entries, by_name })
+        for (place, entry) in entries.iter().enumerate() {
+            if entry.addresses.len() > ADDRESSES_MAX {
+                return Err(format!("account {}: too many addresses", entry.id));
+            }
+            for address in &entry.addresses {
+                let fail = |reason| format!("address {address:?}: {reason}");
+                check_name(address).map_err(fail)?;
+                let folded = fold_name(address);
+                if by_name.contains_key(&folded) || by_address.insert(folded, place).is_some() {
+                    return Err(fail("it is there twice"));
+                }
+            }
+        }
+        Ok(Self {
+            entries,
+            by_name,
+            by_address,
+        })
     }
 
     /// Reads the text of an accounts file.
@@ -166,7 +203,10 @@ impl AccountList {
     #[must_use]
     pub fn to_text(&self) -> String {
         let file = File {
-            version: VERSION,
+            version: match self.by_address.is_empty() {
+                true => VERSION_WITHOUT_ADDRESSES,
+                false => VERSION,
+            },
             account: self.entries.iter().map(AccountText::new).collect(),
         };
         let toml = toml::to_string(&file).expect("strings and numbers in tables are TOML");
@@ -193,6 +233,8 @@ struct File {
 struct AccountText {
     id: String,
     names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<String>,
     public_key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     inbox: Option<String>,
@@ -223,6 +265,7 @@ impl AccountText {
         Self {
             id: entry.id.to_string(),
             names: entry.names.clone(),
+            addresses: entry.addresses.clone(),
             public_key: STANDARD.encode(entry.public_key),
             inbox: entry.inbox.map(|inbox| inbox.to_string()),
             bucket: entry.bucket.as_ref().map(|own| own.name.clone()),
@@ -260,6 +303,7 @@ impl AccountText {
             inbox,
             bucket,
             names: self.names.iter().map(|name| fold_name(name)).collect(),
+            addresses: self.addresses.iter().map(|name| fold_name(name)).collect(),
             public_key,
             slots: self
                 .slot
@@ -327,6 +371,7 @@ mod tests {
     /// Never to be changed: files like this are in use.
     const GOLDEN_1: &str = include_str!("golden/accounts-v1.toml");
     const GOLDEN: &str = include_str!("golden/accounts-v2.toml");
+    const GOLDEN_3: &str = include_str!("golden/accounts-v3.toml");
 
     #[test]
     fn golden() {
@@ -351,6 +396,31 @@ mod tests {
         let list = old.changed(|entries| entries[0].inbox = Some(MailboxId([4; 16])));
         assert_eq!(list.unwrap().to_text(), GOLDEN);
         assert!(old.entries().iter().all(|entry| entry.inbox.is_none()));
+    }
+
+    #[test]
+    fn version_3_has_further_addresses() {
+        let list = AccountList::parse(GOLDEN_3).unwrap();
+        assert_eq!(list.to_text(), GOLDEN_3);
+        let old = AccountList::parse(GOLDEN).unwrap();
+        let addresses = ["sales@example.org", "postmaster"].map(str::to_owned);
+        let new = old.changed(|entries| entries[1].addresses = addresses.to_vec());
+        assert_eq!(new.unwrap(), list);
+        let bob = list.find("bob");
+        assert!(bob.is_some());
+        for address in ["bob", "Sales@Example.org", "Postmaster"] {
+            assert_eq!(list.find_address(address), bob);
+        }
+        assert_eq!(
+            list.find("sales@example.org"),
+            None,
+            "nobody logs in as that"
+        );
+        assert_eq!(list.find_address("carol"), None);
+        for (from, to) in [("postmaster", "alice"), ("postmaster", "SALES@example.org")] {
+            let error = AccountList::parse(&GOLDEN_3.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains("twice"), "{error}");
+        }
     }
 
     #[test]
@@ -379,7 +449,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_by_name() {
         for (from, to, reason) in [
-            ("version = 2", "version = 3", "version: 3 is unknown"),
+            ("version = 2", "version = 4", "version: 4 is unknown"),
             ("version = 2\n", "", "version"),
             ("04040404", "0404", "account.inbox"),
             ("passes", "pases", "pases"),

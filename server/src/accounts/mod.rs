@@ -5,6 +5,7 @@
 //! keys with it. A name that does not exist goes the same way with a slot that no
 //! password opens, so that time tells nothing. [`edit`] is what the command line does.
 
+pub mod address;
 pub mod edit;
 pub mod file;
 pub mod list;
@@ -16,12 +17,15 @@ mod tests;
 
 use crate::runtime::{self, Runtime};
 use crate::seed;
+use address::Addresses;
 use argon2::Params;
 use file::AccountsFile;
-use list::{Entry, PasswordSlot, fold_name};
+use list::{AccountList, Entry, PasswordSlot, fold_name};
 use penalty::{Attempt, Penalties};
 use restante_core::boundary::{Credentials, Login, LoginError};
 use restante_core::delivery::Recipient;
+use restante_core::lmtp::Address;
+pub use restante_core::lmtp::NoRecipient;
 use restante_core::mailbox::{AccountId, Directory};
 use restante_core::seal::{self, AccountKeys, SlotKind};
 use std::fmt;
@@ -71,6 +75,7 @@ impl<R: Runtime> Accounts<R> {
             nobody: Entry {
                 id: keys.account(),
                 names: Vec::new(),
+                addresses: Vec::new(),
                 public_key: keys.public_key(),
                 inbox: Some(Directory::inbox(&keys)),
                 bucket: None,
@@ -136,13 +141,37 @@ impl<R: Runtime> Accounts<R> {
     /// # Errors
     /// `Unknown` only if there is no such account for certain.
     pub async fn recipient(&self, name: &str) -> Result<Recipient, NoRecipient> {
+        let name = name.to_owned();
+        self.find(move |list| list.find(&name).cloned()).await
+    }
+
+    /// To whom mail for this address is delivered.
+    ///
+    /// # Errors
+    /// `Unknown` only if nobody has this address for certain.
+    pub async fn addressee(
+        &self,
+        address: Address,
+        addresses: Arc<Addresses>,
+    ) -> Result<Recipient, NoRecipient> {
+        self.find(move |list| addresses.find(list, &address).cloned())
+            .await
+    }
+
+    async fn find(
+        &self,
+        find: impl FnOnce(&AccountList) -> Option<Entry> + Send + 'static,
+    ) -> Result<Recipient, NoRecipient> {
         let file = Arc::clone(&self.file);
-        let list = self.runtime.blocking(move || file.read()).await;
-        let list = list.map_err(|error| {
+        let found = self
+            .runtime
+            .blocking(move || file.read_existing().map(|list| find(&list)))
+            .await;
+        let found = found.map_err(|error| {
             tracing::error!(%error, "the accounts cannot be read");
             NoRecipient::Unavailable
         })?;
-        let entry = list.find(&fold_name(name)).ok_or(NoRecipient::Unknown)?;
+        let entry = found.ok_or(NoRecipient::Unknown)?;
         Ok(Recipient {
             account: entry.id,
             public_key: entry.public_key,
@@ -176,17 +205,6 @@ impl<R: Runtime> Accounts<R> {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-/// Why mail for a name cannot be delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoRecipient {
-    /// There is no such account.
-    Unknown,
-    /// The account has not logged in since its INBOX must be known: later.
-    NotYet,
-    /// The accounts cannot be read just now.
-    Unavailable,
 }
 
 /// Why the accounts could not be read or changed.

@@ -129,3 +129,34 @@ fn where_mail_is_delivered_is_noted_at_the_next_login() {
         assert_eq!(accounts.recipient("bob").await, Err(NoRecipient::Unknown));
     });
 }
+
+#[test]
+fn accounts_that_cannot_be_read_are_no_unknown_recipients() {
+    let (accounts, folder) = accounts();
+    let path = folder.path().join("accounts.toml");
+    let addresses = Arc::new(address::Addresses {
+        domains: vec!["example.org".to_owned()],
+        separator: Some('+'),
+    });
+    let find = |local: &str| {
+        let address = Address {
+            local: local.to_owned(),
+            domain: Some("example.org".to_owned()),
+        };
+        async_io::block_on(accounts.addressee(address, Arc::clone(&addresses)))
+    };
+    let alice = find("alice").unwrap();
+    assert_eq!(find("Alice+detail"), Ok(alice));
+    assert_eq!(find("nobody"), Err(NoRecipient::Unknown));
+    let text = fs::read_to_string(&path).unwrap();
+    for damaged in [Some(""), Some("version = 7"), None] {
+        match damaged {
+            Some(text) => fs::write(&path, text).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        assert_eq!(find("nobody"), Err(NoRecipient::Unavailable));
+        assert_eq!(find("alice"), Err(NoRecipient::Unavailable));
+    }
+    fs::write(&path, text).unwrap();
+    assert_eq!(find("alice"), Ok(alice));
+}

@@ -1,6 +1,6 @@
 //! `account …`: who may log in.
 
-use super::{AccountCommand, BucketOptions, ConfigFile, Failure};
+use super::{AccountCommand, AddressCommand, BucketOptions, ConfigFile, Failure};
 use crate::accounts::edit;
 use crate::accounts::file::AccountsFile;
 use crate::accounts::list::OwnBucket;
@@ -34,7 +34,9 @@ pub(super) fn run(command: AccountCommand) -> Result<(), Failure> {
         AccountCommand::List(config) => {
             let (file, _) = open(&config)?;
             for entry in file.read()?.entries() {
-                println!("{}\t{}", entry.id, entry.names.join(" "));
+                let names: Vec<_> = entry.names.iter().chain(&entry.addresses).collect();
+                let names: Vec<_> = names.into_iter().map(String::as_str).collect();
+                println!("{}\t{}", entry.id, names.join(" "));
             }
         }
         AccountCommand::Remove { name, config, yes } => {
@@ -45,6 +47,7 @@ pub(super) fn run(command: AccountCommand) -> Result<(), Failure> {
             let id = edit::remove(&file, &name)?;
             println!("removed {name} ({id})");
         }
+        AccountCommand::Address(command) => address(command)?,
         AccountCommand::Password {
             name,
             config,
@@ -61,6 +64,26 @@ pub(super) fn run(command: AccountCommand) -> Result<(), Failure> {
             check(&new)?;
             edit::change_password(&file, &name, &old, &new, &config.argon2.params()?)?;
             println!("changed the password of {name}");
+        }
+    }
+    Ok(())
+}
+
+fn address(command: AddressCommand) -> Result<(), Failure> {
+    match command {
+        AddressCommand::Add {
+            name,
+            address,
+            config,
+        } => {
+            let (file, _) = open(&config)?;
+            edit::add_address(&file, &name, &address)?;
+            println!("{name} gets mail for {address}");
+        }
+        AddressCommand::Remove { address, config } => {
+            let (file, _) = open(&config)?;
+            edit::remove_address(&file, &address)?;
+            println!("nobody gets mail for {address} any more");
         }
     }
     Ok(())

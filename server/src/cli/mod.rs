@@ -8,6 +8,7 @@
 mod account;
 mod demo;
 mod descriptors;
+mod lmtp;
 mod logging;
 mod notify;
 mod serve;
@@ -80,6 +81,9 @@ enum AccountCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Further addresses of accounts: they get mail for them, but do not log in as that.
+    #[command(subcommand)]
+    Address(AddressCommand),
     /// Change a password; the present one is needed, because it opens the keys.
     Password {
         /// What it logs in as.
@@ -106,6 +110,26 @@ struct BucketOptions {
     /// A file with the key's secret, which is copied into the accounts file.
     #[arg(long, value_name = "FILE", requires = "bucket")]
     secret_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum AddressCommand {
+    /// Give an account a further address.
+    Add {
+        /// What the account logs in as.
+        name: String,
+        /// The address.
+        address: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Take an address from whatever account has it.
+    Remove {
+        /// The address.
+        address: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
 }
 
 #[derive(Args)]

@@ -1,7 +1,7 @@
 //! `serve`: runs a server until a signal stops it.
 
 use super::storage::{close_storage, open_storage};
-use super::{Failure, descriptors, logging, notify::notify};
+use super::{Failure, descriptors, lmtp, logging, notify::notify};
 use crate::accounts::Accounts;
 use crate::accounts::file::AccountsFile;
 use crate::accounts::stretch::Stretcher;
@@ -41,6 +41,8 @@ pub(super) fn run<R: Runtime>(
         let mut signals = runtime.signals()?;
         let storage = open_storage(config, &runtime, &accounts).await?;
         let sockets = bind(config)?;
+        let lmtp = config.lmtp.iter().map(lmtp::bind);
+        let lmtp = lmtp.collect::<Result<Vec<_>, _>>()?;
         let addresses = sockets
             .iter()
             .map(TcpListener::local_addr)
@@ -54,6 +56,13 @@ pub(super) fn run<R: Runtime>(
         )?;
         for (socket, listener) in sockets.into_iter().zip(&config.imap) {
             server.listen(socket, listener, config.core(listener))?;
+        }
+        let names = Arc::new(config.delivery.addresses());
+        // Their files go when this ends.
+        let mut files = Vec::new();
+        for (socket, file) in lmtp {
+            server.listen_lmtp(socket, config.core_for_lmtp(), Arc::clone(&names))?;
+            files.extend(file);
         }
         ready(&addresses);
         notify("READY=1");

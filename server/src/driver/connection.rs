@@ -8,17 +8,20 @@
 use super::Server;
 use super::clock::Deadline;
 use super::phase::{Phase, Watch};
+use super::post::Post;
 use super::registry::Attachment;
 use super::socket::Socket;
 use crate::runtime::Runtime;
 use crate::storage::{BoxFuture, Desk};
 use core::task::{Context, Poll};
 use core::time::Duration;
+use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::TlsAcceptor;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use restante_core::account::ConnectionId;
 use restante_core::boundary::{Credentials, Event, Input, Login, LoginError, Output, Wait};
 use restante_core::imap::Connection;
+use restante_core::lmtp;
 use restante_core::storage::{RequestId, StorageResponse};
 use restante_core::time::{Instant, Now};
 use std::io;
@@ -40,6 +43,20 @@ pub(crate) trait Machine: Send + 'static {
     fn transmit(&self) -> &[u8];
 }
 
+impl Machine for lmtp::Connection {
+    fn handle_input(&mut self, now: Now, input: Input<'_>) {
+        Self::handle_input(self, now, input);
+    }
+
+    fn poll_output(&mut self) -> Output {
+        Self::poll_output(self)
+    }
+
+    fn transmit(&self) -> &[u8] {
+        Self::transmit(self)
+    }
+}
+
 impl Machine for Connection {
     fn handle_input(&mut self, now: Now, input: Input<'_>) {
         Self::handle_input(self, now, input);
@@ -55,7 +72,10 @@ impl Machine for Connection {
 }
 
 /// Drives one connection to its end.
-pub(crate) async fn drive<R: Runtime, M: Machine>(mut driver: Driver<R, M>) {
+pub(crate) async fn drive<R: Runtime, M: Machine, S>(mut driver: Driver<R, M, S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let end = core::future::poll_fn(|cx| driver.poll(cx)).await;
     match end {
         Ok(()) => tracing::debug!("closed"),
@@ -65,13 +85,13 @@ pub(crate) async fn drive<R: Runtime, M: Machine>(mut driver: Driver<R, M>) {
 }
 
 /// Everything that belongs to one connection.
-pub(crate) struct Driver<R: Runtime, M> {
+pub(crate) struct Driver<R: Runtime, M, S> {
     server: Arc<Server<R>>,
     id: ConnectionId,
     peer: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     machine: M,
-    socket: Socket<R::Stream>,
+    socket: Socket<S>,
     stage: Stage,
     /// The client will send no more.
     ended: bool,
@@ -83,6 +103,8 @@ pub(crate) struct Driver<R: Runtime, M> {
     answers: Answers,
     login: Option<(RequestId, BoxFuture<'static, Result<Login, LoginError>>)>,
     account: Option<Attachment>,
+    /// Where mail is delivered.
+    post: Option<Box<Post<R>>>,
     wait: Wait,
     deadline: Deadline<R>,
     watch: Watch,
@@ -104,13 +126,13 @@ enum Stage {
     Lingering { until: Instant },
 }
 
-impl<R: Runtime, M: Machine> Driver<R, M> {
+impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> {
     pub(crate) fn new(
         server: Arc<Server<R>>,
         id: ConnectionId,
         peer: SocketAddr,
         acceptor: Option<TlsAcceptor>,
-        socket: Socket<R::Stream>,
+        socket: Socket<S>,
         machine: M,
     ) -> Self {
         Self {
@@ -127,6 +149,7 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
             answers: Answers::new(),
             login: None,
             account: None,
+            post: None,
             wait: Wait {
                 receive: 0,
                 deadline: None,
@@ -135,6 +158,12 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
             watch: Watch::new(Arc::clone(&server.phases)),
             server,
         }
+    }
+
+    /// The same, for a machine that delivers mail.
+    pub(crate) fn with_post(mut self, post: Post<R>) -> Self {
+        self.post = Some(Box::new(post));
+        self
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -178,7 +207,10 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
                     Some(account) => account.request(request),
                     None => tracing::error!("a request to an account before any login"),
                 },
-                Output::Post(..) => tracing::error!("nobody delivers mail here"),
+                Output::Post(id, request) => match &mut self.post {
+                    Some(post) => post.ask(id, request),
+                    None => tracing::error!("a request to deliver mail from who may not"),
+                },
                 Output::StartTls => self.stage = Stage::BeforeTls,
                 Output::Abandon(id) => self.abandon(id),
                 Output::Event(event) => self.log(&event),
@@ -187,7 +219,7 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
                     let until = self.server.clock.instant().after(CLOSE_TIMEOUT);
                     self.stage = Stage::Closing { until };
                     self.answers.clear();
-                    (self.login, self.account) = (None, None);
+                    (self.login, self.account, self.post) = (None, None, None);
                     return;
                 }
             }
@@ -204,7 +236,7 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
     fn abandon(&mut self, id: RequestId) {
         if self.login.as_ref().is_some_and(|(login, _)| *login == id) {
             self.login = None;
-        } else {
+        } else if !self.post.as_mut().is_some_and(|post| post.abandon(id)) {
             self.desk.abandon(id);
         }
     }
@@ -295,6 +327,12 @@ impl<R: Runtime, M: Machine> Driver<R, M> {
             let result = result.and_then(|login| self.attach(login));
             self.input(Input::Derived(id, result));
             progress = true;
+        }
+        while let Some(post) = &mut self.post
+            && let Poll::Ready((id, reply)) = post.poll(cx)
+        {
+            progress = true;
+            self.input(Input::Post(id, reply));
         }
         while let Some(account) = &self.account
             && let Poll::Ready(reply) = account.poll_reply(cx)

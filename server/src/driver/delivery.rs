@@ -27,12 +27,15 @@ const WRITERS_MAX: usize = 10_000;
 /// Delivers messages, on behalf of one process. There is one for each server.
 pub struct Deliverer<R: Runtime> {
     server: Arc<Server<R>>,
-    writers: Mutex<HashMap<AccountId, Writer>>,
 }
 
-/// As whom this process writes to one INBOX; nothing while a message has it, so that one
-/// whose delivery is given up in between is never lent again.
-type Writer = Arc<Turns<Option<InboxWriter>>>;
+/// As whom this process writes to INBOXes.
+#[derive(Default)]
+pub(super) struct Writers(Mutex<HashMap<AccountId, Writer>>);
+
+/// As whom it writes to one; nothing while a message has it, so that one whose delivery is
+/// given up in between is never lent again.
+pub(super) type Writer = Arc<Turns<Option<InboxWriter>>>;
 
 /// Why a message was not delivered.
 #[derive(Debug)]
@@ -47,10 +50,7 @@ impl<R: Runtime> Deliverer<R> {
     /// Nothing happens before the first message.
     #[must_use]
     pub fn new(server: Arc<Server<R>>) -> Self {
-        Self {
-            server,
-            writers: Mutex::default(),
-        }
+        Self { server }
     }
 
     /// Stores a message in the INBOX of an account. After `Ok` it is durable.
@@ -68,7 +68,7 @@ impl<R: Runtime> Deliverer<R> {
         let mut machine = Delivery::new(core, recipient, flags, seed(), server.clock.now());
         let (mut desk, mut answers) = (Desk::new(Arc::clone(&server.storage)), Answers::new());
         let mut timer = Deadline::<R>::new(&server.runtime, server.clock);
-        let slot = self.writer(recipient.account);
+        let slot = server.writers.of(recipient.account);
         let mut turn = None;
         let mut buffer = Vec::new();
         loop {
@@ -94,13 +94,13 @@ impl<R: Runtime> Deliverer<R> {
                     if let Some(turn) = &mut turn {
                         **turn = Some(writer);
                     }
-                    self.ring(recipient);
+                    server.rang(recipient);
                     return Ok(());
                 }
                 DeliveryOutput::Failed(failure, writer) => {
                     if let Some(turn) = &mut turn {
                         // It may be there, or come yet.
-                        self.ring(recipient);
+                        server.rang(recipient);
                         **turn = writer;
                     }
                     return Err(DeliverError::Failed(failure));
@@ -136,19 +136,25 @@ impl<R: Runtime> Deliverer<R> {
             machine.handle_input(server.clock.now(), input);
         }
     }
+}
 
-    /// Tells the account, here and in other processes.
-    fn ring(&self, recipient: Recipient) {
+impl<R: Runtime> Server<R> {
+    /// Something came, or may have come, into an INBOX: its account is told, here and in
+    /// other processes.
+    pub(super) fn rang(&self, recipient: Recipient) {
         let change = Change {
             account: recipient.account,
             log: Some(recipient.inbox),
         };
-        self.server.registry.ring(change);
-        self.server.announce(change);
+        self.registry.ring(change);
+        self.announce(change);
     }
+}
 
-    fn writer(&self, account: AccountId) -> Writer {
-        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+impl Writers {
+    /// The writer for the INBOX of an account.
+    pub(super) fn of(&self, account: AccountId) -> Writer {
+        let mut writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if writers.len() >= WRITERS_MAX && !writers.contains_key(&account) {
             writers.retain(|_, writer| Arc::strong_count(writer) > 1);
         }

@@ -13,8 +13,11 @@ mod clock;
 mod connection;
 pub mod delivery;
 mod doorbell;
+pub mod lmtp;
 mod phase;
+mod post;
 mod registry;
+mod room;
 mod socket;
 pub(crate) mod steward;
 #[cfg(test)]
@@ -28,12 +31,15 @@ use crate::storage::Storage;
 use crate::tls::Certificate;
 use clock::Clock;
 use connection::Driver;
+use core::fmt::Display;
+use core::future::Future;
 use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use delivery::Writers;
 use doorbell::Ringer;
 use futures_util::future::{self, Either, FutureExt};
-use futures_util::io::AsyncWriteExt;
+use futures_util::io::{AsyncWrite, AsyncWriteExt};
 use phase::{Phase, Phases, Watch};
 use registry::{Attachment, Registry};
 use restante_core::account::{Account, ConnectionId};
@@ -41,6 +47,7 @@ use restante_core::boundary::{Event, Login, LoginError};
 use restante_core::config::Config as CoreConfig;
 use restante_core::doorbell::Change;
 use restante_core::imap::{Connection, Peer};
+use room::Room;
 use socket::Socket;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
@@ -68,6 +75,10 @@ pub struct Server<R: Runtime> {
     registry: Arc<Registry>,
     /// Where other processes may use the same storage.
     ringer: Option<Arc<Ringer>>,
+    /// As whom LMTP and deliverers write.
+    writers: Writers,
+    /// For copies of messages that come in.
+    room: Arc<Room>,
     phases: Arc<Phases>,
     connections: AtomicUsize,
     next_connection: AtomicU64,
@@ -95,6 +106,8 @@ impl<R: Runtime> Server<R> {
             shutdown_timeout: Duration::from_secs(limits.shutdown_timeout_s),
             registry: Arc::new(Registry::new(limits.connections_per_account_max)),
             ringer,
+            writers: Writers::default(),
+            room: Room::new(limits.lmtp_copies_max),
             phases: Arc::default(),
             connections: AtomicUsize::new(0),
             next_connection: AtomicU64::new(1),
@@ -139,8 +152,20 @@ impl<R: Runtime> Server<R> {
         let address = socket.local_addr()?;
         let socket = self.runtime.listen(socket)?;
         tracing::info!(%address, tls = ?listener.tls, "listening for IMAP");
-        let accept = Arc::clone(self).accept(socket, listener.tls, Arc::new(core));
-        self.runtime.spawn(accept);
+        let (server, tls, core) = (Arc::clone(self), listener.tls, Arc::new(core));
+        self.runtime.spawn(async move {
+            let welcome = |(stream, peer): (R::Stream, SocketAddr)| {
+                // IPv4 clients of an IPv6 socket under the name that they know.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                let refusal = (tls != TlsMode::Implicit).then_some(TOO_MANY);
+                let (serve, core) = (Arc::clone(&server), Arc::clone(&core));
+                server.welcome(stream, &peer, refusal, move |stream, id| {
+                    serve.serve(stream, peer, id, tls, core)
+                });
+            };
+            let next = || server.runtime.accept(&socket);
+            server.accept(next, welcome).await;
+        });
         Ok(())
     }
 
@@ -181,22 +206,22 @@ impl<R: Runtime> Server<R> {
         }
     }
 
-    async fn accept(self: Arc<Self>, socket: R::Listener, tls: TlsMode, core: Arc<CoreConfig>) {
+    /// Welcomes whoever comes, until the server stops.
+    async fn accept<T, F>(&self, next: impl Fn() -> F + Send, welcome: impl Fn(T) + Send)
+    where
+        T: Send,
+        F: Future<Output = std::io::Result<T>> + Send,
+    {
         let mut watch = Watch::new(Arc::clone(&self.phases));
         loop {
             let accepted = {
-                let next = pin!(self.runtime.accept(&socket));
-                match future::select(next, pin!(watch.next())).await {
+                match future::select(pin!(next()), pin!(watch.next())).await {
                     Either::Left((accepted, _)) => accepted,
                     Either::Right(_) => return,
                 }
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    // IPv4 clients of an IPv6 socket under the name that they know.
-                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                    self.welcome(stream, peer, tls, &core);
-                }
+                Ok(accepted) => welcome(accepted),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     runtime::sleep(&self.runtime, ACCEPT_PAUSE).await;
@@ -205,25 +230,29 @@ impl<R: Runtime> Server<R> {
         }
     }
 
-    fn welcome(
+    /// Serves a connection in a task of its own, or says `refusal` if there are too many.
+    fn welcome<S, F>(
         self: &Arc<Self>,
-        mut stream: R::Stream,
-        peer: SocketAddr,
-        tls: TlsMode,
-        core: &Arc<CoreConfig>,
-    ) {
+        mut stream: S,
+        peer: &dyn Display,
+        refusal: Option<&[u8]>,
+        serve: impl FnOnce(S, ConnectionId) -> F,
+    ) where
+        S: AsyncWrite + Unpin,
+        F: Future<Output = ()> + Send + 'static,
+    {
         let place = Place::take(self);
         if self.connections.load(Ordering::SeqCst) > self.connections_max {
             tracing::warn!(%peer, "too many connections");
-            if tls != TlsMode::Implicit {
+            if let Some(refusal) = refusal {
                 // As far as the empty send buffer takes it; nobody waits for more.
-                drop(stream.write(TOO_MANY).now_or_never());
+                drop(stream.write(refusal).now_or_never());
             }
             return;
         }
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let span = tracing::info_span!("connection", id = id.0, %peer);
-        let serve = Arc::clone(self).serve(stream, peer, id, tls, Arc::clone(core));
+        let serve = serve(stream, id);
         let task = async move {
             // The panic hook has logged it; the other connections go on.
             drop(AssertUnwindSafe(serve).catch_unwind().await);

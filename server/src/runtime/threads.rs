@@ -9,6 +9,7 @@ use futures_util::stream::{self, Stream};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Instant;
 
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub(crate) struct ThreadTimer(async_io::Timer);
 impl Runtime for Threads {
     type Stream = Async<TcpStream>;
     type Listener = Async<TcpListener>;
+    type LocalStream = Async<UnixStream>;
+    type LocalListener = Async<UnixListener>;
     type Timer = ThreadTimer;
 
     fn run<F: Future>(_: usize, main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
@@ -48,6 +51,14 @@ impl Runtime for Threads {
 
     async fn accept(&self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)> {
         listener.accept().await
+    }
+
+    fn listen_local(&self, socket: UnixListener) -> io::Result<Self::LocalListener> {
+        Async::new(socket)
+    }
+
+    async fn accept_local(&self, listener: &Self::LocalListener) -> io::Result<Self::LocalStream> {
+        Ok(listener.accept().await?.0)
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {

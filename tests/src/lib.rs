@@ -21,6 +21,7 @@
 pub mod binaries;
 pub mod client;
 pub mod garage;
+pub mod lmtp;
 pub mod neighbours;
 pub mod process;
 pub mod reply;
@@ -32,6 +33,7 @@ pub mod value;
 
 pub use client::Client;
 pub use garage::Storage;
+pub use lmtp::Lmtp;
 pub use reply::{Fetch, Reply, Response, Status};
 pub use server::{Flavour, Server};
 pub use trials::{Test, run};

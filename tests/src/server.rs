@@ -16,7 +16,7 @@ use std::{
 use restante_garage_node::unused_port;
 
 use crate::{
-    Client,
+    Client, Lmtp,
     binaries::{self, Profile},
     garage::{Garage, Storage},
     process::{PATIENCE, Pid},
@@ -121,6 +121,7 @@ struct State {
     plain: SocketAddr,
     tls: Option<SocketAddr>,
     outward: Option<SocketAddr>,
+    lmtp: Option<SocketAddr>,
 }
 
 impl Server {
@@ -168,6 +169,7 @@ impl Server {
             plain,
             tls,
             outward: None,
+            lmtp: None,
         });
         let accounts = shared_accounts.unwrap_or_else(|| folder.path().join("accounts"));
         let server = Self {
@@ -195,6 +197,7 @@ impl Server {
         assert!(state.child.is_none(), "the server runs already");
         state.plain = unused_port();
         state.tls = Some(unused_port());
+        state.lmtp = Some(unused_port());
         state.outward = self
             .options
             .outward
@@ -356,6 +359,36 @@ impl Server {
             .expect("the options ask for an outward address")
     }
 
+    /// The address where mail comes in.
+    pub fn lmtp_address(&self) -> SocketAddr {
+        self.state().lmtp.expect("the server listens for LMTP")
+    }
+
+    /// The Unix socket where mail comes in.
+    pub fn lmtp_socket(&self) -> PathBuf {
+        self.folder.path().join("lmtp")
+    }
+
+    /// A connection by which mail comes in.
+    pub fn deliver(&self) -> Lmtp {
+        Lmtp::connect(self.lmtp_address())
+    }
+
+    /// Gives an account a further address, beside the running server.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn add_address(&self, account: &Account, address: &str) {
+        let executable =
+            binaries::executable(self.flavour, self.options.profile).expect("it was built before");
+        crate::neighbours::success(
+            Command::new(executable)
+                .args(["account", "address", "add", &account.name, address])
+                .arg("--config")
+                .arg(self.folder.path().join("restante.toml")),
+        );
+    }
+
     /// A connection that is not logged in.
     pub fn connect(&self) -> Client {
         Client::connect(self.address())
@@ -438,6 +471,12 @@ impl Server {
         }
         if let Some(outward) = state.outward {
             listeners += &format!("[[imap]]\naddress = \"{outward}\"\ntls = \"starttls\"\n");
+        }
+        if let Some(lmtp) = state.lmtp {
+            listeners += &format!(
+                "[[lmtp]]\naddress = \"{lmtp}\"\n[[lmtp]]\naddress = \"unix:lmtp\"\nmode = \"600\"\n\
+                 [delivery]\nhost = \"mx.example.org\"\ndomains = [\"example.org\"]\n"
+            );
         }
         let rest = configuration(self.folder.path(), &self.storage(), &self.accounts);
         listeners + &rest + "[limits]\n" + self.options.limits + "\n"

@@ -1,0 +1,93 @@
+//! A server killed (SIGKILL) in the middle of deliveries, again and again: every message
+//! that it acknowledged is there, as it was sent and once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    thread,
+    time::Duration,
+};
+
+use restante_tests::{Lmtp, Server, Test, lmtp, samples, tests, trials::Need};
+
+use crate::messages;
+
+pub(crate) const TESTS: &[Test] = tests![
+    everything_acknowledged_is_there_once => needs(&[Need::OwnProcess]),
+];
+
+/// How often the server is killed.
+const KILLS: u64 = 6;
+/// Connections that deliver at once.
+const CONNECTIONS: u64 = 4;
+
+/// What was acknowledged for alice, and what may be there besides.
+#[derive(Default)]
+struct Sent {
+    acknowledged: BTreeSet<Vec<u8>>,
+    unanswered: BTreeSet<Vec<u8>>,
+}
+
+/// Delivers messages of all lengths until the server is gone.
+fn work(server: &Server, name: &str, sent: &Mutex<Sent>) {
+    let Ok(mut client) = Lmtp::try_connect(server.lmtp_address()) else {
+        return;
+    };
+    for number in 0.. {
+        let text = "text ".repeat(1 + number % 7 * 5_000);
+        let message = samples::plain(&format!("{name}/{number}"), &text);
+        let kept = lmtp::kept("alice", &message);
+        let answers = client.try_deliver(&["alice", "bob"], &message);
+        let mut sent = sent.lock().expect("no thread panicked");
+        match answers {
+            Ok(answers) => {
+                assert!(answers[0].starts_with("250 2.0.0 "), "{answers:?}");
+                sent.acknowledged.insert(kept);
+            }
+            Err(_) => {
+                sent.unanswered.insert(kept);
+                return;
+            }
+        }
+    }
+}
+
+fn everything_acknowledged_is_there_once(server: &Server) {
+    let sent = Mutex::new(Sent::default());
+    for kill in 0..KILLS {
+        thread::scope(|scope| {
+            for client in 0..CONNECTIONS {
+                let sent = &sent;
+                scope.spawn(move || work(server, &format!("{kill}/{client}"), sent));
+            }
+            thread::sleep(Duration::from_millis(300 + 170 * kill));
+            server.kill();
+        });
+        server
+            .start_again()
+            .expect("the server starts after a kill");
+    }
+    let mut found = BTreeMap::new();
+    for message in messages(&mut server.login()) {
+        *found.entry(message).or_insert(0) += 1;
+    }
+    let sent = sent.into_inner().expect("no thread panicked");
+    eprintln!(
+        "{} acknowledged, {} of {} unanswered are there",
+        sent.acknowledged.len(),
+        found.len() - sent.acknowledged.len(),
+        sent.unanswered.len()
+    );
+    assert!(sent.acknowledged.len() > 20, "too few to say anything");
+    for message in &sent.acknowledged {
+        assert!(
+            found.contains_key(message),
+            "an acknowledged message is lost"
+        );
+    }
+    for (message, count) in &found {
+        let known = sent.acknowledged.contains(message) || sent.unanswered.contains(message);
+        assert!(known, "a message that nobody sent");
+        assert_eq!(*count, 1, "a message is there more than once");
+    }
+}

@@ -46,6 +46,11 @@ fn commands_do_no_harm() {
 }
 
 #[test]
+fn mail_servers_do_no_harm() {
+    replay("lmtp", fuzz::lmtp::run);
+}
+
+#[test]
 fn messages_do_no_harm() {
     replay("mime", fuzz::mime::run);
 }

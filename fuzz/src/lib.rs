@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod connection;
 pub mod grammar;
+pub mod lmtp;
 pub mod mime;
 pub mod operations;
 pub mod sealed;

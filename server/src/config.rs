@@ -543,7 +543,7 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
-        assert_eq!(defaults, 35, "a default of the example is not looked at");
+        assert_eq!(defaults, 36, "a default of the example is not looked at");
         text
     }
 
@@ -578,7 +578,7 @@ mod tests {
         assert_eq!(keys("delivery"), 2);
         assert_eq!(keys("log"), 2);
         let limits = shown["storage"]["limits"].as_table().unwrap();
-        assert_eq!(limits.len(), 12);
+        assert_eq!(limits.len(), 13);
     }
 
     #[test]

@@ -212,7 +212,8 @@ fn garage_is_killed_in_the_middle_of_deliveries(server: &Server) {
     let sent = bag.into_sent();
     let found = check(server, &sent);
     eprintln!(
-        "{} deliveries were acknowledged and {} refused, of which {} are there",
+        "{}: {} deliveries were acknowledged and {} refused, of which {} are there",
+        server.flavour.name(),
         sent.acknowledged.len(),
         sent.refused.len(),
         found.len() - sent.acknowledged.len()

@@ -3,7 +3,7 @@
 //!
 //! All of it is one thread, one clock that is a number, and one generator of chance, so a
 //! seed stands for a run: the same seed gives the same run to the last octet. `world.rs` is
-//! the loop, `garage/` the storage, `process.rs` a server, `client.rs` and `script.rs` a
+//! the loop, `garage/` the storage, `process.rs` a server, `post.rs` what is delivered to it, `client.rs` and `script.rs` a
 //! client, `device.rs` and `ledger.rs` what must hold, `settle.rs` the end.
 //! `docs/simulation.md` says how to run it and what it has found.
 
@@ -14,6 +14,7 @@ mod client;
 mod device;
 mod garage;
 mod ledger;
+mod post;
 mod process;
 mod script;
 mod settle;

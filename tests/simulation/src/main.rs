@@ -1,5 +1,8 @@
 //! `restante-simulation [--seeds N] [--from SEED] [--steps N]`: many runs.
 //! `restante-simulation --seed SEED [--steps N]`: one run, told line by line.
+//!
+//! With RESTANTE_SIMULATION_COLLECT set, what nobody names is collected after minutes; with
+//! RESTANTE_SIMULATION_NO_POST no messages are delivered.
 
 use restante_simulation::{Options, run};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,6 +74,7 @@ fn options(seed: u64, steps: u64, print: bool) -> Options {
         seed,
         steps,
         collects,
+        delivers: std::env::var_os("RESTANTE_SIMULATION_NO_POST").is_none(),
         print,
     }
 }

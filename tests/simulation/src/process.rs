@@ -3,6 +3,7 @@
 
 use crate::chance::Chance;
 use crate::garage::{Caller, describe};
+use crate::post::Post;
 use crate::world::{Event, SECOND, World};
 use restante_core::account::{
     Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId, Snapshot,
@@ -28,6 +29,7 @@ pub(crate) struct Process {
     pub(crate) offset_ms: i64,
     pub(crate) account: Option<Task>,
     pub(crate) connections: BTreeMap<u64, Line>,
+    pub(crate) post: Post,
     /// The last machine's number.
     machines: u64,
     /// When the last message to the account arrives.
@@ -94,20 +96,26 @@ impl Process {
             offset_ms,
             account: None,
             connections: BTreeMap::new(),
+            post: Post::default(),
             machines: 0,
             account_mail: 0,
             stopping: false,
         }
     }
 
-    fn number(&mut self) -> u64 {
+    /// Whether messages may come.
+    pub(crate) fn accepts(&self) -> bool {
+        self.up && !self.stopping
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
         self.machines += 1;
         self.machines
     }
 }
 
 impl World {
-    fn time(&self, process: usize) -> Now {
+    pub(crate) fn time(&self, process: usize) -> Now {
         let unix = EPOCH_MS + (self.now / 1_000) as i64 + self.processes[process].offset_ms;
         Now {
             instant: Instant(self.now),
@@ -129,6 +137,7 @@ impl World {
         it.up = false;
         it.life += 1;
         it.account = None;
+        it.post = Post::default();
         it.stopping = false;
         let lines = core::mem::take(&mut it.connections);
         self.garage.forget_server(process);
@@ -230,10 +239,10 @@ impl World {
             return;
         }
         let Some(task) = &self.processes[process].account else {
-            return;
+            return self.wake_delivery(process, machine);
         };
         if task.number != machine {
-            return;
+            return self.wake_delivery(process, machine);
         }
         if due(task.deadline) {
             self.account_input(process, AccountInput::Timeout);
@@ -274,10 +283,18 @@ impl World {
         let account = &self.processes[process].account;
         if account.as_ref().is_some_and(|task| task.number == machine) {
             self.account_input(process, AccountInput::Storage(request, response));
+            return;
         }
+        self.delivery_answer(process, machine, request, response);
     }
 
-    fn ask_storage(&mut self, process: usize, machine: u64, id: RequestId, wanted: StorageRequest) {
+    pub(crate) fn ask_storage(
+        &mut self,
+        process: usize,
+        machine: u64,
+        id: RequestId,
+        wanted: StorageRequest,
+    ) {
         let caller = self.caller(process, machine, id);
         self.note(format_args!(
             "{process}/{machine} #{}: {}",
@@ -290,7 +307,7 @@ impl World {
         self.schedule(deeds);
     }
 
-    fn caller(&self, process: usize, machine: u64, request: RequestId) -> Caller {
+    pub(crate) fn caller(&self, process: usize, machine: u64, request: RequestId) -> Caller {
         let life = self.processes[process].life;
         Caller {
             process,
@@ -303,7 +320,7 @@ impl World {
     // The account.
 
     /// Sends a message to the account's task.
-    fn mail(&mut self, process: usize, mail: Mail) {
+    pub(crate) fn mail(&mut self, process: usize, mail: Mail) {
         let at = self.soon().max(self.processes[process].account_mail);
         let it = &mut self.processes[process];
         it.account_mail = at;
@@ -362,7 +379,7 @@ impl World {
     }
 
     /// The other servers hear of a change, some later than others, some not at all.
-    fn ring(&mut self, process: usize, log: Option<MailboxId>) {
+    pub(crate) fn ring(&mut self, process: usize, log: Option<MailboxId>) {
         for other in 0..self.processes.len() {
             if other == process || self.chance.permille(self.garage.weather.lost * 4) {
                 continue;

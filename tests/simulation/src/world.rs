@@ -12,6 +12,7 @@ use crate::trace::Trace;
 use core::time::Duration;
 use restante_core::account::AccountReply;
 use restante_core::config::Config;
+use restante_core::delivery::InboxWriter;
 use restante_core::mailbox::AccountId;
 use restante_core::random::Random;
 use restante_core::seal::AccountKeys;
@@ -45,6 +46,10 @@ pub(crate) enum Event {
     ToClient(usize, u64, Vec<u8>),
     /// A client goes on.
     Act(usize, u64),
+    /// A message is delivered.
+    Post,
+    /// A delivery is lent the writer of its process.
+    Turned(usize, u64, u64, InboxWriter),
     /// Something breaks, heals, dies or comes back.
     Chaos,
     /// A server starts.
@@ -61,6 +66,8 @@ pub struct Options {
     /// What nobody names is collected after minutes, not days, and clocks agree as much
     /// better.
     pub collects: bool,
+    /// Messages are delivered, beside what clients do.
+    pub delivers: bool,
     /// Print the trace.
     pub print: bool,
 }
@@ -132,6 +139,10 @@ impl World {
             world.at(at, Event::Act(client, 0));
         }
         world.at(2 * SECOND, Event::Chaos);
+        if options.delivers {
+            let first = world.chance.between(0, 20 * SECOND);
+            world.at(first, Event::Post);
+        }
         world
     }
 
@@ -226,6 +237,12 @@ impl World {
             }
             Event::ToClient(client, session, octets) => self.hear(client, session, &octets),
             Event::Act(client, session) => self.act(client, session),
+            Event::Post => self.post(),
+            Event::Turned(process, life, delivery, writer) => {
+                if self.lives(process, life) {
+                    self.turned(process, delivery, writer);
+                }
+            }
             Event::Chaos => self.chaos(),
             Event::Start(process, life) => {
                 if self.processes[process].life == life {

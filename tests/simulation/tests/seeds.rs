@@ -13,17 +13,19 @@ fn world(seed: u64, steps: u64) -> Outcome {
         seed,
         steps,
         collects: false,
+        delivers: true,
         print: false,
     })
 }
 
 #[test]
 fn no_fault_breaks_a_promise() {
-    let (mut commands, mut refused) = (0, 0);
+    let (mut commands, mut refused, mut delivered) = (0, 0, 0);
     for seed in 0..SEEDS {
         let outcome = world(seed, STEPS);
         commands += outcome.acknowledged.values().sum::<u64>();
         refused += outcome.refused.values().sum::<u64>();
+        delivered += outcome.acknowledged.get("delivery").unwrap_or(&0);
         if let Some(what) = outcome.violation {
             panic!(
                 "seed {seed}: {what}\nline by line: \
@@ -34,6 +36,7 @@ fn no_fault_breaks_a_promise() {
     // A world in which nothing happens, or nothing goes wrong, proves nothing.
     assert!(commands > SEEDS * 30, "{commands} commands were done");
     assert!(refused > SEEDS, "{refused} commands were refused");
+    assert!(delivered > SEEDS * 5, "{delivered} messages were delivered");
 }
 
 /// Runs in which a client missed what two servers wrote at the same time, before batches
@@ -49,6 +52,7 @@ fn who_roams_between_servers_that_write_at_once_misses_nothing() {
             seed,
             steps: 4_000,
             collects: true,
+            delivers: false,
             print: false,
         });
         if let Some(what) = outcome.violation {
@@ -72,6 +76,7 @@ fn what_is_collected_is_missed_by_nobody() {
             seed,
             steps: 6_000,
             collects: true,
+            delivers: true,
             print: false,
         });
         collected += outcome.collected;

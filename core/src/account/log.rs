@@ -293,12 +293,12 @@ impl<S: Planner> Log<S> {
     /// Ends everything, for a log that is no more.
     pub(super) fn end(mut self, shared: &mut Shared) -> Vec<S::Work> {
         let mut work: Vec<_> = self.jobs.drain(..).collect();
+        shared.writers.remove(&self.id);
         match self.activity {
             Activity::Reading { workflow, .. } => shared.give_up(&workflow),
             Activity::Committing(commit) => {
                 // It may land or not: nobody will read it.
                 work.extend(commit.done.into_iter().map(|(work, _)| work));
-                shared.writers.remove(&self.id);
             }
             Activity::Verifying(verifying) => work.extend(verifying.end(shared)),
             Activity::Idle | Activity::Pausing { .. } => {}

@@ -204,12 +204,17 @@ impl Account {
         if let Some(output) = self.shared.outputs.pop_front() {
             return output;
         }
-        if self.shutdown && self.is_quiet() {
+        if self.is_done() {
             return AccountOutput::Done;
         }
         AccountOutput::Wait {
             deadline: self.deadline(),
         }
+    }
+
+    /// Whether it was told to finish and has nothing left to do.
+    pub(super) fn is_done(&self) -> bool {
+        self.shutdown && self.shared.outputs.is_empty() && self.is_quiet()
     }
 
     /// Whether all is committed.

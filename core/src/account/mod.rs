@@ -17,6 +17,7 @@ mod shared;
 mod tests;
 mod upkeep;
 mod verify;
+mod writers;
 
 pub use boundary::{
     AccountFailure, AccountInput, AccountOutput, AccountReply, AccountRequest, Bodies,
@@ -24,3 +25,4 @@ pub use boundary::{
 };
 pub use machine::Account;
 pub use upkeep::{CheckReport, Finding, Recoverable, Recovered, SweepReport, Trouble};
+pub use writers::Writers;

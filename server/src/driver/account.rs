@@ -17,7 +17,7 @@ use async_channel::Receiver;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use futures_util::stream::StreamExt;
-use restante_core::account::{Account, AccountInput, AccountOutput, ConnectionId};
+use restante_core::account::{Account, AccountInput, AccountOutput, ConnectionId, Writers};
 use restante_core::doorbell::Change;
 use restante_core::mailbox::AccountId;
 use restante_core::time::{Instant, Now};
@@ -34,6 +34,10 @@ const LINGER: Duration = Duration::from_secs(10);
 pub(crate) trait Machine: Send + 'static {
     fn handle_input(&mut self, now: Now, input: AccountInput);
     fn poll_output(&mut self) -> AccountOutput;
+    /// As whom the next one may write.
+    fn take_writers(&mut self) -> Writers {
+        Writers::default()
+    }
 }
 
 impl Machine for Account {
@@ -43,6 +47,10 @@ impl Machine for Account {
 
     fn poll_output(&mut self) -> AccountOutput {
         Self::poll_output(self)
+    }
+
+    fn take_writers(&mut self) -> Writers {
+        Self::take_writers(self)
     }
 }
 
@@ -66,6 +74,10 @@ pub(crate) async fn drive<R: Runtime, M: Machine>(
         let connections = &mut guard.connections;
         let mut driver = Driver::new(&server, account, &messages, &bell, connections, machine);
         core::future::poll_fn(|cx| driver.poll(cx)).await;
+        // Before the account is closed: the next login may open it on another thread.
+        server
+            .machine_writers
+            .keep(account, driver.machine.take_writers());
         let ending = server.phases.now() == Phase::Ending;
         if ending {
             break;

@@ -13,6 +13,7 @@ mod clock;
 mod connection;
 pub mod delivery;
 mod doorbell;
+mod kept;
 pub mod lmtp;
 mod phase;
 mod post;
@@ -40,6 +41,7 @@ use delivery::Writers;
 use doorbell::Ringer;
 use futures_util::future::{self, Either, FutureExt};
 use futures_util::io::{AsyncWrite, AsyncWriteExt};
+use kept::KeptWriters;
 use phase::{Phase, Phases, Watch};
 use registry::{Attachment, Registry};
 use restante_core::account::{Account, ConnectionId};
@@ -73,6 +75,8 @@ pub struct Server<R: Runtime> {
     connections_max: usize,
     shutdown_timeout: Duration,
     registry: Arc<Registry>,
+    /// As whom the machines of closed accounts have written.
+    machine_writers: KeptWriters,
     /// Where other processes may use the same storage.
     ringer: Option<Arc<Ringer>>,
     /// As whom LMTP and deliverers write.
@@ -104,6 +108,7 @@ impl<R: Runtime> Server<R> {
             certificate,
             connections_max: limits.connections_max,
             shutdown_timeout: Duration::from_secs(limits.shutdown_timeout_s),
+            machine_writers: KeptWriters::default(),
             registry: Arc::new(Registry::new(limits.connections_per_account_max)),
             ringer,
             writers: Writers::default(),
@@ -303,8 +308,11 @@ impl<R: Runtime> Server<R> {
         let account = login.keys.account();
         server.registry.attach(account, id, |messages| {
             let (config, keys) = (Arc::clone(&server.core), Arc::clone(&login.keys));
-            let new_machine =
-                move |now| Account::new(Arc::clone(&config), Arc::clone(&keys), seed(), now);
+            let owner = Arc::clone(server);
+            let new_machine = move |now| {
+                let machine = Account::new(Arc::clone(&config), Arc::clone(&keys), seed(), now);
+                machine.with_writers(owner.machine_writers.take(account))
+            };
             let task = account::drive(Arc::clone(server), account, messages, new_machine);
             let task = AssertUnwindSafe(task).catch_unwind().map(drop);
             let span = tracing::info_span!(parent: None, "account", id = %account);

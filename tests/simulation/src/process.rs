@@ -7,6 +7,7 @@ use crate::post::Post;
 use crate::world::{Event, SECOND, World};
 use restante_core::account::{
     Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId, Snapshot,
+    Writers,
 };
 use restante_core::boundary::{Input, Login, LoginError, Output};
 use restante_core::imap::{Connection, Peer};
@@ -28,6 +29,8 @@ pub(crate) struct Process {
     /// How far its clock is off, in milliseconds.
     pub(crate) offset_ms: i64,
     pub(crate) account: Option<Task>,
+    /// As whom it has written, for the next machine.
+    writers: Writers,
     pub(crate) connections: BTreeMap<u64, Line>,
     pub(crate) post: Post,
     /// The last machine's number.
@@ -95,6 +98,7 @@ impl Process {
             life: 0,
             offset_ms,
             account: None,
+            writers: Writers::default(),
             connections: BTreeMap::new(),
             post: Post::default(),
             machines: 0,
@@ -138,6 +142,7 @@ impl World {
         it.life += 1;
         it.account = None;
         it.post = Post::default();
+        it.writers = Writers::default();
         it.stopping = false;
         let lines = core::mem::take(&mut it.connections);
         self.garage.forget_server(process);
@@ -337,6 +342,8 @@ impl World {
             let (now, number) = (self.time(process), self.processes[process].number());
             let (config, keys) = (Arc::clone(&self.config), Arc::clone(&self.keys));
             let machine = Account::new(config, keys, self.chance.seed(), now);
+            let writers = core::mem::take(&mut self.processes[process].writers);
+            let machine = machine.with_writers(writers);
             self.processes[process].account = Some(Task {
                 machine,
                 number,
@@ -447,9 +454,10 @@ impl World {
     }
 
     fn account_done(&mut self, process: usize) {
-        let Some(task) = self.processes[process].account.take() else {
+        let Some(mut task) = self.processes[process].account.take() else {
             return;
         };
+        self.processes[process].writers = task.machine.take_writers();
         self.garage.forget_machine(process, task.number);
         for mail in task.later {
             self.account_mail(process, mail);

@@ -128,6 +128,14 @@ impl Server {
         *self = Self::at(seed, (*self.config).clone(), self.now.unix_ms + 1);
     }
 
+    /// The machine has ended, or is dropped, and the process makes another one.
+    pub(super) fn next_machine(self, seed: u8) -> Self {
+        let mut next = Self::at(seed, (*self.config).clone(), self.now.unix_ms + 1);
+        let mut ended = self.account;
+        next.account = next.account.with_writers(ended.take_writers());
+        next
+    }
+
     pub(super) fn connect(&mut self) -> ConnectionId {
         self.next_connection += 1;
         ConnectionId(self.next_connection)

@@ -427,6 +427,11 @@ impl Server {
             .expect("the test asks for Garage as storage")
     }
 
+    /// Whether its mail is in Garage.
+    pub fn storage_is_garage(&self) -> bool {
+        self.garage.is_some()
+    }
+
     /// The folder with the mail of the embedded storage.
     pub fn data_folder(&self) -> PathBuf {
         self.folder.path().join("data")

@@ -2,10 +2,10 @@
 //! or on their number, in a folder and in Garage. Release builds, measured from outside by
 //! `/proc`.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Barrier, thread};
 
 use restante_tests::{
-    Client, Server, Status, Test, binaries,
+    Client, Server, Status, Test, binaries, lmtp,
     neighbours::{self, Program},
     process::{self, Pid},
     samples, tests,
@@ -23,6 +23,8 @@ const TESTS: &[Test] = tests![
     fetch_of_25_megabytes => needs(&[Need::Proc]).release(),
     fetch_and_search_of_a_hundred_messages
         => needs(&[Need::Proc, Need::Shared("bench"), Need::Program(Program::PYTHON)]).release(),
+    fifty_deliveries_of_25_megabytes => needs(&[Need::Proc]).release(),
+    one_delivery_to_many => needs(&[Need::Proc]).release(),
     a_client_that_never_reads => needs(&[Need::Proc]).release(),
     no_thread_of_the_other_runtime => needs(&[Need::Proc]).release(),
 ];
@@ -71,6 +73,79 @@ fn append_of_25_megabytes(server: &Server) {
         client.send(&message);
         client.send("\r\n");
         assert_eq!(client.finish(&tag).status, Status::Ok);
+    });
+}
+
+/// Connections that deliver at once.
+const DELIVERIES: usize = 50;
+
+/// The budget of a copy that is being stored, in KiB: with the embedded storage, and with
+/// Garage, which has a part of an upload of it besides.
+fn copy_max_kib(server: &Server) -> u64 {
+    match server.storage_is_garage() {
+        false => 1024,
+        true => 2 * 1024,
+    }
+}
+
+/// Delivers `count` copies as `deliver` does and checks by how much that raised the peak.
+fn bounded_deliveries(server: &Server, count: usize, what: &str, deliver: impl FnOnce()) {
+    server
+        .deliver()
+        .deliver(&["bob"], &samples::large(LARGE / 10));
+    let pid = server.pid();
+    pid.wait_until_idle();
+    pid.reset_peak();
+    let before = pid.resident_kib();
+    deliver();
+    let growth = pid.peak_kib().saturating_sub(before);
+    let budget = count as u64 * copy_max_kib(server);
+    eprintln!("{what}: {growth} KiB over {before} KiB, {budget} KiB allowed");
+    assert!(
+        growth <= budget,
+        "{what} raised the peak by {growth} KiB over {before} KiB"
+    );
+}
+
+fn fifty_deliveries_of_25_megabytes(server: &Server) {
+    let message = &samples::large(LARGE);
+    let (all_begun, ready) = (Barrier::new(DELIVERIES), Barrier::new(DELIVERIES));
+    bounded_deliveries(server, DELIVERIES, "50 deliveries of 25 MiB", || {
+        thread::scope(|scope| {
+            for _ in 0..DELIVERIES {
+                scope.spawn(|| {
+                    let mut client = server.deliver();
+                    ready.wait();
+                    client.say("MAIL FROM:<ada@example.net>");
+                    client.say("RCPT TO:<alice>");
+                    assert!(client.say("DATA").starts_with("354 "));
+                    let octets = lmtp::stuffed(message);
+                    let (half, rest) = octets.split_at(octets.len() / 2);
+                    client.send(half).expect("the server is there");
+                    // All of them are under way now.
+                    all_begun.wait();
+                    client.send(rest).expect("the server is there");
+                    let answer = client.line().expect("the server is there");
+                    assert!(answer.starts_with("250 2.0.0 "), "{answer}");
+                });
+            }
+        });
+    });
+    let mut client = server.login();
+    let count = u32::try_from(DELIVERIES).expect("a small number");
+    assert_eq!(client.ok("EXAMINE INBOX").exists(), Some(count));
+    let fetch = client.fetch(1, "BODY.PEEK[]");
+    assert!(fetch.bytes("BODY[]") == lmtp::kept("alice", message));
+}
+
+fn one_delivery_to_many(server: &Server) {
+    let recipients = ["alice", "bob", "alice+1", "alice+2", "bob+1"];
+    // Each account gets one copy.
+    bounded_deliveries(server, 2, "a delivery to 100 recipients", || {
+        let recipients: Vec<_> = recipients.into_iter().cycle().take(100).collect();
+        server
+            .deliver()
+            .deliver(&recipients, &samples::large(LARGE));
     });
 }
 

@@ -4,12 +4,14 @@
 //! names the file and the key.
 
 mod delivery;
+mod service;
 
 use crate::secret::Secret;
 use crate::storage::garage::{GarageConfig, GarageLimits};
-pub use delivery::{Delivery, LmtpAddress, LmtpListener, Mode};
+pub use delivery::Delivery;
 use restante_core::config::Config as CoreConfig;
 use serde::Deserialize;
+pub use service::{Mode, ServiceAddress, ServiceListener};
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
@@ -31,7 +33,10 @@ pub struct Config {
     pub imap: Vec<Listener>,
     /// Where to listen for LMTP.
     #[serde(default)]
-    pub lmtp: Vec<LmtpListener>,
+    pub lmtp: Vec<ServiceListener>,
+    /// Where other services have passwords checked.
+    #[serde(default)]
+    pub auth: Vec<ServiceListener>,
     /// Whose mail is whose.
     #[serde(default)]
     pub delivery: Delivery,
@@ -340,7 +345,7 @@ impl Config {
         {
             *path = folder.join(&path);
         }
-        for listener in &mut self.lmtp {
+        for listener in self.lmtp.iter_mut().chain(&mut self.auth) {
             listener.resolve(folder);
         }
     }
@@ -357,8 +362,10 @@ impl Config {
                 ));
             }
         }
-        for listener in &self.lmtp {
-            listener.check()?;
+        for (section, listeners) in [("lmtp", &self.lmtp), ("auth", &self.auth)] {
+            for listener in listeners {
+                listener.check(section)?;
+            }
         }
         self.delivery.check()?;
         self.storage.check()?;

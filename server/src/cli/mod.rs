@@ -8,10 +8,10 @@
 mod account;
 mod demo;
 mod descriptors;
-mod lmtp;
 mod logging;
 mod notify;
 mod serve;
+mod sockets;
 mod storage;
 mod upkeep;
 

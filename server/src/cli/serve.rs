@@ -1,7 +1,8 @@
 //! `serve`: runs a server until a signal stops it.
 
+use super::sockets::SocketFile;
 use super::storage::{close_storage, open_storage};
-use super::{Failure, descriptors, lmtp, logging, notify::notify};
+use super::{Failure, descriptors, logging, notify::notify, sockets};
 use crate::accounts::Accounts;
 use crate::accounts::file::AccountsFile;
 use crate::accounts::stretch::Stretcher;
@@ -12,6 +13,7 @@ use crate::storage::Storage;
 use crate::tls::Certificate;
 use futures_util::future::{self, Either};
 use futures_util::stream::{Stream, StreamExt};
+use restante_core::config::Config as CoreConfig;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::pin::pin;
@@ -41,8 +43,8 @@ pub(super) fn run<R: Runtime>(
         let mut signals = runtime.signals()?;
         let storage = open_storage(config, &runtime, &accounts).await?;
         let sockets = bind(config)?;
-        let lmtp = config.lmtp.iter().map(lmtp::bind);
-        let lmtp = lmtp.collect::<Result<Vec<_>, _>>()?;
+        let lmtp = sockets::bind_all(&config.lmtp)?;
+        let auth = sockets::bind_all(&config.auth)?;
         let addresses = sockets
             .iter()
             .map(TcpListener::local_addr)
@@ -58,15 +60,18 @@ pub(super) fn run<R: Runtime>(
             server.listen(socket, listener, config.core(listener))?;
         }
         let names = Arc::new(config.delivery.addresses());
-        // Their files go when this ends.
         let mut files = Vec::new();
         for (socket, file) in lmtp {
             server.listen_lmtp(socket, config.core_for_lmtp(), Arc::clone(&names))?;
             files.extend(file);
         }
+        for (socket, file) in auth {
+            server.listen_auth(socket, CoreConfig::default())?;
+            files.extend(file);
+        }
         ready(&addresses);
         notify("READY=1");
-        let stopped = until_stopped(&server, &mut signals).await;
+        let stopped = until_stopped(&server, files, &mut signals).await;
         drop(server);
         if stopped.is_ok() {
             close_storage(&runtime, storage).await;
@@ -108,6 +113,7 @@ fn start<R: Runtime>(
 
 async fn until_stopped<R: Runtime>(
     server: &Arc<Server<R>>,
+    files: Vec<SocketFile>,
     signals: &mut (impl Stream<Item = Signal> + Unpin),
 ) -> Result<(), Failure> {
     while let Some(Signal::Reload) = signals.next().await {
@@ -115,6 +121,9 @@ async fn until_stopped<R: Runtime>(
     }
     tracing::info!("stopping");
     notify("STOPPING=1");
+    // While somebody still listens behind them: a server that is started meanwhile would put
+    // its own in the place of those that nobody does.
+    drop(files);
     let again = signals.filter(|signal| future::ready(*signal == Signal::Stop));
     let again = pin!(again.into_future());
     match future::select(pin!(server.stop()), again).await {

@@ -2,93 +2,6 @@
 
 use crate::accounts::address::Addresses;
 use serde::Deserialize;
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-
-/// One place to listen for LMTP.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LmtpListener {
-    /// Address and port, or `unix:` and the path of a socket.
-    pub address: LmtpAddress,
-    /// Who may open the file of a Unix socket, in octal; 660 where it is not said.
-    #[serde(default)]
-    pub mode: Option<Mode>,
-}
-
-/// Where to listen for LMTP.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum LmtpAddress {
-    /// Address and port.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-}
-
-/// Permissions of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Mode(pub u32);
-
-impl Default for Mode {
-    fn default() -> Self {
-        Self(0o660)
-    }
-}
-
-impl TryFrom<String> for LmtpAddress {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.strip_prefix("unix:") {
-            Some("") => Err("lmtp.address: a path belongs after unix:".to_owned()),
-            Some(path) => Ok(Self::Unix(path.into())),
-            None => text.parse().map(Self::Tcp).map_err(|_| {
-                format!("lmtp.address: {text:?} is neither an address with a port nor unix:/path")
-            }),
-        }
-    }
-}
-
-impl TryFrom<String> for Mode {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let mode = u32::from_str_radix(&text, 8).ok();
-        let mode = mode.filter(|mode| *mode <= 0o777 && text.len() <= 4);
-        mode.map(Self)
-            .ok_or_else(|| format!("lmtp.mode: {text:?} is not a mode like \"660\""))
-    }
-}
-
-impl fmt::Display for LmtpAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-impl LmtpListener {
-    /// Makes a relative path count from `folder`.
-    pub(super) fn resolve(&mut self, folder: &Path) {
-        if let LmtpAddress::Unix(path) = &mut self.address {
-            *path = folder.join(&path);
-        }
-    }
-
-    pub(super) fn check(&self) -> Result<(), String> {
-        match (&self.address, self.mode) {
-            (LmtpAddress::Tcp(_), Some(_)) => {
-                Err("lmtp.mode: only for an address with unix:".to_owned())
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// Whose mail is whose.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -164,37 +77,13 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::super::Config;
-    use super::*;
 
     const LEAST: &str = "imap = [{ address = '127.0.0.1:143', tls = 'none' }]\n\
         storage = { kind = 'embedded', folder = 's' }\naccounts = { file = 'a' }\n";
 
     #[test]
-    fn listeners_on_tcp_and_on_unix_sockets() {
-        let lmtp =
-            "[[lmtp]]\naddress = '[::1]:24'\n[[lmtp]]\naddress = 'unix:run/lmtp'\nmode = '600'\n";
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("restante.toml");
-        std::fs::write(&file, format!("{LEAST}{lmtp}")).unwrap();
-        let config = Config::load(&file).unwrap();
-        let [tcp, unix] = &config.lmtp[..] else {
-            panic!("{:?}", config.lmtp);
-        };
-        assert_eq!(tcp.address.to_string(), "[::1]:24");
-        let path = folder.path().join("run/lmtp");
-        assert_eq!(unix.address, LmtpAddress::Unix(path));
-        assert_eq!((tcp.mode, unix.mode), (None, Some(Mode(0o600))));
-        assert!(!config.core_for_lmtp().lmtp_host.is_empty());
-    }
-
-    #[test]
     fn errors_name_the_key() {
         for (change, key) in [
-            ("[[lmtp]]\naddress = 'localhost:24'", "lmtp.address"),
-            ("[[lmtp]]\naddress = 'unix:'", "lmtp.address"),
-            ("[[lmtp]]\naddress = '[::1]:24'\nmode = '660'", "lmtp.mode"),
-            ("[[lmtp]]\naddress = 'unix:l'\nmode = '888'", "lmtp.mode"),
-            ("[[lmtp]]\naddress = 'unix:l'\ntls = 'none'", "tls"),
             ("[delivery]\nhost = 'a b'", "delivery.host"),
             ("[delivery]\ndomains = ['a@b']", "delivery.domains"),
             (

@@ -19,6 +19,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::TlsAcceptor;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use restante_core::account::ConnectionId;
+use restante_core::auth;
 use restante_core::boundary::{Credentials, Event, Input, Login, LoginError, Output, Wait};
 use restante_core::imap::Connection;
 use restante_core::lmtp;
@@ -38,12 +39,31 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection's machine: the core's, or a scripted one in tests.
 pub(crate) trait Machine: Send + 'static {
+    /// Whether a login opens the account; otherwise all that matters is that there was one.
+    const OPENS_ACCOUNTS: bool = true;
+
     fn handle_input(&mut self, now: Now, input: Input<'_>);
     fn poll_output(&mut self) -> Output;
     fn transmit(&self) -> &[u8];
 }
 
 impl Machine for lmtp::Connection {
+    fn handle_input(&mut self, now: Now, input: Input<'_>) {
+        Self::handle_input(self, now, input);
+    }
+
+    fn poll_output(&mut self) -> Output {
+        Self::poll_output(self)
+    }
+
+    fn transmit(&self) -> &[u8] {
+        Self::transmit(self)
+    }
+}
+
+impl Machine for auth::Connection {
+    const OPENS_ACCOUNTS: bool = false;
+
     fn handle_input(&mut self, now: Now, input: Input<'_>) {
         Self::handle_input(self, now, input);
     }
@@ -101,7 +121,8 @@ pub(crate) struct Driver<R: Runtime, M, S> {
     unflushed: bool,
     desk: Desk,
     answers: Answers,
-    login: Option<(RequestId, BoxFuture<'static, Result<Login, LoginError>>)>,
+    /// One at most for IMAP; none, and then no memory, for most of the time.
+    logins: Vec<(RequestId, BoxFuture<'static, Result<Login, LoginError>>)>,
     account: Option<Attachment>,
     /// Where mail is delivered.
     post: Option<Box<Post<R>>>,
@@ -147,7 +168,7 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
             unflushed: false,
             desk: Desk::new(Arc::clone(&server.storage)),
             answers: Answers::new(),
-            login: None,
+            logins: Vec::new(),
             account: None,
             post: None,
             wait: Wait {
@@ -219,7 +240,8 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
                     let until = self.server.clock.instant().after(CLOSE_TIMEOUT);
                     self.stage = Stage::Closing { until };
                     self.answers.clear();
-                    (self.login, self.account, self.post) = (None, None, None);
+                    self.logins.clear();
+                    (self.account, self.post) = (None, None);
                     return;
                 }
             }
@@ -230,12 +252,12 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
         let server = Arc::clone(&self.server);
         let source = credentials.source.unwrap_or(self.peer.ip());
         let login = async move { server.accounts.login(credentials, source).await };
-        self.login = Some((id, Box::pin(login)));
+        self.logins.push((id, Box::pin(login)));
     }
 
     fn abandon(&mut self, id: RequestId) {
-        if self.login.as_ref().is_some_and(|(login, _)| *login == id) {
-            self.login = None;
+        if let Some(place) = self.logins.iter().position(|(login, _)| *login == id) {
+            drop(self.logins.swap_remove(place));
         } else if !self.post.as_mut().is_some_and(|post| post.abandon(id)) {
             self.desk.abandon(id);
         }
@@ -319,15 +341,7 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
                 progress = true;
             }
         }
-        if let Some((id, login)) = &mut self.login
-            && let Poll::Ready(result) = login.as_mut().poll(cx)
-        {
-            let id = *id;
-            self.login = None;
-            let result = result.and_then(|login| self.attach(login));
-            self.input(Input::Derived(id, result));
-            progress = true;
-        }
+        progress |= self.poll_logins(cx);
         while let Some(post) = &mut self.post
             && let Poll::Ready((id, reply)) = post.poll(cx)
         {
@@ -364,7 +378,30 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
         progress
     }
 
+    fn poll_logins(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        let mut place = 0;
+        while let Some((id, login)) = self.logins.get_mut(place) {
+            let (id, Poll::Ready(result)) = (*id, login.as_mut().poll(cx)) else {
+                place += 1;
+                continue;
+            };
+            drop(self.logins.swap_remove(place));
+            if self.logins.is_empty() {
+                self.logins = Vec::new();
+            }
+            let result = result.and_then(|login| self.attach(login));
+            self.input(Input::Derived(id, result));
+            progress = true;
+        }
+        progress
+    }
+
     fn attach(&mut self, login: Login) -> Result<Login, LoginError> {
+        if !M::OPENS_ACCOUNTS {
+            tracing::info!(account = %login.keys.account(), "authenticated");
+            return Ok(login);
+        }
         let attachment = Server::attach(&self.server, self.id, &login)?;
         tracing::info!(account = %login.keys.account(), "logged in");
         self.account = Some(attachment);

@@ -9,16 +9,18 @@
 //! ends. Whoever is not done in time is left behind: what was answered is durable.
 
 mod account;
+mod auth;
 mod clock;
 mod connection;
 pub mod delivery;
 mod doorbell;
 mod kept;
-pub mod lmtp;
+mod lmtp;
 mod phase;
 mod post;
 mod registry;
 mod room;
+pub mod service;
 mod socket;
 pub(crate) mod steward;
 #[cfg(test)]

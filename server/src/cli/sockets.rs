@@ -1,8 +1,8 @@
-//! The sockets that mail comes in by.
+//! The sockets that other services find this one by.
 
 use super::Failure;
-use crate::config::{LmtpAddress, LmtpListener};
-use crate::driver::lmtp::LmtpSocket;
+use crate::config::{ServiceAddress, ServiceListener};
+use crate::driver::service::ServiceSocket;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::TcpListener;
@@ -21,21 +21,29 @@ impl Drop for SocketFile {
     }
 }
 
+/// A socket, and its file if it has one.
+type Bound = (ServiceSocket, Option<SocketFile>);
+
+/// Listens in all these places.
+pub(super) fn bind_all(listeners: &[ServiceListener]) -> Result<Vec<Bound>, Failure> {
+    listeners.iter().map(bind).collect()
+}
+
 /// Listens where the configuration says.
-pub(super) fn bind(listener: &LmtpListener) -> Result<(LmtpSocket, Option<SocketFile>), Failure> {
+fn bind(listener: &ServiceListener) -> Result<Bound, Failure> {
     let fail = |error| format!("cannot listen on {}: {error}", listener.address);
     match &listener.address {
-        LmtpAddress::Tcp(address) => {
+        ServiceAddress::Tcp(address) => {
             let socket = TcpListener::bind(address).map_err(fail)?;
-            Ok((LmtpSocket::Tcp(socket), None))
+            Ok((ServiceSocket::Tcp(socket), None))
         }
-        LmtpAddress::Unix(path) => {
+        ServiceAddress::Unix(path) => {
             remove_stale(path).map_err(fail)?;
             let socket = UnixListener::bind(path).map_err(fail)?;
             let file = SocketFile(path.clone());
             let mode = listener.mode.unwrap_or_default().0;
             fs::set_permissions(path, Permissions::from_mode(mode)).map_err(fail)?;
-            Ok((LmtpSocket::Unix(socket), Some(file)))
+            Ok((ServiceSocket::Unix(socket), Some(file)))
         }
     }
 }
@@ -62,8 +70,8 @@ mod tests {
     fn a_unix_socket_from_its_beginning_to_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lmtp");
-        let listener = LmtpListener {
-            address: LmtpAddress::Unix(path.clone()),
+        let listener = ServiceListener {
+            address: ServiceAddress::Unix(path.clone()),
             mode: Some(Mode(0o600)),
         };
         let (socket, file) = bind(&listener).unwrap();

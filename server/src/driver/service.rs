@@ -1,0 +1,74 @@
+//! Listening for other services, over TCP and on Unix sockets.
+
+use super::Server;
+use crate::runtime::Runtime;
+use futures_io::{AsyncRead, AsyncWrite};
+use rustix::net::sockopt::set_socket_keepalive;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+
+/// Who comes by a Unix socket has no address but this machine's.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A bound socket. None of the services asks who comes.
+#[derive(Debug)]
+pub enum ServiceSocket {
+    /// Whoever reaches it is served.
+    Tcp(TcpListener),
+    /// Whoever may open its file is served.
+    Unix(UnixListener),
+}
+
+/// What is spoken on such a socket.
+pub(super) trait Service<R: Runtime>: Send + Sync + 'static {
+    /// For the log.
+    const NAME: &'static str;
+
+    /// Serves a connection in a task of its own.
+    fn welcome<S>(&self, server: &Arc<Server<R>>, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+}
+
+impl<R: Runtime> Server<R> {
+    /// Serves a service on a bound socket, until the server stops.
+    pub(super) fn listen_service<V: Service<R>>(
+        self: &Arc<Self>,
+        socket: ServiceSocket,
+        service: V,
+    ) -> io::Result<()> {
+        let server = Arc::clone(self);
+        match socket {
+            ServiceSocket::Tcp(socket) => {
+                let address = socket.local_addr()?;
+                let socket = self.runtime.listen(socket)?;
+                tracing::info!(%address, "listening for {}", V::NAME);
+                self.runtime.spawn(async move {
+                    let next = || server.runtime.accept(&socket);
+                    let welcome = |(stream, peer): (R::Stream, SocketAddr)| {
+                        // Some may be silent for as long as they like. Those whose machine
+                        // is gone must end some time.
+                        if let Err(error) = set_socket_keepalive(R::socket(&stream), true) {
+                            tracing::debug!(%error, "no keep-alive");
+                        }
+                        service.welcome(&server, stream, peer);
+                    };
+                    server.accept(next, welcome).await;
+                });
+            }
+            ServiceSocket::Unix(socket) => {
+                let address = socket.local_addr()?;
+                let socket = self.runtime.listen_local(socket)?;
+                tracing::info!(?address, "listening for {}", V::NAME);
+                self.runtime.spawn(async move {
+                    let next = || server.runtime.accept_local(&socket);
+                    let welcome = |stream| service.welcome(&server, stream, LOCAL);
+                    server.accept(next, welcome).await;
+                });
+            }
+        }
+        Ok(())
+    }
+}

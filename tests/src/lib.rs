@@ -18,6 +18,7 @@
 //! implicit TLS). It must accept any user name with the password `hunter2`; tests
 //! that need to own the process are then ignored.
 
+pub mod auth;
 pub mod binaries;
 pub mod client;
 pub mod garage;

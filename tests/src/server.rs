@@ -122,6 +122,7 @@ struct State {
     tls: Option<SocketAddr>,
     outward: Option<SocketAddr>,
     lmtp: Option<SocketAddr>,
+    auth: Option<SocketAddr>,
 }
 
 impl Server {
@@ -170,6 +171,7 @@ impl Server {
             tls,
             outward: None,
             lmtp: None,
+            auth: None,
         });
         let accounts = shared_accounts.unwrap_or_else(|| folder.path().join("accounts"));
         let server = Self {
@@ -198,6 +200,7 @@ impl Server {
         state.plain = unused_port();
         state.tls = Some(unused_port());
         state.lmtp = Some(unused_port());
+        state.auth = Some(unused_port());
         state.outward = self
             .options
             .outward
@@ -369,6 +372,16 @@ impl Server {
         self.folder.path().join("lmtp")
     }
 
+    /// The address where passwords are checked for other services.
+    pub fn auth_address(&self) -> SocketAddr {
+        self.state().auth.expect("the server checks passwords")
+    }
+
+    /// The Unix socket where passwords are checked for other services.
+    pub fn auth_socket(&self) -> PathBuf {
+        self.folder.path().join("auth")
+    }
+
     /// A connection by which mail comes in.
     pub fn deliver(&self) -> Lmtp {
         Lmtp::connect(self.lmtp_address())
@@ -482,6 +495,10 @@ impl Server {
                 "[[lmtp]]\naddress = \"{lmtp}\"\n[[lmtp]]\naddress = \"unix:lmtp\"\nmode = \"600\"\n\
                  [delivery]\nhost = \"mx.example.org\"\ndomains = [\"example.org\"]\n"
             );
+        }
+        if let Some(auth) = state.auth {
+            listeners +=
+                &format!("[[auth]]\naddress = \"{auth}\"\n[[auth]]\naddress = \"unix:auth\"\n");
         }
         let rest = configuration(self.folder.path(), &self.storage(), &self.accounts);
         listeners + &rest + "[limits]\n" + self.options.limits + "\n"

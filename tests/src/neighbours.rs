@@ -51,6 +51,11 @@ impl Program {
         name: "offlineimap",
         package: "offlineimap3",
     };
+    /// Postfix, the mail server.
+    pub const POSTFIX: Self = Self {
+        name: "postfix",
+        package: "postfix",
+    };
     /// mount, for a file system that is soon full.
     pub const MOUNT: Self = Self {
         name: "mount",

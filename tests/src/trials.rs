@@ -1,6 +1,7 @@
 //! From functions of a server to trials: each runs on both binaries.
 
 use std::{
+    os::unix::fs::MetadataExt,
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
 };
@@ -27,6 +28,8 @@ pub enum Need {
     Shared(&'static str),
     /// To be root, and allowed to mount a file system.
     Mounting,
+    /// To be root, for a program that becomes somebody else.
+    Root,
     /// An address of this machine other than the loopback's.
     OutwardAddress,
     /// `/proc` as Linux has it.
@@ -53,6 +56,7 @@ impl Need {
             Self::Mounting => {
                 (!may_mount()).then(|| "needs root, to mount a small file system".to_owned())
             }
+            Self::Root => (!is_root()).then(|| "needs root".to_owned()),
             Self::OutwardAddress => server::find_outward_address()
                 .is_none()
                 .then(|| "needs an address besides the loopback's".to_owned()),
@@ -282,6 +286,11 @@ fn report(server: &Server, panic: &(dyn std::any::Any + Send)) -> Failed {
     }
     text += &format!("\n--- end of the server's log ---\n{}", &log[cut..]);
     text.into()
+}
+
+/// Whether this process is root.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 /// Whether this process may mount a file system: root in some containers may not.

@@ -2,6 +2,7 @@
 
 mod checking;
 mod hostile;
+mod postfix;
 mod sockets;
 
 use restante_tests::{Server, auth::Auth};
@@ -10,6 +11,7 @@ fn main() -> std::process::ExitCode {
     restante_tests::run(&[
         ("checking", checking::TESTS),
         ("hostile", hostile::TESTS),
+        ("postfix", postfix::TESTS),
         ("sockets", sockets::TESTS),
     ])
 }

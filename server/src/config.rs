@@ -5,7 +5,9 @@
 
 mod delivery;
 mod service;
+mod web;
 
+use crate::autodiscovery::limits::HttpLimits;
 use crate::secret::Secret;
 use crate::storage::garage::{GarageConfig, GarageLimits};
 pub use delivery::Delivery;
@@ -17,6 +19,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use web::{Autodiscovery, Public};
 
 /// Where Garage's S3 interface is unless told otherwise: as in Garage's own guide.
 const GARAGE_S3: &str = "http://127.0.0.1:3900";
@@ -40,6 +43,12 @@ pub struct Config {
     /// Whose mail is whose.
     #[serde(default)]
     pub delivery: Delivery,
+    /// Where to listen for HTTP.
+    #[serde(default)]
+    pub http: Vec<Listener>,
+    /// What mail clients are told over HTTP.
+    #[serde(default)]
+    pub autodiscovery: Autodiscovery,
     /// Certificate and key, if any listener speaks TLS.
     pub tls: Option<Tls>,
     /// Where mail is kept.
@@ -185,6 +194,10 @@ pub struct Limits {
     /// Copies of messages that are being stored at once, for all recipients of all LMTP
     /// connections together.
     pub lmtp_copies_max: usize,
+    /// HTTP connections of all clients together.
+    pub http_connections_max: usize,
+    /// Seconds a part of an HTTP request may take to come.
+    pub http_timeout_s: u64,
     /// Seconds a connection may take to log in.
     pub login_timeout_s: u64,
     /// Seconds an authenticated connection may be silent.
@@ -211,6 +224,7 @@ const LMTP_COPIES_MAX: usize = 128;
 impl Default for Limits {
     fn default() -> Self {
         let core = CoreConfig::default();
+        let http = HttpLimits::default();
         Self {
             message_bytes_max: core.message_bytes_max,
             mailboxes_max: core.mailboxes_max,
@@ -220,6 +234,8 @@ impl Default for Limits {
             connections_per_account_max: 50,
             lmtp_recipients_max: core.lmtp_recipients_max,
             lmtp_copies_max: LMTP_COPIES_MAX,
+            http_connections_max: http.connections_max,
+            http_timeout_s: http.request_timeout.as_secs(),
             login_timeout_s: core.login_timeout.as_secs(),
             inactivity_timeout_s: core.inactivity_timeout.as_secs(),
             keep_alive_interval_s: core.keep_alive_interval.as_secs(),
@@ -368,6 +384,7 @@ impl Config {
             }
         }
         self.delivery.check()?;
+        self.check_web()?;
         self.storage.check()?;
         self.argon2.check()?;
         self.limits.check()
@@ -483,6 +500,8 @@ impl Limits {
                 self.connections_per_account_max as u64,
             ),
             ("lmtp_recipients_max", self.lmtp_recipients_max as u64),
+            ("http_connections_max", self.http_connections_max as u64),
+            ("http_timeout_s", self.http_timeout_s),
             ("login_timeout_s", self.login_timeout_s),
             ("keep_alive_interval_s", self.keep_alive_interval_s),
             (
@@ -550,7 +569,7 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
-        assert_eq!(defaults, 36, "a default of the example is not looked at");
+        assert_eq!(defaults, 40, "a default of the example is not looked at");
         text
     }
 
@@ -572,6 +591,7 @@ mod tests {
         assert_eq!(example.argon2, Argon2::default());
         assert_eq!(example.limits, Limits::default());
         assert_eq!(example.delivery, Delivery::default());
+        assert_eq!(example.autodiscovery, Autodiscovery::default());
         assert_eq!(example.storage.limits, GarageLimits::default());
         assert_eq!(example.log, Log::default());
     }
@@ -581,8 +601,9 @@ mod tests {
         let shown: toml::Table = uncommented().parse().unwrap();
         let keys = |section: &str| shown[section].as_table().unwrap().len();
         assert_eq!(keys("argon2"), 5);
-        assert_eq!(keys("limits"), 14);
+        assert_eq!(keys("limits"), 16);
         assert_eq!(keys("delivery"), 2);
+        assert_eq!(keys("autodiscovery"), 2);
         assert_eq!(keys("log"), 2);
         let limits = shown["storage"]["limits"].as_table().unwrap();
         assert_eq!(limits.len(), 13);

@@ -5,6 +5,7 @@
 //! for one async runtime and a call of [`cli::main`].
 
 pub mod accounts;
+pub mod autodiscovery;
 pub mod cli;
 pub mod config;
 pub mod driver;

@@ -22,6 +22,7 @@ pub mod auth;
 pub mod binaries;
 pub mod client;
 pub mod garage;
+pub mod http;
 pub mod lmtp;
 pub mod neighbours;
 pub mod process;

@@ -123,6 +123,8 @@ struct State {
     outward: Option<SocketAddr>,
     lmtp: Option<SocketAddr>,
     auth: Option<SocketAddr>,
+    /// In the clear and in TLS.
+    http: Option<[SocketAddr; 2]>,
 }
 
 impl Server {
@@ -172,6 +174,7 @@ impl Server {
             outward: None,
             lmtp: None,
             auth: None,
+            http: None,
         });
         let accounts = shared_accounts.unwrap_or_else(|| folder.path().join("accounts"));
         let server = Self {
@@ -201,6 +204,7 @@ impl Server {
         state.tls = Some(unused_port());
         state.lmtp = Some(unused_port());
         state.auth = Some(unused_port());
+        state.http = Some([unused_port(), unused_port()]);
         state.outward = self
             .options
             .outward
@@ -367,6 +371,16 @@ impl Server {
         self.state().lmtp.expect("the server listens for LMTP")
     }
 
+    /// The address for HTTP in the clear.
+    pub fn http_address(&self) -> SocketAddr {
+        self.state().http.expect("the server listens for HTTP")[0]
+    }
+
+    /// The address for HTTPS.
+    pub fn https_address(&self) -> SocketAddr {
+        self.state().http.expect("the server listens for HTTP")[1]
+    }
+
     /// The Unix socket where mail comes in.
     pub fn lmtp_socket(&self) -> PathBuf {
         self.folder.path().join("lmtp")
@@ -499,6 +513,13 @@ impl Server {
         if let Some(auth) = state.auth {
             listeners +=
                 &format!("[[auth]]\naddress = \"{auth}\"\n[[auth]]\naddress = \"unix:auth\"\n");
+        }
+        if let Some([plain, tls]) = state.http {
+            listeners += &format!(
+                "[[http]]\naddress = \"{plain}\"\ntls = \"none\"\n\
+                 [[http]]\naddress = \"{tls}\"\ntls = \"implicit\"\n\
+                 [autodiscovery]\nname = \"Example Mail\"\ndomains = [\"example.org\"]\n"
+            );
         }
         let rest = configuration(self.folder.path(), &self.storage(), &self.accounts);
         listeners + &rest + "[limits]\n" + self.options.limits + "\n"

@@ -1,13 +1,15 @@
 //! The command line, the same for both binaries.
 //!
 //! `serve` and `demo` run a server; `account …` changes the accounts file, beside a
-//! running server if there is one; `fsck` and `undelete` look after one account. Exit
-//! codes: 0 when everything went well, 1 when something failed (the reason is on standard
-//! error) or `fsck` leaves problems, 2 for a command line that makes no sense.
+//! running server if there is one; `dns` shows the records to add for a domain; `fsck` and
+//! `undelete` look after one account. Exit codes: 0 when everything went well, 1 when
+//! something failed (the reason is on standard error) or `fsck` leaves problems, 2 for a
+//! command line that makes no sense.
 
 mod account;
 mod demo;
 mod descriptors;
+mod dns;
 mod logging;
 mod notify;
 mod serve;
@@ -49,6 +51,13 @@ enum Command {
     /// Add, list, remove and change accounts.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Show the DNS records by which mail programs find the servers of a domain.
+    Dns {
+        /// The domain, in ASCII.
+        domain: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Check everything that is stored of an account.
     Fsck(upkeep::Fsck),
     /// Bring back messages that were expunged not too long ago.
@@ -146,6 +155,7 @@ pub fn main<R: Runtime>(name: &'static str) -> ExitCode {
         Command::Serve(file) => serve::serve::<R>(&file.config),
         Command::Demo { data, imap } => demo::demo::<R>(&data, imap),
         Command::Account(command) => account::run(command),
+        Command::Dns { domain, config } => dns::run(&domain, &config.config),
         Command::Fsck(command) => upkeep::fsck::<R>(command),
         Command::Undelete(command) => upkeep::undelete::<R>(command),
     };

@@ -6,8 +6,9 @@ use super::{Failure, descriptors, logging, notify::notify, sockets};
 use crate::accounts::Accounts;
 use crate::accounts::file::AccountsFile;
 use crate::accounts::stretch::Stretcher;
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::driver::Server;
+use crate::driver::http::Web;
 use crate::runtime::{Runtime, Signal};
 use crate::storage::Storage;
 use crate::tls::Certificate;
@@ -42,9 +43,10 @@ pub(super) fn run<R: Runtime>(
         // everything is.
         let mut signals = runtime.signals()?;
         let storage = open_storage(config, &runtime, &accounts).await?;
-        let sockets = bind(config)?;
+        let sockets = bind(&config.imap)?;
         let lmtp = sockets::bind_all(&config.lmtp)?;
         let auth = sockets::bind_all(&config.auth)?;
+        let web = bind(&config.http)?;
         let addresses = sockets
             .iter()
             .map(TcpListener::local_addr)
@@ -56,6 +58,10 @@ pub(super) fn run<R: Runtime>(
             certificate,
             config,
         )?;
+        let answers = Web::new(config.service(), config.http_limits());
+        for (socket, listener) in web.into_iter().zip(&config.http) {
+            server.listen_http(socket, listener, Arc::clone(&answers))?;
+        }
         for (socket, listener) in sockets.into_iter().zip(&config.imap) {
             server.listen(socket, listener, config.core(listener))?;
         }
@@ -132,8 +138,8 @@ async fn until_stopped<R: Runtime>(
     }
 }
 
-fn bind(config: &Config) -> Result<Vec<TcpListener>, Failure> {
-    let sockets = config.imap.iter().map(|listener| {
+fn bind(listeners: &[Listener]) -> Result<Vec<TcpListener>, Failure> {
+    let sockets = listeners.iter().map(|listener| {
         let address = listener.address;
         TcpListener::bind(address)
             .map_err(|error| format!("cannot listen on {address}: {error}").into())

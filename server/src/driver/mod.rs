@@ -14,6 +14,7 @@ mod clock;
 mod connection;
 pub mod delivery;
 mod doorbell;
+pub mod http;
 mod kept;
 mod lmtp;
 mod phase;
@@ -240,7 +241,7 @@ impl<R: Runtime> Server<R> {
     /// Serves a connection in a task of its own, or says `refusal` if there are too many.
     fn welcome<S, F>(
         self: &Arc<Self>,
-        mut stream: S,
+        stream: S,
         peer: &dyn Display,
         refusal: Option<&[u8]>,
         serve: impl FnOnce(S, ConnectionId) -> F,
@@ -250,12 +251,7 @@ impl<R: Runtime> Server<R> {
     {
         let place = Place::take(self);
         if self.connections.load(Ordering::SeqCst) > self.connections_max {
-            tracing::warn!(%peer, "too many connections");
-            if let Some(refusal) = refusal {
-                // As far as the empty send buffer takes it; nobody waits for more.
-                drop(stream.write(refusal).now_or_never());
-            }
-            return;
+            return refuse(stream, peer, refusal);
         }
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let span = tracing::info_span!("connection", id = id.0, %peer);
@@ -320,6 +316,15 @@ impl<R: Runtime> Server<R> {
             let span = tracing::info_span!(parent: None, "account", id = %account);
             server.runtime.spawn(task.instrument(span));
         })
+    }
+}
+
+/// Says `refusal` to a client that comes when there are too many.
+fn refuse<S: AsyncWrite + Unpin>(mut stream: S, peer: &dyn Display, refusal: Option<&[u8]>) {
+    tracing::warn!(%peer, "too many connections");
+    if let Some(refusal) = refusal {
+        // As far as the empty send buffer takes it; nobody waits for more.
+        drop(stream.write(refusal).now_or_never());
     }
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod connections;
 mod deliveries;
 mod doorbells;
+mod http;
 mod tls;
 
 use super::{Clock, Server};

@@ -1,0 +1,22 @@
+//! `dns`: the records by which mail programs find the servers of a domain.
+
+use super::Failure;
+use crate::autodiscovery::{Address, dns};
+use crate::config::Config;
+use std::path::Path;
+
+pub(super) fn run(domain: &str, file: &Path) -> Result<(), Failure> {
+    let service = Config::load(file)?.service();
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    if !domain.is_ascii() {
+        return Err(format!("{domain:?} must be written in ASCII, as xn--…").into());
+    }
+    if Address::parse(&format!("a@{domain}")).is_none_or(|it| it.domain() != domain) {
+        return Err(format!("{domain:?} is no domain").into());
+    }
+    if !service.serves(domain) {
+        return Err(format!("{domain} is not among autodiscovery.domains").into());
+    }
+    print!("{}", dns::records(&service, domain));
+    Ok(())
+}

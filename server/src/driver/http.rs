@@ -1,0 +1,242 @@
+//! Autodiscovery over HTTP: hyper speaks it, `autodiscovery::routes` knows the answers.
+//!
+//! A connection may be kept for several requests, but not for long: each part of a request
+//! has its time, and so has the connection as a whole, whatever is done on it. After the
+//! last answer the client is listened to a little longer, since closing with something
+//! unread would make TCP take the answer back.
+
+mod hyper_io;
+
+use super::phase::Watch;
+use super::socket::Socket;
+use super::{Server, refuse};
+use crate::autodiscovery::limits::HttpLimits;
+use crate::autodiscovery::routes::refusal;
+use crate::autodiscovery::{Answer, Request, Service};
+use crate::config::{Listener, TlsMode};
+use crate::runtime::{self, Runtime};
+use crate::storage::BoxFuture;
+use crate::tls::Certificate;
+use bytes::Bytes;
+use core::convert::Infallible;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::task::{Context, Poll, ready};
+use futures_io::{AsyncRead, AsyncWrite};
+use http::header::{self, HeaderValue};
+use http::request::Parts as Head;
+use http::{StatusCode, Version};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper_io::{Io, Timers};
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What is said, without TLS, to a client that comes when there are too many.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+/// Reads that one look at a client takes that is being left, before others have their turn.
+const READS_MAX: usize = 16;
+
+/// What all HTTP connections share.
+#[derive(Debug)]
+pub struct Web {
+    service: Service,
+    limits: HttpLimits,
+    connections: AtomicUsize,
+}
+
+impl Web {
+    /// Tells clients about a service.
+    #[must_use]
+    pub fn new(service: Service, limits: HttpLimits) -> Arc<Self> {
+        Arc::new(Self {
+            service,
+            limits,
+            connections: AtomicUsize::new(0),
+        })
+    }
+}
+
+/// A connection's place among those of HTTP.
+struct Place(Arc<Web>);
+
+impl Place {
+    /// A place, if there is one.
+    fn take(web: &Arc<Web>) -> Option<Self> {
+        let place = Self(Arc::clone(web));
+        let before = web.connections.fetch_add(1, Ordering::SeqCst);
+        (before < web.limits.connections_max).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl<R: Runtime> Server<R> {
+    /// Answers HTTP on a bound socket, until the server stops.
+    ///
+    /// # Errors
+    /// When the runtime cannot take the socket over.
+    pub fn listen_http(
+        self: &Arc<Self>,
+        socket: TcpListener,
+        listener: &Listener,
+        web: Arc<Web>,
+    ) -> std::io::Result<()> {
+        let address = socket.local_addr()?;
+        let socket = self.runtime.listen(socket)?;
+        tracing::info!(%address, tls = ?listener.tls, "listening for HTTP");
+        let (server, tls) = (Arc::clone(self), listener.tls);
+        self.runtime.spawn(async move {
+            let welcome = |(stream, peer): (R::Stream, SocketAddr)| {
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                let refusal = (tls == TlsMode::None).then_some(TOO_MANY);
+                let Some(place) = Place::take(&web) else {
+                    return refuse(stream, &peer, refusal);
+                };
+                let serving = Arc::clone(&server);
+                server.welcome(stream, &peer, refusal, move |stream, _| async move {
+                    serving.serve_http(stream, tls, &place.0).await;
+                    drop(place);
+                });
+            };
+            let next = || server.runtime.accept(&socket);
+            server.accept(next, welcome).await;
+        });
+        Ok(())
+    }
+
+    async fn serve_http(&self, stream: R::Stream, tls: TlsMode, web: &Arc<Web>) {
+        let limits = &web.limits;
+        let mut socket = Socket::Plain(stream);
+        if tls == TlsMode::Implicit {
+            let Some(acceptor) = self.certificate.as_ref().map(Certificate::acceptor) else {
+                return;
+            };
+            socket.start_tls(&acceptor);
+            let handshake = core::future::poll_fn(|cx| socket.poll_handshake(cx));
+            match runtime::timeout(&self.runtime, limits.request_timeout, handshake).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return tracing::debug!(%error, "no TLS"),
+                None => return tracing::debug!("the TLS handshake took too long"),
+            }
+        }
+        let converse = self.converse(socket, web);
+        match runtime::timeout(&self.runtime, limits.connection_timeout, converse).await {
+            Some(mut socket) => {
+                let linger = core::future::poll_fn(|cx| poll_linger(&mut socket, cx));
+                // Whether it heard all or not, that is enough.
+                let _heard = runtime::timeout(&self.runtime, limits.linger, linger).await;
+            }
+            None => tracing::debug!("the connection took too long"),
+        }
+    }
+
+    /// Requests and answers, until one of both sides has enough.
+    async fn converse(&self, socket: Socket<R::Stream>, web: &Arc<Web>) -> Socket<R::Stream> {
+        let limits = &web.limits;
+        let answer = service_fn(|request| -> BoxFuture<'_, Result<_, Infallible>> {
+            let (runtime, web) = (self.runtime.clone(), Arc::clone(web));
+            Box::pin(async move {
+                let answer = respond(&runtime, &web, request).await;
+                Ok(answer.map(Full::new))
+            })
+        });
+        let mut connection = Builder::new()
+            .timer(Timers(self.runtime.clone()))
+            .header_read_timeout(limits.request_timeout)
+            .max_buf_size(limits.head_bytes_max)
+            .max_headers(limits.fields_max)
+            .serve_connection(Io(socket), answer);
+        let mut watch = Watch::new(Arc::clone(&self.phases));
+        let end = core::future::poll_fn(|cx| {
+            if watch.poll(cx).is_ready() {
+                // The server stops: no further request.
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            connection.poll_without_shutdown(cx)
+        });
+        if let Err(error) = end.await {
+            tracing::debug!(%error, "no more HTTP");
+        }
+        connection.into_parts().io.0
+    }
+}
+
+async fn respond<R: Runtime>(runtime: &R, web: &Web, request: http::Request<Incoming>) -> Answer {
+    let (head, body) = request.into_parts();
+    let answer = match read(runtime, &web.limits, &head, body).await {
+        Ok((request, body)) => {
+            let answer = request.answer(&web.service, &body);
+            tracing::debug!(?request, status = %answer.status(), "answered");
+            return answer;
+        }
+        Err(answer) => answer,
+    };
+    tracing::debug!(status = %answer.status(), "refused");
+    answer
+}
+
+/// A request that makes sense, with its body if that means something; or the refusal.
+async fn read<'a, R: Runtime>(
+    runtime: &R,
+    limits: &HttpLimits,
+    head: &'a Head,
+    body: Incoming,
+) -> Result<(Request<'a>, Bytes), Answer> {
+    // Whatever it is good for.
+    if body.size_hint().lower() > limits.body_bytes_max as u64 {
+        return Err(last(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+    // RFC 9112 §3.2
+    if head.version == Version::HTTP_11 && !head.headers.contains_key(header::HOST) {
+        return Err(last(StatusCode::BAD_REQUEST));
+    }
+    let request = Request::read(&head.method, &head.uri)?;
+    if !request.wants_body() {
+        return Ok((request, Bytes::new()));
+    }
+    let body = Limited::new(body, limits.body_bytes_max).collect();
+    match runtime::timeout(runtime, limits.request_timeout, body).await {
+        Some(Ok(body)) => Ok((request, body.to_bytes())),
+        Some(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(last(StatusCode::PAYLOAD_TOO_LARGE))
+        }
+        Some(Err(_)) => Err(last(StatusCode::BAD_REQUEST)),
+        None => Err(last(StatusCode::REQUEST_TIMEOUT)),
+    }
+}
+
+/// A refusal after which the connection is closed: what follows is no request.
+fn last(status: StatusCode) -> Answer {
+    let mut answer = refusal(status);
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    answer
+}
+
+/// Ends our side, and reads what the client still sends until it has ended its own.
+fn poll_linger<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut Socket<S>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    if ready!(socket.poll_close(cx)).is_err() {
+        return Poll::Ready(());
+    }
+    for _ in 0..READS_MAX {
+        let mut end = false;
+        let read = socket.poll_receive(cx, usize::MAX, |octets| end = octets.is_empty());
+        if ready!(read).is_err() || end {
+            return Poll::Ready(());
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}

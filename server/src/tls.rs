@@ -1,9 +1,11 @@
 //! TLS: rustls with ring, the same on both runtimes.
 
+use crate::autodiscovery::signature;
 use crate::config::Tls as TlsFiles;
 use futures_rustls::TlsAcceptor;
 use futures_rustls::rustls::ServerConfig;
 use futures_rustls::rustls::crypto::ring;
+use futures_rustls::rustls::sign::SigningKey;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
@@ -13,7 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The server's certificate and key, which can be read again while it runs.
 pub struct Certificate {
     files: TlsFiles,
-    config: Mutex<Arc<ServerConfig>>,
+    loaded: Mutex<Arc<Loaded>>,
+}
+
+/// What the files hold.
+struct Loaded {
+    config: Arc<ServerConfig>,
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<dyn SigningKey>,
 }
 
 impl Certificate {
@@ -22,8 +31,8 @@ impl Certificate {
     /// # Errors
     /// When one cannot be read, has nothing of its kind, or they do not belong together.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        let config = Mutex::new(read(&files)?);
-        Ok(Self { files, config })
+        let loaded = Mutex::new(Arc::new(read(&files)?));
+        Ok(Self { files, loaded })
     }
 
     /// Reads the files again, for connections from now on.
@@ -31,20 +40,31 @@ impl Certificate {
     /// # Errors
     /// As for [`load`](Self::load); what was read before stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = read(&self.files)?;
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        let loaded = Arc::new(read(&self.files)?);
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = loaded;
         Ok(())
     }
 
     /// Makes handshakes.
     #[must_use]
     pub fn acceptor(&self) -> TlsAcceptor {
-        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&*config))
+        TlsAcceptor::from(Arc::clone(&self.loaded().config))
+    }
+
+    /// The content in a signed message, if the key is of a kind for that.
+    #[must_use]
+    pub fn sign(&self, content: &[u8]) -> Option<Vec<u8>> {
+        let loaded = self.loaded();
+        signature::signed(&loaded.chain, &*loaded.key, content)
+    }
+
+    fn loaded(&self) -> Arc<Loaded> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&loaded)
     }
 }
 
-fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+fn read(files: &TlsFiles) -> Result<Loaded, TlsError> {
     let pem_error = |file: &Path, error: pem::Error| TlsError {
         file: file.to_owned(),
         reason: match error {
@@ -61,14 +81,25 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     }
     let key =
         PrivateKeyDer::from_pem_file(&files.key).map_err(|error| pem_error(&files.key, error))?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = Arc::new(ring::default_provider());
+    let unusable = |error| TlsError {
+        file: files.certificate.clone(),
+        reason: format!("it cannot be used with {}: {error}", files.key.display()),
+    };
+    let signing = provider.key_provider.load_private_key(key.clone_key());
+    let signing = signing.map_err(unusable)?;
+    let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| TlsError {
-            file: files.certificate.clone(),
-            reason: format!("it cannot be used with {}: {error}", files.key.display()),
-        })?;
-    Ok(Arc::new(config))
+        .and_then(|builder| {
+            let builder = builder.with_no_client_auth();
+            builder.with_single_cert(chain.clone(), key)
+        })
+        .map_err(unusable)?;
+    Ok(Loaded {
+        config: Arc::new(config),
+        chain,
+        key: signing,
+    })
 }
 
 /// Why certificate and key cannot be used.

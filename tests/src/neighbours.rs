@@ -56,6 +56,11 @@ impl Program {
         name: "postfix",
         package: "postfix",
     };
+    /// openssl, for signatures.
+    pub const OPENSSL: Self = Self {
+        name: "openssl",
+        package: "openssl",
+    };
     /// mount, for a file system that is soon full.
     pub const MOUNT: Self = Self {
         name: "mount",

@@ -20,6 +20,7 @@ pub mod outlook_json;
 pub mod page;
 mod qr;
 pub mod routes;
+pub mod signature;
 
 pub use address::Address;
 pub use routes::{Answer, Request};

@@ -88,6 +88,12 @@ impl<'a> Request<'a> {
         self.place == Place::Outlook
     }
 
+    /// Whether its answer is better signed.
+    #[must_use]
+    pub fn wants_signature(&self) -> bool {
+        self.place == Place::Apple
+    }
+
     /// The answer.
     #[must_use]
     pub fn answer(&self, service: &Service, body: &[u8]) -> Answer {

@@ -145,7 +145,8 @@ impl<R: Runtime> Server<R> {
         let answer = service_fn(|request| -> BoxFuture<'_, Result<_, Infallible>> {
             let (runtime, web) = (self.runtime.clone(), Arc::clone(web));
             Box::pin(async move {
-                let answer = respond(&runtime, &web, request).await;
+                let sign = |content: &[u8]| self.certificate.as_ref()?.sign(content);
+                let answer = respond(&runtime, &web, sign, request).await;
                 Ok(answer.map(Full::new))
             })
         });
@@ -170,11 +171,22 @@ impl<R: Runtime> Server<R> {
     }
 }
 
-async fn respond<R: Runtime>(runtime: &R, web: &Web, request: http::Request<Incoming>) -> Answer {
+async fn respond<R: Runtime>(
+    runtime: &R,
+    web: &Web,
+    sign: impl Fn(&[u8]) -> Option<Vec<u8>>,
+    request: http::Request<Incoming>,
+) -> Answer {
     let (head, body) = request.into_parts();
     let answer = match read(runtime, &web.limits, &head, body).await {
         Ok((request, body)) => {
-            let answer = request.answer(&web.service, &body);
+            let mut answer = request.answer(&web.service, &body);
+            if request.wants_signature()
+                && answer.status().is_success()
+                && let Some(signed) = sign(answer.body())
+            {
+                *answer.body_mut() = signed.into();
+            }
             tracing::debug!(?request, status = %answer.status(), "answered");
             return answer;
         }

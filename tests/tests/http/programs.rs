@@ -1,14 +1,18 @@
-//! Python's http.client with its parsers of XML and property lists, and curl.
+//! Python's http.client with its parsers of XML and property lists, curl, and openssl.
 
 use restante_tests::{
     Server, Test,
+    http::Http,
     neighbours::{self, Program},
     tests,
     trials::Need,
 };
+use std::fs;
 
 pub(crate) const TESTS: &[Test] = tests![
     python_reads_every_format => needs(&[Need::OwnProcess, Need::Program(Program::PYTHON)]),
+    openssl_verifies_the_profile_with_keys_of_every_kind
+        => needs(&[Need::OwnProcess, Need::Program(Program::OPENSSL)]),
     curl_gets_and_posts => needs(&[Need::OwnProcess, Need::Program(Program::CURL)]),
 ];
 
@@ -23,6 +27,74 @@ fn python_reads_every_format(server: &Server) {
             .arg(server.address().port().to_string()),
     );
     assert!(output.trim_end().ends_with("all done"), "{output}");
+}
+
+fn openssl_verifies_the_profile_with_keys_of_every_kind(server: &Server) {
+    let file = |name: &str| server.folder().join(name);
+    let openssl = || {
+        let mut command = Program::OPENSSL.command();
+        command.current_dir(server.folder());
+        command
+    };
+    for (kind, is_signed) in [
+        (&["rsa:2048"][..], true),
+        (&["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], true),
+        (&["ec", "-pkeyopt", "ec_paramgen_curve:P-384"], true),
+        // No device knows it in a message, so the profile goes without.
+        (&["ed25519"], false),
+    ] {
+        let mut make = openssl();
+        make.args([
+            "req",
+            "-x509",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=mx.example.org",
+        ]);
+        make.args(["-keyout", "key.pem", "-out", "certificate.pem", "-newkey"]);
+        neighbours::success(make.args(kind));
+        server.restart();
+        let mut client = Http::connect(server.http_address());
+        let answer = client.get("/apple.mobileconfig?emailaddress=alice@example.org");
+        assert_eq!(answer.status, 200);
+        let kind_of_answer = answer.field("content-type");
+        assert_eq!(kind_of_answer, Some("application/x-apple-aspen-config"));
+        assert_eq!(answer.body.starts_with(b"<?xml"), !is_signed, "{kind:?}");
+        let verify = |message: &[u8]| {
+            fs::write(file("message"), message).expect("our folder can be written");
+            let mut verify = openssl();
+            verify.args([
+                "cms", "-verify", "-inform", "DER", "-in", "message", "-binary",
+            ]);
+            neighbours::output(verify.args(["-purpose", "any", "-CAfile", "certificate.pem"]))
+        };
+        if !is_signed {
+            continue;
+        }
+        let output = verify(&answer.body);
+        assert!(output.status.success(), "{kind:?}: {output:?}");
+        let profile = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            profile.starts_with("<?xml") && profile.ends_with("</plist>\n"),
+            "{profile}"
+        );
+        assert!(
+            profile.contains("<string>alice@example.org</string>"),
+            "{profile}"
+        );
+        let find = |octets: &[u8]| octets.windows(5).position(|window| window == b"alice");
+        let mut forged = answer.body.clone();
+        forged[find(&answer.body).expect("the address is inside")] = b'e';
+        assert!(!verify(&forged).status.success(), "{kind:?}");
+        // What is no profile is not signed.
+        let refused = client.get("/apple.mobileconfig?emailaddress=alice");
+        assert_eq!(
+            (refused.status, refused.text().as_str()),
+            (400, "Bad Request\n")
+        );
+    }
 }
 
 fn curl_gets_and_posts(server: &Server) {
@@ -59,7 +131,7 @@ fn curl_gets_and_posts(server: &Server) {
         let said = curl(&[&status[..], &[&post]].concat());
         assert_eq!(said, "405");
         let big = server.folder().join("big");
-        std::fs::write(&big, vec![b' '; 3_000_000]).expect("our folder can be written");
+        fs::write(&big, vec![b' '; 3_000_000]).expect("our folder can be written");
         // Asks first whether it may send so much ("Expect: 100-continue"), and then does not ask.
         let data = format!("@{}", big.display());
         for expect in ["Expect: 100-continue", "Expect:"] {

@@ -228,3 +228,43 @@ fn hostile_addresses_are_refused_everywhere() {
         assert_eq!(get(&json).0, 400, "{address}");
     }
 }
+
+#[test]
+fn whatever_is_asked_gets_an_answer() {
+    let body = "<?xml version='1.0'?><Autodiscover xmlns='u'><Request><EMailAddress>a&amp;b&#64;example.org\
+                </EMailAddress><![CDATA[x]]><!-- y --></Request></Autodiscover>";
+    let target = "/mail/config-v1.1.xml?emailaddress=a%40example.org&x=%zz";
+    let mut state = 1_u64;
+    let mut next = move |max: usize| {
+        // Knuth's numbers; any will do.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % max
+    };
+    let mut answered = 0;
+    for _ in 0..20_000 {
+        let mut body = body.as_bytes().to_vec();
+        let mut target = target.as_bytes().to_vec();
+        for _ in 0..=next(4) {
+            let at = next(body.len());
+            body[at] = b"<>&;![]-'\"/?= \0\xff"[next(16)];
+            let at = 1 + next(target.len() - 1);
+            target[at] = b"%/.&=?+@\\;0a"[next(11)];
+        }
+        body.truncate(1 + next(2 * body.len()));
+        let xml = outlook::answer(&service(), &body);
+        assert!(xml.ends_with("</Autodiscover>\n"));
+        let Ok(uri) = Uri::try_from(target) else {
+            continue;
+        };
+        let method = [Method::GET, Method::HEAD, Method::POST][next(3)].clone();
+        let status = match Request::read(&method, &uri) {
+            Ok(request) => request.answer(&service(), &body).status(),
+            Err(refusal) => refusal.status(),
+        };
+        assert!([200, 400, 404, 405].contains(&status.as_u16()), "{uri}");
+        answered += 1;
+    }
+    assert!(answered > 10_000, "{answered}");
+}

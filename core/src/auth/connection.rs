@@ -324,8 +324,8 @@ impl Connection {
             Step::Plain => match parse_plain(&message) {
                 Ok(credentials) => credentials,
                 Err(PlainError::Malformed) => return self.fail(number, None, reply::NOT_PLAIN),
-                Err(PlainError::ForAnother { user }) if self.is_long(&user) => {
-                    return self.fail(number, None, reply::LONG_NAME);
+                Err(PlainError::ForAnother { user }) if self.is_no_name(&user) => {
+                    return self.fail(number, None, reply::NO_NAME);
                 }
                 Err(PlainError::ForAnother { user }) => {
                     return self.fail(number, Some(&fold_name(&user)), reply::ANOTHER);
@@ -333,8 +333,8 @@ impl Connection {
             },
             Step::Name => {
                 return match read_text(&message) {
-                    Some(user) if self.is_long(user) => {
-                        self.fail(number, None, reply::LONG_NAME);
+                    Some(user) if self.is_no_name(user) => {
+                        self.fail(number, None, reply::NO_NAME);
                     }
                     Some(user) => {
                         let step = Step::Password(user.to_owned());
@@ -352,8 +352,8 @@ impl Connection {
                 None => return self.fail(number, None, reply::NOT_LOGIN),
             },
         };
-        if self.is_long(&credentials.user) {
-            return self.fail(number, None, reply::LONG_NAME);
+        if self.is_no_name(&credentials.user) {
+            return self.fail(number, None, reply::NO_NAME);
         }
         self.check(
             number,
@@ -364,9 +364,9 @@ impl Connection {
         );
     }
 
-    /// No account has a name of this length. Names are kept and repeated in the answer.
-    fn is_long(&self, user: &str) -> bool {
-        user.len() > self.config.auth_name_bytes_max
+    /// No account has such a name. Names are kept, and repeated in answers, which are text.
+    fn is_no_name(&self, user: &str) -> bool {
+        user.len() > self.config.auth_name_bytes_max || user.contains(char::is_control)
     }
 
     fn check(&mut self, number: Number, credentials: Credentials) {

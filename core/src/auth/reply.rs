@@ -1,4 +1,5 @@
-//! What is answered, and how it is written.
+//! What is answered, and how it is written. Nothing in it needs Dovecot's escapes: a user
+//! name with a control character is none.
 
 use super::connection::Numbers;
 use super::grammar::Number;
@@ -27,7 +28,7 @@ pub(super) const NO_MECHANISM: Reason = because("This mechanism is not offered")
 pub(super) const NOT_BASE64: Reason = because("That is not base64");
 pub(super) const NOT_PLAIN: Reason = because("That is not a PLAIN response");
 pub(super) const NOT_LOGIN: Reason = because("That is not a LOGIN response");
-pub(super) const LONG_NAME: Reason = because("The user name is too long");
+pub(super) const NO_NAME: Reason = because("That cannot be a user name");
 pub(super) const NO_REQUEST: Reason = because("There is no such request, or not any more");
 pub(super) const TWO_REQUESTS: Reason = because("There was a request of this number");
 pub(super) const NOT_ASKED: Reason = because("Nothing was asked");
@@ -60,34 +61,13 @@ pub(super) fn cont(number: Number, challenge: &str) -> String {
 }
 
 pub(super) fn ok(number: Number, user: &str) -> String {
-    format!("OK\t{}\tuser={}\n", number.0, escape(user))
+    format!("OK\t{}\tuser={user}\n", number.0)
 }
 
 pub(super) fn fail(number: Number, user: Option<&str>, reason: Reason) -> String {
-    let user = user.map_or_else(String::new, |user| format!("\tuser={}", escape(user)));
+    let user = user.map_or_else(String::new, |user| format!("\tuser={user}"));
     let kind = reason
         .kind
         .map_or_else(String::new, |kind| format!("\t{kind}"));
     format!("FAIL\t{}{user}\treason={}{kind}\n", number.0, reason.text)
-}
-
-/// Escapes as Dovecot does, so that no name can end its parameter or its line.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        let code = match c {
-            '\0' => '0',
-            '\u{1}' => '1',
-            '\t' => 't',
-            '\r' => 'r',
-            '\n' => 'n',
-            other => {
-                escaped.push(other);
-                continue;
-            }
-        };
-        escaped.push('\u{1}');
-        escaped.push(code);
-    }
-    escaped
 }

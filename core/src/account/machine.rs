@@ -102,7 +102,8 @@ use std::sync::Arc;
 pub struct Account {
     pub(super) shared: Shared,
     pub(super) directory: Log<Directory>,
-    pub(super) mailboxes: BTreeMap<MailboxId, Mailbox>,
+    /// Each on its own: a node of the map has room for eleven, and most accounts use one.
+    pub(super) mailboxes: BTreeMap<MailboxId, Box<Mailbox>>,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     /// Requests that wait for a log to be read.
     pub(super) waiting: Vec<Waiting>,
@@ -540,16 +541,18 @@ impl Account {
         let uid_validity = state.uid_validity(mailbox);
         let partition = self.shared.places.log(mailbox);
         let now = self.shared.now.instant;
-        self.mailboxes.entry(mailbox).or_insert_with(|| Mailbox {
-            log: Log::new(
-                LogId::Mailbox(mailbox),
-                partition,
-                MailboxState::new(uid_validity),
-            ),
-            recent_from: Uid::FIRST,
-            recent_due: None,
-            idle_since: Some(now),
-            tidied: false,
+        self.mailboxes.entry(mailbox).or_insert_with(|| {
+            Box::new(Mailbox {
+                log: Log::new(
+                    LogId::Mailbox(mailbox),
+                    partition,
+                    MailboxState::new(uid_validity),
+                ),
+                recent_from: Uid::FIRST,
+                recent_due: None,
+                idle_since: Some(now),
+                tidied: false,
+            })
         })
     }
 }

@@ -3,17 +3,16 @@
 //!
 //! It begins with the first login and ends some seconds after the last connection has
 //! left, when everything is committed. A login that comes while the machine finishes
-//! waits in the channel, and gets a new machine: there is never more than one machine
+//! waits on its way, and gets a new machine: there is never more than one machine
 //! of an account in a process.
 
 use super::Server;
 use super::clock::Deadline;
 use super::connection::Answers;
 use super::phase::{Phase, Watch};
-use super::registry::{Bell, Inbox, Message, Rings};
+use super::registry::{Bell, Inbox, Message, Rings, Way};
 use crate::runtime::Runtime;
 use crate::storage::Desk;
-use async_channel::Receiver;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use futures_util::stream::StreamExt;
@@ -22,7 +21,6 @@ use restante_core::doorbell::Change;
 use restante_core::mailbox::AccountId;
 use restante_core::time::{Instant, Now};
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
 
 /// Rounds that an account may make before the other tasks of its thread have a turn.
@@ -58,7 +56,7 @@ impl Machine for Account {
 pub(crate) async fn drive<R: Runtime, M: Machine>(
     server: Arc<Server<R>>,
     account: AccountId,
-    messages: Receiver<Message>,
+    way: Arc<Way>,
     new_machine: impl Fn(Now) -> M + Send + 'static,
 ) {
     let mut guard = Guard {
@@ -72,7 +70,7 @@ pub(crate) async fn drive<R: Runtime, M: Machine>(
     loop {
         let machine = new_machine(server.clock.now());
         let connections = &mut guard.connections;
-        let mut driver = Driver::new(&server, account, &messages, &bell, connections, machine);
+        let mut driver = Driver::new(&server, account, &way, &bell, connections, machine);
         core::future::poll_fn(|cx| driver.poll(cx)).await;
         // Before the account is closed: the next login may open it on another thread.
         server
@@ -112,7 +110,7 @@ impl<R: Runtime> Drop for Guard<R> {
 struct Driver<'a, R: Runtime, M> {
     server: &'a Server<R>,
     account: AccountId,
-    messages: Pin<Box<Receiver<Message>>>,
+    way: &'a Way,
     bell: &'a Bell,
     connections: &'a mut BTreeMap<ConnectionId, Arc<Inbox>>,
     machine: M,
@@ -132,7 +130,7 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
     fn new(
         server: &'a Server<R>,
         account: AccountId,
-        messages: &Receiver<Message>,
+        way: &'a Way,
         bell: &'a Bell,
         connections: &'a mut BTreeMap<ConnectionId, Arc<Inbox>>,
         machine: M,
@@ -140,7 +138,7 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
         Self {
             server,
             account,
-            messages: Box::pin(messages.clone()),
+            way,
             bell,
             connections,
             machine,
@@ -212,7 +210,7 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while !self.stopping
-            && let Poll::Ready(Some(message)) = self.messages.poll_next_unpin(cx)
+            && let Poll::Ready(message) = self.way.poll(cx)
         {
             progress = true;
             match message {

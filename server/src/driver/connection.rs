@@ -17,6 +17,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::TlsAcceptor;
+use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use restante_core::account::ConnectionId;
 use restante_core::auth;
@@ -91,17 +92,18 @@ impl Machine for Connection {
     }
 }
 
-/// Drives one connection to its end.
-pub(crate) async fn drive<R: Runtime, M: Machine, S>(mut driver: Driver<R, M, S>)
+/// Drives one connection to its end. (An `async fn` would have room for the driver twice.)
+pub(crate) fn drive<R: Runtime, M: Machine, S>(
+    mut driver: Driver<R, M, S>,
+) -> impl Future<Output = ()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let end = core::future::poll_fn(|cx| driver.poll(cx)).await;
-    match end {
+    core::future::poll_fn(move |cx| driver.poll(cx)).map(|end| match end {
         Ok(()) => tracing::debug!("closed"),
         // The other side of a socket owes us nothing.
         Err(error) => tracing::debug!(%error, "lost"),
-    }
+    })
 }
 
 /// Everything that belongs to one connection.

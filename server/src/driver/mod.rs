@@ -256,11 +256,10 @@ impl<R: Runtime> Server<R> {
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let span = tracing::info_span!("connection", id = id.0, %peer);
         let serve = serve(stream, id);
-        let task = async move {
-            // The panic hook has logged it; the other connections go on.
-            drop(AssertUnwindSafe(serve).catch_unwind().await);
-            drop(place);
-        };
+        // The panic hook has logged it; the other connections go on. Not a block that awaits:
+        // it would have room for the connection twice.
+        let serve = AssertUnwindSafe(serve).catch_unwind();
+        let task = serve.map(move |_| drop(place));
         self.runtime.spawn(task.instrument(span));
     }
 
@@ -304,14 +303,14 @@ impl<R: Runtime> Server<R> {
         login: &Login,
     ) -> Result<Attachment, LoginError> {
         let account = login.keys.account();
-        server.registry.attach(account, id, |messages| {
+        server.registry.attach(account, id, |way| {
             let (config, keys) = (Arc::clone(&server.core), Arc::clone(&login.keys));
             let owner = Arc::clone(server);
             let new_machine = move |now| {
                 let machine = Account::new(Arc::clone(&config), Arc::clone(&keys), seed(), now);
                 machine.with_writers(owner.machine_writers.take(account))
             };
-            let task = account::drive(Arc::clone(server), account, messages, new_machine);
+            let task = account::drive(Arc::clone(server), account, way, new_machine);
             let task = AssertUnwindSafe(task).catch_unwind().map(drop);
             let span = tracing::info_span!(parent: None, "account", id = %account);
             server.runtime.spawn(task.instrument(span));

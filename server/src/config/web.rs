@@ -2,7 +2,7 @@
 
 use super::{Config, Listener, TlsMode};
 use crate::autodiscovery::limits::HttpLimits;
-use crate::autodiscovery::{Address, Endpoint, Login, Service};
+use crate::autodiscovery::{Endpoint, Login, Service, is_domain};
 use core::time::Duration;
 use serde::Deserialize;
 
@@ -119,7 +119,11 @@ impl Config {
 
 impl Autodiscovery {
     fn check(&self) -> Result<(), String> {
-        if let Some(domain) = self.domains.iter().find(|domain| !is_host(domain)) {
+        let odd = |name: &&String| name.trim().is_empty() || name.chars().any(char::is_control);
+        if let Some(name) = self.name.as_ref().filter(odd) {
+            return Err(format!("autodiscovery.name: {name:?} is no name"));
+        }
+        if let Some(domain) = self.domains.iter().find(|domain| !is_domain(domain)) {
             return Err(format!("autodiscovery.domains: {domain:?} is no domain"));
         }
         for (key, public) in [("imap", &self.imap), ("submission", &self.submission)] {
@@ -153,8 +157,9 @@ fn port_of(listeners: &[Listener], tls: TlsMode) -> Option<u16> {
     Some(listener.address.port())
 }
 
+/// What DNS records and URLs name is written in ASCII.
 fn is_host(text: &str) -> bool {
-    Address::parse(&format!("a@{text}")).is_some_and(|address| address.domain() == text)
+    text.is_ascii() && is_domain(text)
 }
 
 fn is_url(text: &str) -> bool {
@@ -258,6 +263,12 @@ mod tests {
             (
                 "[[http]]\naddress = 'localhost:80'\ntls = 'none'",
                 "address",
+            ),
+            ("[autodiscovery]\nname = ''", "autodiscovery.name"),
+            ("[autodiscovery]\nname = \"a\\nb\"", "autodiscovery.name"),
+            (
+                "[autodiscovery]\nsubmission = { host = 'b\u{fc}cher.example' }",
+                "autodiscovery.submission.host",
             ),
             (
                 "[autodiscovery]\ndomains = ['a b']",

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     path_tricks => needs(&[Need::OwnProcess]),
     heads_that_are_too_big_or_no_heads => needs(&[Need::OwnProcess]),
     hostile_addresses => needs(&[Need::OwnProcess]),
+    addresses_are_not_logged => limits("[log]\nlevel = 'trace'"),
     whoever_is_slow_is_left => limits("http_timeout_s = 1"),
     too_many_connections => limits("http_connections_max = 3"),
     tls_that_does_not_begin => limits("http_timeout_s = 1"),
@@ -187,6 +188,42 @@ fn hostile_addresses(server: &Server) {
     // One that is what it looks like, and not in a domain of this server.
     let answer = client.get("/mail/config-v1.1.xml?emailaddress=alice@example.com");
     assert_eq!(answer.status, 404);
+}
+
+fn addresses_are_not_logged(server: &Server) {
+    let mut client = Http::connect(server.http_address());
+    for (name, domain) in [
+        ("mozart", "example.org"),
+        ("mozart", "example.com"),
+        ("mo%3Czart", "x"),
+    ] {
+        for path in [
+            "/",
+            "/mail/config-v1.1.xml",
+            "/apple.mobileconfig",
+            "//",
+            "/nothing",
+        ] {
+            client.get(&format!("{path}?emailaddress={name}@{domain}"));
+        }
+        client.get(&format!(
+            "/autodiscover/autodiscover.json/v1.0/{name}@{domain}"
+        ));
+        let xml = format!("<EMailAddress>{name}@{domain}</EMailAddress>");
+        let length = format!("Content-Length: {}", xml.len());
+        let head = post("/autodiscover/autodiscover.xml", &length);
+        client
+            .send(&[&head[..], xml.as_bytes()].concat())
+            .expect("the server is there");
+        assert_eq!(client.answer(false).expect("an answer").status, 200);
+    }
+    client
+        .send(b"GET /?emailaddress=mo<zart@example.org HTTP/1.1\r\nHost: x\r\n\r\n")
+        .expect("the server is there");
+    assert_eq!(client.answer(false).expect("an answer").status, 400);
+    let log = server.log();
+    assert!(log.contains("answered") && log.contains("refused"), "{log}");
+    assert!(!log.contains("zart"), "{log}");
 }
 
 fn whoever_is_slow_is_left(server: &Server) {

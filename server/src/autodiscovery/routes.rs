@@ -1,8 +1,8 @@
 //! Which path means which format, and what is refused before any is made.
 //!
 //! Paths are compared whole and without regard to case; nothing in them is ever the name of
-//! a file. What tries to be one (`//`, `..`, a NUL, a backslash, plain or encoded) is told
-//! 400, so that it is seen in the log of whoever tries.
+//! a file. What tries to be one (`//`, `..`, a NUL, a backslash, plain or encoded) is refused
+//! all the same, for the sake of proxies that may stand in front and read it otherwise.
 
 use super::page::{self, Asked};
 use super::{Address, Service, apple, mozilla, outlook, outlook_json};

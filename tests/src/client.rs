@@ -353,11 +353,18 @@ impl Client {
             self.at = 0;
         }
         let mut buffer = [0; 64 * 1024];
-        let octets = match &mut self.stream {
-            Stream::Plain(socket) => socket.read(&mut buffer),
-            Stream::Tls(stream) => stream.read(&mut buffer),
-            Stream::Gone => unreachable!("only during the handshake"),
-        }?;
+        let octets = loop {
+            let read = match &mut self.stream {
+                Stream::Plain(socket) => socket.read(&mut buffer),
+                Stream::Tls(stream) => stream.read(&mut buffer),
+                Stream::Gone => unreachable!("only during the handshake"),
+            };
+            match read {
+                // A read with a time limit ends so when the process was stopped and goes on.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.received.extend_from_slice(&buffer[..octets]);
         Ok(octets)
     }

@@ -25,6 +25,7 @@ pub mod garage;
 pub mod http;
 pub mod lmtp;
 pub mod neighbours;
+pub mod postfix;
 pub mod process;
 pub mod reply;
 pub mod samples;

@@ -194,8 +194,17 @@ impl Node {
     }
 
     /// Stops the process in its tracks (SIGSTOP): it is there and does not answer.
+    ///
+    /// # Panics
+    /// When it does not stop.
     pub fn pause(&self) {
         self.process.signal("STOP");
+        // Its threads stop one after the other.
+        let begin = Instant::now();
+        while !self.process.is_stopped() {
+            assert!(begin.elapsed() < PATIENCE, "it does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets a paused process go on.

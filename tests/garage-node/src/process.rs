@@ -104,6 +104,18 @@ impl Process {
             .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Whether no thread of the process runs any more, after SIGSTOP.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id()));
+        let mut tasks = tasks.into_iter().flatten().flatten();
+        tasks.all(|task| {
+            // A thread that has just ended does not run either.
+            let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+            state.is_none_or(|state| state.trim_start().starts_with('T'))
+        })
+    }
+
     /// Sends a signal by the name that kill(1) knows.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.id();

@@ -3,6 +3,7 @@
 mod delivering;
 mod hostile;
 mod kills;
+mod postfix;
 mod smtplib;
 
 use restante_tests::Client;
@@ -12,6 +13,7 @@ fn main() -> std::process::ExitCode {
         ("delivering", delivering::TESTS),
         ("hostile", hostile::TESTS),
         ("kills", kills::TESTS),
+        ("postfix", postfix::TESTS),
         ("smtplib", smtplib::TESTS),
     ])
 }

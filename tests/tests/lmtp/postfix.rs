@@ -2,7 +2,7 @@
 //! while the server, or its Garage, is gone.
 
 use restante_tests::{
-    Server, Status, Storage, Test,
+    Client, Server, Status, Storage, Test,
     neighbours::{self, Program},
     postfix::Postfix,
     process::wait_for,
@@ -106,9 +106,11 @@ fn mail_waits_while_garage_is_gone(server: &Server) {
     send(postfix.from_outside, &[], MAILS / 2, MAILS);
     assert!(wait_for(|| postfix.log().contains("451 ")));
     node.start_again();
+    // The server tries Garage again only after a pause.
     let mut client = server.login();
-    assert!(wait_for(
-        || client.command("SELECT INBOX").status == Status::Ok
-    ));
+    let works = |client: &mut Client, command| client.command(command).status == Status::Ok;
+    assert!(wait_for(|| {
+        works(&mut client, "SELECT INBOX") && works(&mut client, "FETCH 1 BODY.PEEK[]")
+    }));
     all_have_come(server, &postfix, MAILS);
 }

@@ -104,6 +104,10 @@ impl Config {
             }
         }
         self.autodiscovery.check()?;
+        if self.http.is_empty() && self.autodiscovery == Autodiscovery::default() {
+            // Nobody is told anything, and nothing was said.
+            return Ok(());
+        }
         // With what the listeners add to it.
         let service = self.service();
         for (key, endpoint) in [("imap", service.imap), ("submission", service.submission)] {
@@ -250,6 +254,13 @@ mod tests {
         let few = "[limits]\nconnections_max = 9\nhttp_timeout_s = 3\n";
         assert_eq!(limits(few).connections_max, 5);
         assert_eq!(limits(few).request_timeout, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn who_tells_nobody_needs_no_port_to_tell() {
+        let imap = "imap = [{ address = '127.0.0.1:0', tls = 'none' }]\n\
+            storage = { kind = 'embedded', folder = 's' }\naccounts = { file = 'a' }\n";
+        assert!(Config::parse(imap).is_ok());
     }
 
     #[test]

@@ -89,4 +89,5 @@ pub mod storage;
 mod storing;
 pub mod summary;
 pub mod time;
+mod transmit;
 mod workflow;

@@ -10,6 +10,7 @@
 use crate::account::{AccountReply, AccountRequest};
 use crate::boundary::Event;
 use crate::storage::{RequestId, StorageError, StorageRequest, StorageResponse};
+use crate::transmit::Transmit;
 use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -124,23 +125,16 @@ impl<T> Workflow<T> {
         lock(&self.desk).reply = Some(reply);
     }
 
-    /// Hands over what the body wrote, if everything before was sent (`unsent` octets were
-    /// not), and says how much more fits. `true`: octets were handed over.
-    pub(crate) fn exchange_output(
-        &mut self,
-        transmit: &mut Vec<u8>,
-        unsent: usize,
-        transmit_max: usize,
-    ) -> bool {
+    /// Hands over what the body wrote, if everything before was sent, and says how much
+    /// more fits. `true`: octets were handed over.
+    pub(crate) fn exchange_output(&mut self, transmit: &mut Transmit, transmit_max: usize) -> bool {
         let mut desk = lock(&self.desk);
-        let handed_over = unsent == 0 && !desk.output.is_empty();
-        let mut unsent = unsent;
+        let handed_over = transmit.len() == 0 && !desk.output.is_empty();
         if handed_over {
-            transmit.clear();
-            core::mem::swap(transmit, &mut desk.output);
-            unsent = transmit.len();
+            // Nothing waits, so there is nothing in it.
+            core::mem::swap(transmit.end(), &mut desk.output);
         }
-        desk.room = transmit_max.saturating_sub(unsent);
+        desk.room = transmit_max.saturating_sub(transmit.len());
         handed_over
     }
 

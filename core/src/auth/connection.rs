@@ -11,6 +11,7 @@ use crate::random::{Random, Seed};
 use crate::sasl::{PlainError, fold_name, parse_plain};
 use crate::storage::RequestId;
 use crate::time::{Instant, Now};
+use crate::transmit::Transmit;
 use crate::workflow::RequestIds;
 use core::net::IpAddr;
 use std::collections::VecDeque;
@@ -48,9 +49,7 @@ pub struct Connection {
     now: Now,
     ids: RequestIds,
     inbox: Inbox,
-    transmit: Vec<u8>,
-    /// Octets of `transmit` that were sent.
-    sent: usize,
+    transmit: Transmit,
     outputs: VecDeque<Output>,
     stage: Stage,
     requests: Requests,
@@ -90,8 +89,7 @@ impl Connection {
             now,
             ids: RequestIds::default(),
             inbox: Inbox::default(),
-            transmit: reply::handshake(numbers, cookie).into_bytes(),
-            sent: 0,
+            transmit: reply::handshake(numbers, cookie).into(),
             outputs: VecDeque::new(),
             stage: Stage::Version(until),
             requests: Requests::default(),
@@ -141,7 +139,7 @@ impl Connection {
     /// What is to be sent.
     #[must_use]
     pub fn transmit(&self) -> &[u8] {
-        &self.transmit[self.sent..]
+        self.transmit.waiting()
     }
 
     fn is_closing(&self) -> bool {
@@ -157,7 +155,7 @@ impl Connection {
             let until = begun.after(self.config.command_timeout);
             (until, Reason::Command)
         });
-        let stall = (self.unsent() > 0).then(|| {
+        let stall = (self.transmit.len() > 0).then(|| {
             let until = self.read.after(self.config.stall_timeout);
             (until, Reason::Stall)
         });
@@ -184,19 +182,8 @@ impl Connection {
 
     fn transmitted(&mut self, count: usize) {
         self.read = self.now.instant;
-        self.sent = (self.sent + count).min(self.transmit.len());
-        if self.sent == self.transmit.len() {
-            self.transmit = Vec::new();
-            self.sent = 0;
-        } else if self.sent >= self.config.transmit_bytes_max {
-            // A service that never reads everything must not make it grow for ever.
-            self.transmit.drain(..self.sent);
-            self.sent = 0;
-        }
-    }
-
-    fn unsent(&self) -> usize {
-        self.transmit.len() - self.sent
+        self.transmit.sent(count, self.config.transmit_bytes_max);
+        self.transmit.rest();
     }
 
     /// One step; `false`: nothing more can be done before the next input.
@@ -229,7 +216,7 @@ impl Connection {
 
     /// Whether no line may be looked at for now: too much is under way already.
     fn must_wait(&self) -> bool {
-        self.unsent() >= self.config.transmit_bytes_max
+        self.transmit.len() >= self.config.transmit_bytes_max
             || self.requests.len() >= self.config.auth_requests_max
                 && self.requests.longest_asked().is_none()
     }
@@ -433,10 +420,10 @@ impl Connection {
     }
 
     fn write(&mut self, line: &str) {
-        if self.unsent() == 0 {
+        if self.transmit.len() == 0 {
             self.read = self.now.instant;
         }
-        self.transmit.extend_from_slice(line.as_bytes());
+        self.transmit.end().extend_from_slice(line.as_bytes());
     }
 
     fn event(&mut self, event: Event) {

@@ -13,6 +13,7 @@ use crate::delivery::Recipient;
 use crate::random::{Random, Seed};
 use crate::storage::RequestId;
 use crate::time::{Instant, Now};
+use crate::transmit::Transmit;
 use crate::workflow::RequestIds;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -38,9 +39,7 @@ pub struct Connection {
     random: Random,
     ids: Arc<RequestIds>,
     inbox: Inbox,
-    transmit: Vec<u8>,
-    /// Octets of `transmit` that were sent.
-    sent: usize,
+    transmit: Transmit,
     outputs: VecDeque<Output>,
     greeted: bool,
     transaction: Option<Transaction>,
@@ -106,8 +105,7 @@ impl Connection {
             random: Random::new(seed),
             ids: Arc::default(),
             inbox: Inbox::default(),
-            transmit: greeting.into_bytes(),
-            sent: 0,
+            transmit: greeting.into(),
             outputs: VecDeque::new(),
             greeted: false,
             transaction: None,
@@ -161,7 +159,7 @@ impl Connection {
     /// What is to be sent.
     #[must_use]
     pub fn transmit(&self) -> &[u8] {
-        &self.transmit[self.sent..]
+        self.transmit.waiting()
     }
 
     fn is_closing(&self) -> bool {
@@ -170,19 +168,8 @@ impl Connection {
 
     fn transmitted(&mut self, count: usize) {
         self.read = self.now.instant;
-        self.sent = (self.sent + count).min(self.transmit.len());
-        if self.sent == self.transmit.len() {
-            self.transmit = Vec::new();
-            self.sent = 0;
-        } else if self.sent >= self.config.transmit_bytes_max {
-            // A client that never reads everything must not make it grow for ever.
-            self.transmit.drain(..self.sent);
-            self.sent = 0;
-        }
-    }
-
-    fn unsent(&self) -> usize {
-        self.transmit.len() - self.sent
+        self.transmit.sent(count, self.config.transmit_bytes_max);
+        self.transmit.rest();
     }
 
     /// One step; `false`: nothing more can be done before the next input.
@@ -203,7 +190,7 @@ impl Connection {
         if self.shutdown {
             return self.bye(reply::SHUTDOWN);
         }
-        if self.unsent() >= self.config.transmit_bytes_max {
+        if self.transmit.len() >= self.config.transmit_bytes_max {
             return false;
         }
         let line = match self.inbox.next_line(self.config.lmtp_line_bytes_max) {
@@ -255,7 +242,7 @@ impl Connection {
             "250-{host}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-8BITMIME\r\n\
              250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n"
         );
-        self.transmit.extend_from_slice(lines.as_bytes());
+        self.transmit.end().extend_from_slice(lines.as_bytes());
     }
 
     fn mail(&mut self, mail: Mail) {
@@ -585,7 +572,7 @@ impl Connection {
             (end, Reason::Command)
         });
         let retry = message.and_then(|it| it.copies.deadline());
-        let stall = (self.unsent() > 0).then(|| self.read.after(config.stall_timeout));
+        let stall = (self.transmit.len() > 0).then(|| self.read.after(config.stall_timeout));
         [
             own,
             whole,
@@ -637,10 +624,10 @@ impl Connection {
     }
 
     fn say(&mut self, reply: Reply) {
-        if self.unsent() == 0 {
+        if self.transmit.len() == 0 {
             self.read = self.now.instant;
         }
-        reply.write(&mut self.transmit);
+        reply.write(self.transmit.end());
     }
 
     /// Answers what the client should not have said.

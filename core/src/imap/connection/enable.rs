@@ -71,7 +71,7 @@ impl Connection {
         } = &self.session
         {
             let modseq = view.known_modseq();
-            view::highest_modseq(&mut self.transmit, modseq);
+            view::highest_modseq(self.transmit.end(), modseq);
         }
     }
 }

@@ -35,6 +35,19 @@ impl Inbox {
         self.octets.len() - self.taken
     }
 
+    /// Gives its memory back if nothing waits: for a connection that comes to rest.
+    pub(super) fn rest(&mut self) {
+        if self.len() == 0 {
+            *self = Self::default();
+        }
+    }
+
+    /// Octets of memory that it takes.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.octets.capacity()
+    }
+
     /// Line ends that wait: at least as many as commands wait.
     pub(super) fn lines(&self) -> usize {
         self.lines

@@ -34,7 +34,7 @@ impl Connection {
                 Poll::Ready(mut outcome) => {
                     let due = outcome.view.as_mut().and_then(View::take_due_modseq);
                     if let Some(modseq) = due {
-                        view::highest_modseq(&mut self.transmit, modseq);
+                        view::highest_modseq(self.transmit.end(), modseq);
                     }
                     self.put_back(outcome.view);
                 }

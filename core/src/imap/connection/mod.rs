@@ -38,6 +38,7 @@ use crate::mailbox::MailboxState;
 use crate::random::{Random, Seed};
 use crate::storage::{RequestId, StorageResponse};
 use crate::time::Now;
+use crate::transmit::Transmit;
 use crate::workflow::{Effect, RequestIds, Workflow};
 use append::Appending;
 use core::task::Poll;
@@ -82,9 +83,7 @@ pub struct Connection {
     collector: Collector,
     /// What the command that is being skipped will be answered.
     refusal: Option<Completion>,
-    transmit: Vec<u8>,
-    /// Octets of `transmit` that were sent.
-    sent: usize,
+    transmit: Transmit,
     outputs: VecDeque<Output>,
     session: Session,
     enabled: Enabled,
@@ -149,8 +148,7 @@ impl Connection {
             inbox: Inbox::default(),
             collector: Collector::default(),
             refusal: None,
-            transmit: Vec::new(),
-            sent: 0,
+            transmit: Transmit::default(),
             outputs: VecDeque::new(),
             session: Session::NotAuthenticated,
             enabled: Enabled::default(),
@@ -187,6 +185,11 @@ impl Connection {
             Input::Shutdown => self.shutdown = true,
         }
         self.proceed();
+        if matches!(self.activity, Activity::Ready | Activity::Idling(_)) {
+            // What a long command took is not kept for as long as the client is silent.
+            self.transmit.rest();
+            self.inbox.rest();
+        }
     }
 
     /// The next thing to do.
@@ -209,7 +212,7 @@ impl Connection {
     /// What is to be sent.
     #[must_use]
     pub fn transmit(&self) -> &[u8] {
-        &self.transmit[self.sent..]
+        self.transmit.waiting()
     }
 
     /// How many octets can be taken now.
@@ -239,17 +242,10 @@ impl Connection {
     }
 
     fn transmitted(&mut self, count: usize) {
-        self.sent = (self.sent + count).min(self.transmit.len());
-        if self.sent == self.transmit.len() {
-            self.transmit.clear();
-            self.sent = 0;
+        self.transmit.sent(count, self.config.transmit_bytes_max);
+        if self.transmit.len() == 0 {
             self.timers.stop(Reason::Stall);
         } else if count > 0 {
-            // A client that never reads everything must not make it grow for ever.
-            if self.sent >= self.config.transmit_bytes_max {
-                self.transmit.drain(..self.sent);
-                self.sent = 0;
-            }
             self.timers.set(
                 Reason::Stall,
                 self.now.instant.after(self.config.stall_timeout),
@@ -379,7 +375,7 @@ impl Connection {
             self.say_bye("The server is going down");
             return false;
         }
-        if self.unsent() >= self.config.transmit_bytes_max {
+        if self.transmit.len() >= self.config.transmit_bytes_max {
             return false;
         }
         let frame = self.collector.advance(&mut self.inbox, &self.config);
@@ -428,9 +424,7 @@ impl Connection {
     /// Resumes a body until it ends or waits for something that is not here.
     fn resume<T>(&mut self, body: &mut Workflow<T>) -> Poll<T> {
         loop {
-            let unsent = self.unsent();
-            body.exchange_output(&mut self.transmit, unsent, self.config.transmit_bytes_max);
-            self.trim_sent(unsent);
+            body.exchange_output(&mut self.transmit, self.config.transmit_bytes_max);
             let outcome = body.resume();
             while let Some(effect) = body.next_effect() {
                 self.outputs.push_back(match effect {
@@ -441,23 +435,13 @@ impl Connection {
                 });
             }
             if outcome.is_ready() {
-                body.take_output(&mut self.transmit);
+                body.take_output(self.transmit.end());
                 return outcome;
             }
-            let unsent = self.unsent();
-            let moved =
-                body.exchange_output(&mut self.transmit, unsent, self.config.transmit_bytes_max);
-            self.trim_sent(unsent);
+            let moved = body.exchange_output(&mut self.transmit, self.config.transmit_bytes_max);
             if !(moved && body.wants_room()) {
                 return Poll::Pending;
             }
-        }
-    }
-
-    /// Everything was sent before: `transmit` may hold new octets now.
-    fn trim_sent(&mut self, unsent_before: usize) {
-        if unsent_before == 0 {
-            self.sent = 0;
         }
     }
 
@@ -490,7 +474,7 @@ impl Connection {
                 .completion
                 .set_code(&format!("HIGHESTMODSEQ {}", modseq.0));
         } else {
-            view::highest_modseq(&mut self.transmit, modseq);
+            view::highest_modseq(self.transmit.end(), modseq);
         }
     }
 
@@ -507,14 +491,14 @@ impl Connection {
 
     /// Writes the tagged response.
     fn complete(&mut self, tag: &Tag, completion: &Completion, name: &'static str) {
-        completion.write(tag, &mut self.transmit);
+        completion.write(tag, self.transmit.end());
         self.event(Event::Completed { command: name });
         self.timers.stop(Reason::Inactivity);
     }
 
     fn bad_command(&mut self, tag: Option<&Tag>, why: &'static str) {
         match tag {
-            Some(tag) => Completion::bad(why).write(tag, &mut self.transmit),
+            Some(tag) => Completion::bad(why).write(tag, self.transmit.end()),
             None => self.write_line("* BAD ", why),
         }
         self.event(Event::BadCommand(why));
@@ -525,17 +509,13 @@ impl Connection {
     }
 
     fn write(&mut self, octets: &[u8]) {
-        self.transmit.extend_from_slice(octets);
+        self.transmit.end().extend_from_slice(octets);
     }
 
     fn write_line(&mut self, start: &str, text: &str) {
         self.write(start.as_bytes());
         self.write(text.as_bytes());
         self.write(b"\r\n");
-    }
-
-    fn unsent(&self) -> usize {
-        self.transmit.len() - self.sent
     }
 
     fn event(&mut self, event: Event) {
@@ -551,7 +531,7 @@ impl Connection {
     /// Ends without a word: whatever would be sent now would be taken for message octets.
     fn abort(&mut self, why: &'static str) {
         self.event(Event::Aborted(why));
-        self.transmit.truncate(self.sent);
+        self.transmit.clear();
         self.close();
     }
 

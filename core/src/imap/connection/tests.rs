@@ -51,6 +51,21 @@ fn what_was_sent_is_not_kept_for_a_client_that_never_reads_everything() {
 }
 
 #[test]
+fn a_connection_at_rest_holds_no_buffers() {
+    let config = Arc::new(Config::default());
+    let mut connection = connection(&config);
+    let commands = b"a CAPABILITY\r\n".repeat(200);
+    connection.handle_input(NOW, Input::Received(&commands));
+    assert!(receive(&mut connection) > 0);
+    let held = connection.transmit().len();
+    assert!(held > 10_000 && connection.inbox.capacity() == 0);
+    connection.handle_input(NOW, Input::Transmitted(held - 1));
+    assert!(connection.transmit.capacity() > 0);
+    connection.handle_input(NOW, Input::Transmitted(1));
+    assert_eq!(connection.transmit.capacity(), 0);
+}
+
+#[test]
 fn nobody_is_waited_for_when_the_server_goes_down() {
     let config = Arc::new(Config::default());
     for command in [

@@ -70,7 +70,7 @@ impl Connection {
     pub(super) fn arm_timers(&mut self) {
         if matches!(self.activity, Activity::Closing | Activity::Closed) {
             self.timers = Timers::default();
-            if self.unsent() > 0 {
+            if self.transmit.len() > 0 {
                 let stall = self.now.instant.after(self.config.stall_timeout);
                 self.timers.set(Reason::Stall, stall);
             }
@@ -81,7 +81,7 @@ impl Connection {
         let in_command = match &self.activity {
             // A whole pipeline that waits for the client to read is not slow to come.
             Activity::Ready => {
-                self.unsent() < self.config.transmit_bytes_max
+                self.transmit.len() < self.config.transmit_bytes_max
                     && (self.collector.has_begun() || self.inbox.len() > 0)
             }
             Activity::Appending(appending) => appending.wants_input(),
@@ -99,7 +99,7 @@ impl Connection {
             now.after(config.inactivity_timeout),
             now.after(config.keep_alive_interval),
         );
-        let unsent = self.unsent() > 0;
+        let unsent = self.transmit.len() > 0;
         let idling = matches!(self.activity, Activity::Idling(_));
         self.timers.keep(Reason::Command, in_command, command);
         self.timers.keep(Reason::Stall, unsent, stall);

@@ -79,9 +79,10 @@ pub(super) struct Log<S: Planner> {
     pub(super) rung: bool,
     /// When to try to read that again.
     pub(super) reread_at: Option<Instant>,
-    /// Checkpoints that were made while the log was being read, and what they contain of
-    /// its operations: the reading began before and does not know of them.
-    pub(super) checkpointed: Vec<(SortKey, CheckpointPointer, usize)>,
+    /// A checkpoint that was made while the log was being read, and what it contains of
+    /// its operations: the reading began before and does not know of it. The next one only
+    /// begins when the log was read.
+    pub(super) checkpointed: Option<(SortKey, CheckpointPointer, usize)>,
     /// Since when this machine knows of each checkpoint.
     pub(super) pointers_seen: BTreeMap<SortKey, Instant>,
     /// When to look again whether the log can be shortened.
@@ -137,7 +138,7 @@ impl<S: Planner> Log<S> {
             read_began: Instant(0),
             rung: false,
             reread_at: None,
-            checkpointed: Vec::new(),
+            checkpointed: None,
             pointers_seen: BTreeMap::new(),
             shorten_at: None,
             last_read: None,
@@ -382,7 +383,7 @@ impl<S: Planner> Log<S> {
         self.read_wanted = false;
         self.reread_at = None;
         self.read_began = shared.now.instant;
-        self.checkpointed.clear();
+        self.checkpointed = None;
         self.reads += 1;
         let (known, initial) = (self.known.clone(), self.initial.clone());
         let workflow = Workflow::new(&shared.ids, |io| {
@@ -473,7 +474,7 @@ impl<S: Planner> Log<S> {
         self.rung = self.read_wanted;
         self.owed.extend(outcome.owed);
         let mut known = outcome.known;
-        for (key, pointer, operations) in self.checkpointed.drain(..) {
+        if let Some((key, pointer, operations)) = self.checkpointed.take() {
             if !outcome.whole {
                 known.operations = known.operations.saturating_sub(operations);
             }
@@ -566,8 +567,7 @@ impl<S: Planner> Log<S> {
                     known.operations = known.operations.saturating_sub(done.operations);
                     self.pointers_seen.insert(key.clone(), shared.now.instant);
                     if self.activity.reads() {
-                        let made = (key.clone(), pointer.clone(), done.operations);
-                        self.checkpointed.push(made);
+                        self.checkpointed = Some((key.clone(), pointer.clone(), done.operations));
                     }
                     known.checkpoints.insert(key, Some(pointer));
                 }

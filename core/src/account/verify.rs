@@ -76,7 +76,7 @@ impl<S: Planner> Log<S> {
         known: Known<S>,
     ) {
         let began = shared.now.instant;
-        self.checkpointed.clear();
+        self.checkpointed = None;
         let reading = Ok(self.verifying_reading(shared, &known));
         self.activity = Activity::Verifying(Box::new(Verifying {
             commit,

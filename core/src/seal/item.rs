@@ -13,6 +13,7 @@ use bytes::Bytes;
 use chacha20poly1305::XChaCha20Poly1305;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 
+use super::head::ContentKind;
 use super::letter::seal_to;
 use super::{AccountKeys, SealError};
 use crate::mailbox::AccountId;
@@ -180,6 +181,26 @@ impl AccountKeys {
             )
             .map_err(|_| SealError::Forged)?;
         Ok(plaintext)
+    }
+
+    /// Opens the summary that is kept as an item of a message sealed as `message`. What was
+    /// left by delivery is believed of what was delivered, and of nothing else.
+    ///
+    /// # Errors
+    /// Those of [`open_item`](Self::open_item).
+    pub fn open_summary_item(
+        &self,
+        key: &ItemKey,
+        message: ContentKind,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        let own = self.open_item(key, ItemKind::Summary, sealed);
+        match message {
+            ContentKind::Delivery => {
+                own.or_else(|_| self.open_item(key, ItemKind::DeliveredSummary, sealed))
+            }
+            _ => own,
+        }
     }
 }
 

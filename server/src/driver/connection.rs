@@ -48,49 +48,24 @@ pub(crate) trait Machine: Send + 'static {
     fn transmit(&self) -> &[u8];
 }
 
-impl Machine for lmtp::Connection {
-    fn handle_input(&mut self, now: Now, input: Input<'_>) {
-        Self::handle_input(self, now, input);
-    }
+macro_rules! machine {
+    ($($machine:ty),*) => {$(
+        impl Machine for $machine {
+            fn handle_input(&mut self, now: Now, input: Input<'_>) {
+                Self::handle_input(self, now, input);
+            }
 
-    fn poll_output(&mut self) -> Output {
-        Self::poll_output(self)
-    }
+            fn poll_output(&mut self) -> Output {
+                Self::poll_output(self)
+            }
 
-    fn transmit(&self) -> &[u8] {
-        Self::transmit(self)
-    }
+            fn transmit(&self) -> &[u8] {
+                Self::transmit(self)
+            }
+        }
+    )*};
 }
-
-impl Machine for auth::Connection {
-    const OPENS_ACCOUNTS: bool = false;
-
-    fn handle_input(&mut self, now: Now, input: Input<'_>) {
-        Self::handle_input(self, now, input);
-    }
-
-    fn poll_output(&mut self) -> Output {
-        Self::poll_output(self)
-    }
-
-    fn transmit(&self) -> &[u8] {
-        Self::transmit(self)
-    }
-}
-
-impl Machine for Connection {
-    fn handle_input(&mut self, now: Now, input: Input<'_>) {
-        Self::handle_input(self, now, input);
-    }
-
-    fn poll_output(&mut self) -> Output {
-        Self::poll_output(self)
-    }
-
-    fn transmit(&self) -> &[u8] {
-        Self::transmit(self)
-    }
-}
+machine!(lmtp::Connection, auth::Connection, Connection);
 
 /// Drives one connection to its end. (An `async fn` would have room for the driver twice.)
 pub(crate) fn drive<R: Runtime, M: Machine, S>(

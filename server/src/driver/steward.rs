@@ -2,21 +2,23 @@
 //! another. Servers that share the storage are rung at its end.
 
 use super::clock::Clock;
+use super::connection::Answers;
+use super::doorbell::{self, Ringer};
+use super::registry::Registry;
 use crate::runtime::{self, Runtime};
 use crate::seed::seed;
-use crate::storage::{BoxFuture, Desk, Storage};
+use crate::storage::{Desk, Storage};
 use core::time::Duration;
 use futures_util::future::{self, Either};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::StreamExt;
 use restante_core::account::{
     Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
 };
 use restante_core::boundary::Event;
 use restante_core::config::Config;
-use restante_core::doorbell::{Change, Doorbell, DoorbellInput, DoorbellOutput};
+use restante_core::doorbell::Change;
 use restante_core::mailbox::AccountId;
 use restante_core::seal::AccountKeys;
-use restante_core::storage::{RequestId, StorageResponse};
 use restante_core::time::Instant;
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -43,8 +45,6 @@ pub(crate) struct Steward<R: Runtime> {
     trouble: Option<String>,
 }
 
-type Answers = FuturesUnordered<BoxFuture<'static, Option<(RequestId, StorageResponse)>>>;
-
 impl<R: Runtime> Steward<R> {
     /// An account on a storage. It collects nothing by itself.
     pub(crate) fn new(
@@ -68,7 +68,7 @@ impl<R: Runtime> Steward<R> {
             machine,
             storage: Arc::clone(&storage),
             desk: Desk::new(storage),
-            answers: FuturesUnordered::new(),
+            answers: Answers::new(),
             changes: BTreeSet::new(),
             trouble: None,
         }
@@ -112,32 +112,16 @@ impl<R: Runtime> Steward<R> {
 
     /// Tells the servers that share the storage what was changed.
     async fn ring(&mut self) {
-        let clock = self.clock;
-        let mut doorbell = Doorbell::new(Arc::clone(&self.config), seed(), clock.now());
+        let ringer = Arc::new(Ringer::default());
         for change in core::mem::take(&mut self.changes) {
-            doorbell.handle_input(clock.now(), DoorbellInput::Changed(change));
+            ringer.ring(change);
         }
-        doorbell.handle_input(clock.now(), DoorbellInput::Shutdown);
-        let mut desk = Desk::new(Arc::clone(&self.storage));
-        let mut answers = Answers::new();
-        loop {
-            match doorbell.poll_output() {
-                DoorbellOutput::Storage(id, request) => answers.push(desk.start(id, request)),
-                DoorbellOutput::Abandon(id) => desk.abandon(id),
-                DoorbellOutput::Done => return,
-                DoorbellOutput::Wait { .. } => match answers.next().await {
-                    Some(Some((id, response))) => {
-                        let answer = DoorbellInput::Storage(id, response);
-                        doorbell.handle_input(clock.now(), answer);
-                    }
-                    Some(None) => {}
-                    // Nothing is under way: what was to be said has failed.
-                    None => return,
-                },
-                DoorbellOutput::Rung(_) | DoorbellOutput::RungAll(_) => {}
-                DoorbellOutput::Event(_) => {}
-            }
-        }
+        ringer.end();
+        let (runtime, storage) = (self.runtime.clone(), Arc::clone(&self.storage));
+        let config = Arc::clone(&self.config);
+        // No account is open here that others could ring.
+        let nobody = Arc::new(Registry::new(0));
+        doorbell::drive(runtime, self.clock, storage, config, nobody, ringer).await;
     }
 
     /// The next output that is not for storage.

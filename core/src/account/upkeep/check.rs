@@ -321,12 +321,9 @@ impl Check {
             inside.kind == ContentKind::Message && len <= self.survey.config.summary_item_bytes_max;
         let key = self.survey.places.summary(content);
         let good = item.iter().flat_map(|item| &item.values).any(|value| {
-            let open = |kind| self.survey.keys.open_item(&key, kind, value).ok();
-            let plain = open(ItemKind::Summary).or_else(|| match inside.kind {
-                ContentKind::Delivery => open(ItemKind::DeliveredSummary),
-                _ => None,
-            });
-            let summary = plain.and_then(|plain| Summary::decode(&plain).ok());
+            let keys = &self.survey.keys;
+            let plain = keys.open_summary_item(&key, inside.kind, value);
+            let summary = plain.ok().and_then(|plain| Summary::decode(&plain).ok());
             summary.is_some_and(|summary| summary.size == inside.end.body_bytes)
         });
         let there = item.as_ref().is_some_and(|item| !item.values.is_empty());

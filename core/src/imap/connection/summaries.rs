@@ -3,7 +3,7 @@
 use super::body::ReadError;
 use super::context::Context;
 use crate::mailbox::{ContentId, Message};
-use crate::seal::{CONTENT_HEAD_BYTES, ContentKind, ItemKind, SealError, open_summary};
+use crate::seal::{CONTENT_HEAD_BYTES, SealError, open_summary};
 use crate::storage::{Item, RequestId, StorageError, StorageRequest, StorageResponse};
 use crate::summary::{Summary, SummaryDecoder};
 use crate::workflow::Io;
@@ -88,16 +88,8 @@ impl<'a> Summaries<'a> {
         if let Some(item) = self.sealed.get(&message.content) {
             let (keys, decoder) = (&self.context.keys, &mut self.decoder);
             let opened = item.values.iter().find_map(|value| {
-                let own = keys.open_item(&key, ItemKind::Summary, value).ok();
-                let plain = own.or_else(|| match message.kind {
-                    // Who delivers has no keys: not for the message, nor for this.
-                    ContentKind::Delivery => {
-                        let kind = ItemKind::DeliveredSummary;
-                        keys.open_item(&key, kind, value).ok()
-                    }
-                    _ => None,
-                });
-                decoder.decode(&plain?).ok()
+                let plain = keys.open_summary_item(&key, message.kind, value).ok()?;
+                decoder.decode(&plain).ok()
             });
             match opened {
                 Some(summary) => return Ok(summary),

@@ -9,6 +9,7 @@ pub mod autodiscovery;
 pub mod cli;
 pub mod config;
 pub mod driver;
+mod permits;
 pub mod runtime;
 pub mod secret;
 pub mod seed;

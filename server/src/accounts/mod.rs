@@ -20,7 +20,7 @@ use crate::seed;
 use address::Addresses;
 use argon2::Params;
 use file::AccountsFile;
-use list::{AccountList, Entry, PasswordSlot, fold_name};
+use list::{Entry, PasswordSlot, fold_name};
 use penalty::{Attempt, Penalties};
 use restante_core::boundary::{Credentials, Login, LoginError};
 use restante_core::delivery::Recipient;
@@ -136,15 +136,6 @@ impl<R: Runtime> Accounts<R> {
         });
     }
 
-    /// To whom mail for this name is delivered.
-    ///
-    /// # Errors
-    /// `Unknown` only if there is no such account for certain.
-    pub async fn recipient(&self, name: &str) -> Result<Recipient, NoRecipient> {
-        let name = name.to_owned();
-        self.find(move |list| list.find(&name).cloned()).await
-    }
-
     /// To whom mail for this address is delivered.
     ///
     /// # Errors
@@ -154,18 +145,13 @@ impl<R: Runtime> Accounts<R> {
         address: Address,
         addresses: Arc<Addresses>,
     ) -> Result<Recipient, NoRecipient> {
-        self.find(move |list| addresses.find(list, &address).cloned())
-            .await
-    }
-
-    async fn find(
-        &self,
-        find: impl FnOnce(&AccountList) -> Option<Entry> + Send + 'static,
-    ) -> Result<Recipient, NoRecipient> {
         let file = Arc::clone(&self.file);
         let found = self
             .runtime
-            .blocking(move || file.read_existing().map(|list| find(&list)))
+            .blocking(move || {
+                let list = file.read_existing()?;
+                Ok::<_, AccountsError>(addresses.find(&list, &address).cloned())
+            })
             .await;
         let found = found.map_err(|error| {
             tracing::error!(%error, "the accounts cannot be read");

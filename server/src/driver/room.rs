@@ -1,7 +1,7 @@
 //! Room for copies of messages that are being stored at once: each takes memory of a known
 //! size, so their number bounds what all messages that come in take together.
 
-use async_channel::{Receiver, Sender};
+use crate::permits::{Permit, Permits};
 use futures_util::lock::Mutex;
 use std::sync::Arc;
 
@@ -11,55 +11,30 @@ pub(super) struct Room {
     /// One at a time collects places: two that had half of what they need would wait for
     /// each other.
     door: Mutex<()>,
-    free: Receiver<()>,
-    back: Sender<()>,
+    free: Permits,
 }
 
 /// Places that were taken; they are free again when this is dropped.
-pub(super) struct Places {
-    count: usize,
-    back: Sender<()>,
-}
+pub(super) type Places = Vec<Permit>;
 
 impl Room {
     pub(super) fn new(max: usize) -> Arc<Self> {
         let max = max.max(1);
-        let (back, free) = async_channel::bounded(max);
-        let all = Places {
-            count: max,
-            back: back.clone(),
-        };
-        drop(all);
         Arc::new(Self {
             max,
             door: Mutex::new(()),
-            free,
-            back,
+            free: Permits::new(max),
         })
     }
 
     /// Waits for `count` places, or all that there are.
     pub(super) async fn take(self: Arc<Self>, count: usize) -> Places {
         let _inside = self.door.lock().await;
-        let mut places = Places {
-            count: 0,
-            back: self.back.clone(),
-        };
-        while places.count < count.min(self.max) {
-            if self.free.recv().await.is_ok() {
-                places.count += 1;
-            }
+        let mut places = Vec::new();
+        while places.len() < count.min(self.max) {
+            places.push(self.free.take().await);
         }
         places
-    }
-}
-
-impl Drop for Places {
-    fn drop(&mut self) {
-        for _ in 0..self.count {
-            // There is room: these places were taken out. And nobody may be left to want them.
-            let _closed = self.back.try_send(());
-        }
     }
 }
 

@@ -1,10 +1,8 @@
-//! Delivery without the account's keys, by the deliverer of both runtimes: what it
-//! acknowledged is there once, whatever becomes of Garage meanwhile, and nothing is there
-//! that nobody delivered.
+//! Delivery by LMTP, without the account's keys: what was acknowledged is there once, whatever
+//! becomes of Garage meanwhile, and nothing is there that nobody delivered.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -14,20 +12,20 @@ use std::{
 };
 
 use restante_tests::{
-    Client, Server, Status, Storage, Test,
+    Client, Server, Status, Storage, Test, lmtp,
     process::{PATIENCE, wait_for},
     samples, tests,
 };
-
-use crate::deliverer::{DeliverError, Post, deliver};
 
 pub(crate) const TESTS: &[Test] = tests![
     delivered_messages_are_read_and_wake_who_is_idle => storage(Storage::Garage),
     garage_is_killed_in_the_middle_of_deliveries => storage(Storage::OwnGarage),
 ];
 
-/// Messages that are delivered at once.
-const LANES: NonZeroUsize = NonZeroUsize::new(6).expect("not 0");
+/// Connections that deliver at once.
+const CONNECTIONS: usize = 6;
+/// A connection that goes on at once after a refusal would only count failures.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How often Garage is killed.
 const KILLS: u64 = 8;
 /// How long it stays away: through the first of them the arrival of a message that is
@@ -79,7 +77,8 @@ impl Mailbag {
     }
 }
 
-impl Post for Mailbag {
+impl Mailbag {
+    /// The next message, as long as there is one.
     fn next(&self) -> Option<Vec<u8>> {
         let one_less = |left: usize| left.checked_sub(1);
         let left = &self.left;
@@ -97,14 +96,35 @@ impl Post for Mailbag {
         Some(samples::plain(&subject, &"x".repeat(octets)))
     }
 
-    fn outcome(&self, message: Vec<u8>, outcome: Result<(), DeliverError>) {
+    /// What became of it: the server's answer.
+    fn outcome(&self, message: Vec<u8>, answer: &str) {
         let mut sent = self.sent();
-        let set = match outcome {
-            Ok(()) => &mut sent.acknowledged,
-            Err(_) => &mut sent.refused,
+        let set = match answer {
+            _ if answer.starts_with("250 2.0.0 ") => &mut sent.acknowledged,
+            _ if answer.starts_with("451 4.") => &mut sent.refused,
+            other => panic!("{other}"),
         };
         assert!(set.insert(message), "every message is another one");
     }
+}
+
+/// Delivers all messages to a recipient.
+fn deliver(server: &Server, recipient: &str, bag: &Mailbag) {
+    thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            scope.spawn(|| {
+                let mut client = server.deliver();
+                while let Some(message) = bag.next() {
+                    let answers = client.try_deliver(&[recipient], &message);
+                    let answers = answers.expect("the server is there");
+                    bag.outcome(lmtp::kept(recipient, &message), &answers[0]);
+                    if answers[0].starts_with('4') {
+                        thread::sleep(PAUSE);
+                    }
+                }
+            });
+        }
+    });
 }
 
 /// What a new session sees in INBOX, by UID.
@@ -150,10 +170,10 @@ fn delivered_messages_are_read_and_wake_who_is_idle(server: &Server) {
     let tag = idler.start("IDLE");
     assert!(idler.response().starts_with("+"));
     let first = Mailbag::of(1);
-    deliver(server, &server.alice.name, LANES, &first);
+    deliver(server, &server.alice.name, &first);
     hears_of(&mut idler, 1);
     let all = Mailbag::after(first.into_sent(), 59);
-    deliver(server, &server.alice.name, LANES, &all);
+    deliver(server, &server.alice.name, &all);
     hears_of(&mut idler, 60);
     idler.send("DONE\r\n");
     assert_eq!(idler.finish(&tag).status, Status::Ok);
@@ -162,7 +182,7 @@ fn delivered_messages_are_read_and_wake_who_is_idle(server: &Server) {
     check(server, &sent);
     // Into an account that nobody has ever logged in to.
     let bob = Mailbag::of(3);
-    deliver(server, &server.bob.name, LANES, &bob);
+    deliver(server, &server.bob.name, &bob);
     let found = inbox(server, &server.bob.name, &server.bob.password);
     let found: BTreeSet<Vec<u8>> = found.into_values().collect();
     assert_eq!(found, bob.into_sent().acknowledged);
@@ -186,7 +206,7 @@ fn garage_is_killed_in_the_middle_of_deliveries(server: &Server) {
     let node = server.garage().node();
     let bag = Mailbag::of(MESSAGES_MAX);
     thread::scope(|scope| {
-        let delivering = scope.spawn(|| deliver(server, &server.alice.name, LANES, &bag));
+        let delivering = scope.spawn(|| deliver(server, &server.alice.name, &bag));
         let some_more = |why: &str| {
             let before = bag.sent().acknowledged.len();
             let done = wait_for(|| bag.sent().acknowledged.len() > before + 10);

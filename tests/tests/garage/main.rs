@@ -5,7 +5,6 @@
 //! `docs/operating.md`.
 
 mod appends;
-mod deliverer;
 mod deliveries;
 mod idle;
 mod kills;

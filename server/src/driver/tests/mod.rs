@@ -2,7 +2,6 @@
 
 mod accounts;
 mod connections;
-mod deliveries;
 mod doorbells;
 mod http;
 mod tls;

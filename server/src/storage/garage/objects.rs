@@ -3,10 +3,11 @@
 
 use super::buckets::Bucket;
 use super::failure::Failure;
-use super::http::{Http, Permits, SdkHttp};
+use super::http::{Http, SdkHttp};
 use super::items::floor;
 use super::limits::GarageLimits;
 use super::retry::{Effect, Retry};
+use crate::permits::Permits;
 use crate::storage::limits::OBJECT_KEY_BYTES_MAX;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{

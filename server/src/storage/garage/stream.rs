@@ -7,10 +7,10 @@
 
 use super::buckets::Bucket;
 use super::failure::Failure;
-use super::http::Permit;
 use super::items::next;
 use super::objects::{Got, Objects};
 use super::retry::Effect;
+use crate::permits::Permit;
 use crate::storage::{BoxFuture, ObjectSource, Opened};
 use aws_smithy_types::body::SdkBody;
 use bytes::{Bytes, BytesMut};

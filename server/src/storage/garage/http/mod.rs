@@ -5,7 +5,6 @@
 mod address;
 mod breaker;
 mod dial;
-mod permits;
 mod pool;
 mod sdk;
 mod socket;
@@ -13,12 +12,12 @@ mod socket;
 pub(super) use address::Address;
 pub use breaker::BreakerState;
 pub(super) use dial::{Dialer, tls_config};
-pub(super) use permits::{Permit, Permits};
 pub(super) use pool::Body;
 pub(super) use sdk::SdkHttp;
 
 use super::failure::Failure;
 use super::limits::GarageLimits;
+use crate::permits::Permits;
 use crate::storage::Sleeper;
 use breaker::Breaker;
 use bytes::Bytes;

@@ -3,16 +3,16 @@
 use async_channel::{Receiver, Sender};
 
 /// Permits, handed out in the order of asking.
-pub(in super::super) struct Permits {
+pub(crate) struct Permits {
     free: Receiver<()>,
     back: Sender<()>,
 }
 
 /// One permit, given back when dropped.
-pub(in super::super) struct Permit(Sender<()>);
+pub(crate) struct Permit(Sender<()>);
 
 impl Permits {
-    pub(in super::super) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         let (back, free) = async_channel::bounded(max.max(1));
         for _ in 0..max.max(1) {
             back.try_send(()).expect("there is room for every permit");
@@ -21,13 +21,13 @@ impl Permits {
     }
 
     /// Waits for a permit.
-    pub(in super::super) async fn take(&self) -> Permit {
+    pub(crate) async fn take(&self) -> Permit {
         self.free.recv().await.expect("the sending side is here");
         Permit(self.back.clone())
     }
 
     /// A permit, if one is free.
-    pub(in super::super) fn try_take(&self) -> Option<Permit> {
+    pub(crate) fn try_take(&self) -> Option<Permit> {
         self.free.try_recv().ok()?;
         Some(Permit(self.back.clone()))
     }

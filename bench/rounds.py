@@ -193,5 +193,12 @@ def target_folder():
     return pathlib.Path(json.loads(out.stdout)["target_directory"])
 
 
+def commit():
+    """What is measured."""
+    run = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=REPO,
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    return run.stdout.decode().strip()
+
+
 def say(text):
     print(text, file=sys.stderr, flush=True)

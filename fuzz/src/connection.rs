@@ -4,6 +4,7 @@
 
 use super::source::{Source, pieces};
 use super::stream::{Response, responses};
+use super::talk::talk;
 use super::world::World;
 use restante_core::account::ConnectionId;
 use restante_core::config::Config;
@@ -49,12 +50,12 @@ pub fn run(data: &[u8]) {
         world.say(client, append.as_bytes());
         world.say(client, b"s SELECT INBOX\r\n");
     }
-    let said = talk(
-        &mut world,
-        client,
-        &pieces(octets, pattern),
-        is(READS_SLOWLY),
-    );
+    let pieces = pieces(octets, pattern);
+    let slowly = is(READS_SLOWLY);
+    let mut said = talk(&mut world, client, &pieces, slowly, LAST_LINES_BYTES);
+    // Wrong passwords are answered late.
+    world.wait_s(40);
+    said.extend(world.read_octets(client));
     let closed_before_end = world.is_closed(client);
     if is(ENDS) {
         world.end_input(client);
@@ -118,27 +119,6 @@ fn watch(world: &mut World) -> ConnectionId {
     world.say(id, b"w SELECT INBOX\r\n");
     world.say(id, b"w IDLE\r\n");
     id
-}
-
-/// Sends the pieces; all that came back.
-fn talk(world: &mut World, client: ConnectionId, pieces: &[&[u8]], slowly: bool) -> Vec<u8> {
-    let limit = world.config.transmit_bytes_max + LAST_LINES_BYTES;
-    let mut said = Vec::new();
-    for (number, piece) in pieces.iter().enumerate() {
-        if slowly {
-            world.set_window(client, number % 3 * 40);
-            said.extend(world.read_octets(client));
-        }
-        said.extend(world.say_octets(client, piece));
-        let held = world.held_for(client);
-        assert!(held <= limit, "{held} octets are held for a slow client");
-    }
-    world.set_window(client, usize::MAX);
-    said.extend(world.read_octets(client));
-    // Wrong passwords are answered late.
-    world.wait_s(40);
-    said.extend(world.read_octets(client));
-    said
 }
 
 /// The answers must be responses and, where it is clear what the commands are, as many as

@@ -10,5 +10,6 @@ pub mod operations;
 pub mod sealed;
 mod source;
 mod stream;
+mod talk;
 #[path = "../../core/tests/world/mod.rs"]
 mod world;

@@ -5,8 +5,8 @@
 //! what is sent.
 
 use super::source::{Source, pieces};
+use super::talk::talk;
 use super::world::World;
-use restante_core::account::ConnectionId;
 use restante_core::config::Config;
 use restante_core::storage::{StorageError, StorageRequest, StorageResponse};
 
@@ -48,14 +48,9 @@ pub fn run(data: &[u8]) {
     if is(STORAGE_FAILS) {
         fail(&mut world, failures);
     }
+    let pieces = pieces(octets, pattern);
     let slowly = is(READS_SLOWLY);
-    talk(
-        &mut world,
-        client,
-        &pieces(octets, pattern),
-        slowly,
-        &mut said,
-    );
+    said.extend(talk(&mut world, client, &pieces, slowly, ANSWERS_BYTES));
     let open = !world.is_closed(client);
     if open && is(ENDS) {
         world.end_input(client);
@@ -106,28 +101,6 @@ fn fail(world: &mut World, pattern: u8) {
             _ => StorageError::Unavailable("gone".to_owned()),
         })
     }));
-}
-
-/// Sends the pieces and takes down what comes back.
-fn talk(
-    world: &mut World,
-    client: ConnectionId,
-    pieces: &[&[u8]],
-    slowly: bool,
-    said: &mut Vec<u8>,
-) {
-    let limit = world.config.transmit_bytes_max + ANSWERS_BYTES;
-    for (number, piece) in pieces.iter().enumerate() {
-        if slowly {
-            world.set_window(client, number % 3 * 40);
-            said.extend(world.read_octets(client));
-        }
-        said.extend(world.say_octets(client, piece));
-        let held = world.held_for(client);
-        assert!(held <= limit, "{held} octets are held for a slow client");
-    }
-    world.set_window(client, usize::MAX);
-    said.extend(world.read_octets(client));
 }
 
 /// Every line must be an answer, and whatever alice got can be read.

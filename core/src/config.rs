@@ -167,7 +167,8 @@ pub struct Config {
     pub penalty: Duration,
     /// Wrong passwords in one connection before it is closed.
     pub wrong_passwords_max: u32,
-    /// Bad commands in one connection before it is closed.
+    /// Bad commands in one connection, with none in between that succeeds, before it is
+    /// closed. Some clients try what is not offered as long as they are connected.
     pub bad_commands_max: u32,
     /// What an LMTP server calls itself.
     pub lmtp_host: String,

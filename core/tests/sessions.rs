@@ -195,6 +195,25 @@ fn malformed_commands_are_answered_and_the_connection_goes_on() {
 }
 
 #[test]
+fn mistakes_between_commands_that_succeed_end_no_connection() {
+    let mut world = World::new(27);
+    let alice = world.log_in();
+    let mistakes = world.config.bad_commands_max;
+    for _ in 0..3 * mistakes {
+        let answer = world.say(alice, b"a COMPRESS DEFLATE\r\nn NOOP\r\n");
+        assert!(
+            answer.starts_with("a BAD ") && answer.contains("n OK "),
+            "{answer}"
+        );
+    }
+    for _ in 0..mistakes {
+        assert!(!world.is_closed(alice));
+        world.say(alice, b"a COMPRESS DEFLATE\r\n");
+    }
+    assert!(world.is_closed(alice), "nothing else came in between");
+}
+
+#[test]
 fn long_lines_and_literals_are_refused_without_losing_the_line() {
     let mut world = World::new(8);
     let alice = world.log_in();

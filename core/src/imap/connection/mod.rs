@@ -92,6 +92,7 @@ pub struct Connection {
     pending: Option<Pending>,
     timers: Timers,
     wrong_passwords: u32,
+    /// Since a command last succeeded.
     bad_commands: u32,
     /// The selected mailbox was deleted while a command ran.
     vanished: bool,
@@ -492,6 +493,9 @@ impl Connection {
     /// Writes the tagged response.
     fn complete(&mut self, tag: &Tag, completion: &Completion, name: &'static str) {
         completion.write(tag, self.transmit.end());
+        if completion.is_ok() {
+            self.bad_commands = 0;
+        }
         self.event(Event::Completed { command: name });
         self.timers.stop(Reason::Inactivity);
     }

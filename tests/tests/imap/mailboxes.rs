@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     odd_names_are_refused_or_kept,
     subscriptions_are_kept => needs(&[Need::OwnProcess]),
     status_counts,
+    status_adds_up_sizes,
     subscribing_is_idempotent,
 ];
 
@@ -270,6 +271,25 @@ fn status_counts(server: &Server) {
         ["UNSEEN"]
     );
     client.no("STATUS Absent (MESSAGES)");
+}
+
+/// RFC 8438.
+fn status_adds_up_sizes(server: &Server) {
+    let mut client = server.login();
+    client.ok("CREATE Box");
+    let mut total = 0;
+    for octets in [300, 70_000, 1_000] {
+        client.append_ok("Box", "", &samples::large(octets));
+        total += octets as u64;
+        let counts = client.ok("STATUS Box (SIZE MESSAGES)").status_items();
+        assert_eq!(counts["SIZE"], total);
+    }
+    client.ok("SELECT Box");
+    client.ok("STORE 2 +FLAGS (\\Deleted)");
+    client.ok("EXPUNGE");
+    let reply = client.ok("LIST \"\" Box RETURN (STATUS (SIZE))");
+    assert_eq!(reply.status_items()["SIZE"], 1_300);
+    assert_eq!(client.ok("STATUS INBOX (SIZE)").status_items()["SIZE"], 0);
 }
 
 fn subscribing_is_idempotent(server: &Server) {

@@ -127,7 +127,7 @@ impl Connection {
         words.push_str(
             " ENABLE IDLE NAMESPACE CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE \
              CREATE-SPECIAL-USE XLIST UIDPLUS MOVE UNSELECT MULTIAPPEND WITHIN \
-             ESEARCH CONDSTORE QRESYNC",
+             ESEARCH CONDSTORE QRESYNC STATUS=SIZE",
         );
         words.push_str(&format!(" APPENDLIMIT={}", self.config.message_bytes_max));
         words

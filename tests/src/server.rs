@@ -416,6 +416,16 @@ impl Server {
         );
     }
 
+    /// Adds an account beside the running server.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn add_account(&self, account: &Account) {
+        let config = self.folder.path().join("restante.toml");
+        add_account(self.flavour, self.options.profile, &config, account)
+            .expect("the name is not taken");
+    }
+
     /// A connection that is not logged in.
     pub fn connect(&self) -> Client {
         Client::connect(self.address())

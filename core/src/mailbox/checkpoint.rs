@@ -15,7 +15,7 @@ use super::message::{FlagBit, FlagSet, Message, Register, Registers};
 use super::operation::{decode_date, decode_kind, decode_uid, encode_date};
 use super::state::{Arrival, Gone, Numbered, Pending, Tombstone};
 use super::version_vector::VersionVector;
-use super::{ContentId, Keyword, MailboxState, MessageId, Uid, UidValidity, WriterId};
+use super::{ContentId, Keyword, MailboxState, MessageId, ModSeq, Uid, UidValidity, WriterId};
 use core::num::NonZeroU32;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -301,6 +301,10 @@ impl MailboxState {
         state.uid_next = decoder.number32()?;
         state.recent_from = decode_uid(decoder)?;
         state.highest_modseq = decoder.modseq()?;
+        if state.highest_modseq == ModSeq::default() {
+            // No state ever had it, and no batch of a history may.
+            return Err(DecodeError::Invalid("HIGHESTMODSEQ"));
+        }
         state.history = Arc::new(if version < VERSION_WITH_HISTORY {
             let mut older = Encoder::default();
             covered.encode(&mut older);
@@ -454,7 +458,6 @@ impl Arrival {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ModSeq;
     use super::super::operation::tests::arrival;
     use super::super::{Batch, Flag, LogPosition, LogState, Operation};
     use super::*;
@@ -657,6 +660,16 @@ mod tests {
         let golden = include_bytes!("golden/pointer-1.bin");
         assert_eq!(pointer.encode(), golden);
         assert_eq!(CheckpointPointer::decode(golden), Ok(pointer));
+    }
+
+    /// What followed such a one could be written and never read.
+    #[test]
+    fn a_checkpoint_without_highestmodseq_is_refused() {
+        let mut state = state();
+        state.highest_modseq = ModSeq(0);
+        let bytes = state.encode_checkpoint(&covered());
+        let refused = DecodeError::Invalid("HIGHESTMODSEQ");
+        assert_eq!(MailboxState::decode_checkpoint(&bytes).err(), Some(refused));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use super::claims::Owed;
 use super::clock::{Clock, Stamp};
+use super::convergence::{check_counts, visible};
 use super::merge::Floor;
 use super::operation::tests::arrival;
 use super::operation::{Batch, Operation};
@@ -12,55 +13,6 @@ use super::{Flag, Keyword, MailboxState, MessageId, ModSeq, Uid, UidValidity, Wr
 use crate::time::{Instant, Now};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What must be the same in all servers.
-#[derive(Debug, PartialEq)]
-struct Visible {
-    messages: Vec<(Uid, MessageId, Vec<Flag>)>,
-    gone: Vec<Uid>,
-    expunged: Vec<(MessageId, Option<Uid>)>,
-    uid_next: u32,
-    counts: (usize, usize, u64),
-}
-
-fn visible(state: &MailboxState) -> Visible {
-    let flags = |message| {
-        let mut flags: Vec<_> = state.flags(message).collect();
-        flags.sort();
-        flags
-    };
-    Visible {
-        messages: state
-            .iter_from(0)
-            .map(|message| (message.uid, message.id, flags(message)))
-            .collect(),
-        gone: state.gone.iter().map(|gone| gone.uid).collect(),
-        expunged: state.tombstones().map(|it| (it.id, it.uid)).collect(),
-        uid_next: state.uid_next,
-        counts: (
-            state.unseen_count(),
-            state.deleted_count(),
-            state.size_total(),
-        ),
-    }
-}
-
-fn check_counts(state: &MailboxState) {
-    let messages: Vec<_> = state.iter_from(0).collect();
-    let unseen = messages.iter().filter(|it| !it.flags.seen()).count();
-    let deleted = messages.iter().filter(|it| it.flags.deleted()).count();
-    assert_eq!(state.unseen_count(), unseen);
-    assert_eq!(state.deleted_count(), deleted);
-    assert_eq!(
-        state.size_total(),
-        messages.iter().map(|it| it.size).sum::<u64>()
-    );
-    assert_eq!(
-        state.first_unseen(),
-        messages.iter().position(|it| !it.flags.seen())
-    );
-    assert!(messages.is_sorted_by(|one, two| one.uid < two.uid));
-}
 
 struct Server {
     writer: WriterId,

@@ -5,6 +5,8 @@ mod blocks;
 mod checkpoint;
 mod claims;
 mod clock;
+#[cfg(any(test, fuzzing))]
+pub mod convergence;
 mod directory;
 #[cfg(test)]
 mod directory_tests;

@@ -72,6 +72,10 @@
 //! wait without a runtime.
 #![forbid(unsafe_code)]
 
+// The oracle of the grammar is shared with the fuzz targets, for which this is another crate.
+#[cfg(test)]
+extern crate self as restante_core;
+
 pub mod account;
 pub mod auth;
 pub mod boundary;

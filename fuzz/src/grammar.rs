@@ -1,7 +1,9 @@
-//! The parsers of commands on any octets.
+//! The parsers of commands on any octets. What imap-codec takes as well means the same to it,
+//! but for the differences that are listed in `core/src/imap/grammar/oracle/`.
 //!
 //! Input: an octet of choices, then the octets of a command.
 
+use super::comparison::{append_meanings, meanings};
 use restante_core::config::Config;
 use restante_core::imap::grammar::{
     Command, ListPattern, MailboxEncoding, append_next, append_start, decode_base64, decode_mutf7,
@@ -33,6 +35,21 @@ pub fn run(data: &[u8]) {
     }
     let _ = is_done(octets);
     texts(octets);
+    // Its time grows with the square of some commands' length.
+    if octets.len() <= COMPARED_BYTES_MAX {
+        compare(octets);
+    }
+}
+
+const COMPARED_BYTES_MAX: usize = 1_024;
+
+fn compare(octets: &[u8]) {
+    if let Some((ours, theirs)) = meanings(octets) {
+        assert!(ours == theirs, "it means something else to imap-codec");
+    }
+    if let Some((ours, theirs)) = append_meanings(octets) {
+        assert!(ours == theirs, "it means something else to imap-codec");
+    }
 }
 
 fn limits(small: bool) -> Config {

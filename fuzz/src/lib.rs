@@ -2,6 +2,9 @@
 //! fuzzer (`fuzz_targets/`) and, for the inputs that are kept, by `core/tests/fuzz_corpus.rs`.
 
 pub mod auth;
+#[path = "../../core/src/imap/grammar/oracle/comparison.rs"]
+#[allow(dead_code, reason = "the tests beside it need more of it")]
+mod comparison;
 pub mod connection;
 pub mod grammar;
 pub mod lmtp;
@@ -11,5 +14,11 @@ pub mod sealed;
 mod source;
 mod stream;
 mod talk;
+#[path = "../../core/src/imap/grammar/oracle/translation.rs"]
+#[allow(
+    clippy::unwrap_used,
+    reason = "what imap-codec has read is what it says"
+)]
+mod translation;
 #[path = "../../core/tests/world/mod.rs"]
 mod world;

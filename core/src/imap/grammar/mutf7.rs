@@ -17,7 +17,8 @@ pub enum MailboxEncoding {
 
 impl MailboxEncoding {
     /// The name or pattern that a client wrote as `text`.
-    pub(super) fn decode(self, text: String) -> String {
+    #[must_use]
+    pub fn decode(self, text: String) -> String {
         match self {
             // A name with 8-bit characters comes from a client that does not encode.
             Self::ModifiedUtf7 if text.is_ascii() => decode_mutf7(&text).unwrap_or(text),

@@ -98,8 +98,8 @@ impl SequenceSet {
     }
 
     /// A set of these ranges.
-    #[cfg(test)]
-    pub(super) fn from_ranges(ranges: Vec<SetRange>) -> Self {
+    #[must_use]
+    pub fn from_ranges(ranges: Vec<SetRange>) -> Self {
         Self(ranges)
     }
 

@@ -1,13 +1,6 @@
 //! From the types of imap-types to ours. Written from the RFCs and the documentation of
 //! imap-types, not from our parser.
 
-use crate::imap::grammar::{
-    AppendMessage, AppendStart, Command, Date, DateField, DateTest, FetchItem, InitialResponse,
-    InternalDate, ListCommand, ListKind, ListPattern, ListReturn, ListSelection, MailboxEncoding,
-    Partial, QResync, SearchKey, Section, SectionText, SelectParameters, SequenceSet, SetNumber,
-    SetRange, StatusItem, Tag, Tagged,
-};
-use crate::mailbox::{Flag, FlagAction, FlagChange, Keyword, MailboxName, UidValidity};
 use imap_types::command::{self as theirs, CommandBody, FetchModifier, StoreModifier};
 use imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItemName, Part};
 use imap_types::flag::{Flag as TheirFlag, StoreResponse, StoreType};
@@ -15,6 +8,14 @@ use imap_types::mailbox::{ListMailbox, Mailbox};
 use imap_types::search::SearchKey as Key;
 use imap_types::sequence::{SeqOrUid, Sequence, SequenceSet as TheirSet};
 use imap_types::status::StatusDataItemName as Status;
+use restante_core::config::Config;
+use restante_core::imap::grammar::{
+    AppendMessage, AppendStart, Command, Date, DateField, DateTest, FetchItem, InitialResponse,
+    InternalDate, ListCommand, ListKind, ListPattern, ListReturn, ListSelection, MailboxEncoding,
+    Partial, QResync, SearchKey, Section, SectionText, SelectParameters, SequenceSet, SetNumber,
+    SetRange, StatusItem, Tag, Tagged, read_tag,
+};
+use restante_core::mailbox::{Flag, FlagAction, FlagChange, Keyword, MailboxName, UidValidity};
 
 /// What imap-codec read, in our types; `None` for what only it knows.
 pub(super) fn translate(command: &theirs::Command<'_>) -> Option<Tagged> {
@@ -22,7 +23,7 @@ pub(super) fn translate(command: &theirs::Command<'_>) -> Option<Tagged> {
         .or_else(|| on_mailboxes(&command.body))
         .or_else(|| on_messages(&command.body))?;
     Some(Tagged {
-        tag: Tag(command.tag.as_ref().to_owned()),
+        tag: tag(command),
         command: translated,
     })
 }
@@ -39,7 +40,7 @@ pub(super) fn translate_append(command: &theirs::Command<'_>) -> Option<AppendSt
         return None;
     };
     Some(AppendStart::Message {
-        tag: Tag(command.tag.as_ref().to_owned()),
+        tag: tag(command),
         mailbox: name(mailbox),
         message: AppendMessage {
             flags: self::flags(flags),
@@ -50,6 +51,10 @@ pub(super) fn translate_append(command: &theirs::Command<'_>) -> Option<AppendSt
             }),
         },
     })
+}
+
+fn tag(command: &theirs::Command<'_>) -> Tag {
+    read_tag(command.tag.as_ref().as_bytes(), &Config::default()).unwrap()
 }
 
 fn simple(body: &CommandBody<'_>) -> Option<Command> {

@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_short_sasl_response_comes_inline_or_after_the_plus => needs(&[Need::OwnProcess]),
     an_empty_sasl_response_is_bad_and_the_connection_goes_on,
     the_user_may_be_named_in_another_case_as_the_authorisation_identity,
+    what_follows_a_login_in_the_same_packet_is_done_after_it,
     mistakes_between_commands_that_succeed_end_no_connection,
     text_follows_every_response_code => needs(&[Need::OwnProcess]).limits("message_bytes_max = 100000\nmailboxes_max = 7"),
     a_user_has_fifty_connections_from_one_address => needs(&[Need::OwnProcess]),
@@ -66,6 +67,29 @@ fn the_user_may_be_named_in_another_case_as_the_authorisation_identity(server: &
         let mut client = server.connect();
         client.no(format!("AUTHENTICATE PLAIN {response}"));
         assert_ne!(client.command("SELECT INBOX").status, Status::Ok);
+    }
+}
+
+/// Neither the answer to LOGIN nor the `+` of AUTHENTICATE is waited for.
+fn what_follows_a_login_in_the_same_packet_is_done_after_it(server: &Server) {
+    let (name, password) = (&server.alice.name, &server.alice.password);
+    let response = base64(format!("\0{name}\0{password}").as_bytes());
+    for login in [
+        format!("LOGIN {name} {password}"),
+        format!("LOGIN {name} {{{}+}}\r\n{password}", password.len()),
+        format!("AUTHENTICATE PLAIN {response}"),
+        format!("AUTHENTICATE PLAIN\r\n{response}"),
+    ] {
+        let mut client = server.connect();
+        client.send(format!("a {login}\r\nb SELECT INBOX\r\nc IDLE\r\n"));
+        if login.ends_with(&format!("\r\n{response}")) {
+            assert_eq!(client.response().text(), "+ ");
+        }
+        crate::done(&mut client, "a");
+        crate::done(&mut client, "b");
+        crate::await_idle(&mut client);
+        client.send("DONE\r\n");
+        crate::done(&mut client, "c");
     }
 }
 

@@ -93,6 +93,9 @@ fn a_folder_is_opened_by_its_flags_and_then_the_headers_of_what_is_new(server: &
         20
     );
     ok(&mut client, "12 uid store 1:20 +FLAGS (\\Seen)");
+    // Its tags are keywords, and so is what its filter of spam found.
+    let tagged = ok(&mut client, "16 uid store 3 +Flags ($label1 NonJunk)").fetch();
+    assert!(tagged.has("$label1") && tagged.has("NonJunk"));
     ok(&mut client, "13 uid move 1:2 \"Trash\"");
     assert_eq!(ok(&mut client, "14 noop").expunged(), [0; 0]);
     assert_eq!(

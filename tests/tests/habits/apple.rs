@@ -2,19 +2,32 @@
 
 use std::time::Duration;
 
-use restante_tests::{Server, Test, samples, tests};
+use restante_tests::{Client, Server, Test, samples, tests, trials::Need};
 
 use crate::{done, hear_of, idle, ok};
 
 pub(crate) const TESTS: &[Test] = tests![
     done_and_the_next_commands_in_one_packet,
+    done_and_the_next_commands_in_one_record_of_tls => needs(&[Need::OwnProcess]),
     done_and_the_next_commands_cut_anywhere,
     special_uses_are_told_so_that_it_makes_no_folders_of_its_own,
 ];
 
 /// Since iOS 18. A server that stops to parse after DONE hears the rest never.
 fn done_and_the_next_commands_in_one_packet(server: &Server) {
-    let mut client = server.select("Box", &[&samples::plain("one", "1")]);
+    let client = server.select("Box", &[&samples::plain("one", "1")]);
+    fetch_after_done(server, client);
+}
+
+fn done_and_the_next_commands_in_one_record_of_tls(server: &Server) {
+    server.select("Box", &[&samples::plain("one", "1")]);
+    let mut client = Client::connect_tls(server.tls_address());
+    client.login(&server.alice.name, &server.alice.password);
+    ok(&mut client, "39 SELECT Box");
+    fetch_after_done(server, client);
+}
+
+fn fetch_after_done(server: &Server, mut client: Client) {
     let mut other = server.login();
     for round in 2..=10 {
         idle(&mut client, "40 IDLE");

@@ -2,20 +2,36 @@
 
 use std::time::{Duration, Instant};
 
-use restante_tests::{Server, Storage, Test, garage::Mode, samples, tests};
+use restante_tests::{Client, Server, Storage, Test, garage::Mode, samples, tests, trials::Need};
 
 use crate::{done, idle, ok};
 
 pub(crate) const TESTS: &[Test] = tests![
     geary_pipelines_five_thousand_commands_and_reads_later,
+    geary_pipelines_them_over_tls => needs(&[Need::OwnProcess]),
     entering_and_leaving_idle_while_storage_says_nothing => storage(Storage::OwnGarage),
     evolution_looks_at_all_folders_in_one_list,
     evolution_comes_back_with_qresync,
 ];
 
+/// Commands, more than any queue has room for.
+const COUNT: u32 = 5_000;
+
 fn geary_pipelines_five_thousand_commands_and_reads_later(server: &Server) {
-    const COUNT: u32 = 5_000;
     let mut client = server.select("Box", &[&samples::plain("one", "1")]);
+    pipeline(&mut client);
+}
+
+/// Commands may wait where TLS was undone already, and no socket tells of them.
+fn geary_pipelines_them_over_tls(server: &Server) {
+    server.select("Box", &[&samples::plain("one", "1")]);
+    let mut client = Client::connect_tls(server.tls_address());
+    client.login(&server.alice.name, &server.alice.password);
+    ok(&mut client, "s SELECT Box");
+    pipeline(&mut client);
+}
+
+fn pipeline(client: &mut Client) {
     let mut batch = String::new();
     for number in 0..COUNT {
         batch += &match number % 3 {
@@ -26,7 +42,7 @@ fn geary_pipelines_five_thousand_commands_and_reads_later(server: &Server) {
     }
     client.send(batch);
     for number in 0..COUNT {
-        let reply = done(&mut client, &format!("g{number}"));
+        let reply = done(client, &format!("g{number}"));
         match number % 3 {
             0 => assert_eq!(reply.fetches().len(), 1),
             1 => assert!(reply.untagged.is_empty(), "{reply:?}"),

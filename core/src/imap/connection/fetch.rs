@@ -278,6 +278,8 @@ impl<'a> Fetch<'a> {
         };
         match self.io.account(request).await {
             AccountReply::Stored { snapshot, .. } => {
+                // Messages before these were told as they were until now.
+                self.view.tell_ahead();
                 self.view.learn(snapshot);
                 self.seen.extend(uids);
             }

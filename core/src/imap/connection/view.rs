@@ -16,6 +16,7 @@ use crate::imap::grammar::{SequenceSet, SetNumber, SetRange, response};
 use crate::mailbox::{Flag, MailboxState, Message, ModSeq, Uid};
 use crate::workflow::Io;
 use core::ops::RangeInclusive;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -36,6 +37,11 @@ pub(crate) struct View {
     keywords_told: usize,
     /// HIGHESTMODSEQ is to be told at the end of the command.
     modseq_due: bool,
+    /// The client may have been told more of a message than `shown` has.
+    ahead: bool,
+    /// Such messages that are gone meanwhile, as they were last: what the client was told of
+    /// them is not taken back as long as it may ask for them.
+    gone: BTreeMap<Uid, Message>,
 }
 
 /// UIDs that are `\Recent` in one session (RFC 3501 §2.3.2): ranges, ascending.
@@ -119,6 +125,8 @@ impl View {
             latest: snapshot.state,
             recent,
             modseq_due: false,
+            ahead: false,
+            gone: BTreeMap::new(),
         }
     }
 
@@ -135,7 +143,7 @@ impl View {
     /// Takes in a newer state, without telling the client yet.
     pub(super) fn learn(&mut self, snapshot: Snapshot) {
         self.recent.grant(&snapshot);
-        self.latest = snapshot.state;
+        self.move_on(snapshot.state);
     }
 
     /// Takes in what came while a command held the view: `\Recent`, and a newer state
@@ -143,8 +151,26 @@ impl View {
     pub(super) fn catch_up(&mut self, state: Option<Arc<MailboxState>>, recent: Recent) {
         self.recent.join(recent);
         if let Some(state) = state {
-            self.latest = state;
+            self.move_on(state);
         }
+    }
+
+    fn move_on(&mut self, state: Arc<MailboxState>) {
+        if self.ahead {
+            for position in expunged_positions(&self.shown, &state) {
+                let shown = self.shown.message(position);
+                if let Some(last) = shown.and_then(|shown| self.latest.find(shown.uid)) {
+                    self.gone.insert(last.uid, last.clone());
+                }
+            }
+        }
+        self.latest = state;
+    }
+
+    /// The client is told of messages as they are in `latest`, while it counts those of
+    /// `shown`.
+    pub(super) fn tell_ahead(&mut self) {
+        self.ahead = self.is_behind();
     }
 
     pub(super) fn is_recent(&self, uid: Uid) -> bool {
@@ -226,7 +252,7 @@ impl View {
         }
         match self.latest.position(shown.uid) {
             Ok(position) => self.latest.message(position),
-            Err(_) => Some(shown),
+            Err(_) => Some(self.gone.get(&shown.uid).unwrap_or(shown)),
         }
     }
 
@@ -308,9 +334,12 @@ impl View {
         let expunged = expunged_positions(&self.shown, &self.latest);
         let renumbered = expunged.is_empty() || renumber == Renumber::Allowed;
         self.modseq_due |= context.enabled.condstore && !expunged.is_empty();
+        self.tell_ahead();
         if renumbered {
             self.announce_expunged(io, context, &expunged).await;
             self.shown = Arc::clone(&self.latest);
+            self.ahead = false;
+            self.gone.clear();
             let now = (self.shown.len(), self.recent_count());
             context.room(io, LINE_OCTETS).await;
             if now.0 != before.0 - expunged.len() {

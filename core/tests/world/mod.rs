@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses another part of the world")]
 
+mod chance;
 mod line;
 mod post;
 mod store;
@@ -42,6 +43,8 @@ pub(crate) struct World {
     pub(crate) keys: AccountKeys,
     /// Turns after which the machines should have come to rest.
     pub(crate) turns_max: u64,
+    /// Octets that a client sends at a time.
+    piece_max: usize,
     account: Option<Account>,
     account_deadline: Option<Instant>,
     account_streams: store::Streams,
@@ -90,6 +93,7 @@ impl World {
             events: Vec::new(),
             keys,
             turns_max: 10_000_000,
+            piece_max: usize::MAX,
             account: None,
             account_deadline: None,
             account_streams: store::Streams::default(),
@@ -321,7 +325,7 @@ impl World {
     }
 
     fn turn_client(&mut self, id: ConnectionId) -> bool {
-        let now = self.now;
+        let (now, piece_max) = (self.now, self.piece_max);
         let mut moved = false;
         let receive = loop {
             let output = self.client(id).connection.poll_output();
@@ -372,7 +376,7 @@ impl World {
             receive <= client.receive_max,
             "more is taken than the limit"
         );
-        let count = client.to_send.len().min(receive);
+        let count = client.to_send.len().min(receive).min(piece_max);
         if count > 0 {
             let octets: Vec<u8> = client.to_send.drain(..count).collect();
             client
@@ -495,10 +499,15 @@ impl World {
     }
 
     fn reply(&mut self, id: ConnectionId, reply: AccountReply) {
+        match &mut self.held_replies {
+            Some(held) => held.push((id, reply)),
+            None => self.deliver(id, reply),
+        }
+    }
+
+    fn deliver(&mut self, id: ConnectionId, reply: AccountReply) {
         let now = self.now;
-        if let Some(held) = &mut self.held_replies {
-            held.push((id, reply));
-        } else if let Some(client) = self.clients.get_mut(&id) {
+        if let Some(client) = self.clients.get_mut(&id) {
             client.connection.handle_input(now, Input::Account(reply));
         }
     }

@@ -24,6 +24,7 @@ pub mod client;
 pub mod garage;
 pub mod http;
 pub mod lmtp;
+pub mod model;
 pub mod neighbours;
 pub mod postfix;
 pub mod process;

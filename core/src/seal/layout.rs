@@ -105,6 +105,11 @@ impl ContentLayout {
         if expected < stored.len() as u64 || !excess.is_empty() || stored.iter().any(too_long) {
             return Err(SealError::TooLarge);
         }
+        // Who delivers a message writes its layout: it could say that there is nothing to ask for.
+        let too_short = |length: &[u8; 3]| number(length) < CHUNK_OVERHEAD_BYTES as u64;
+        if stored.iter().any(too_short) {
+            return Err(SealError::Truncated);
+        }
         let stored = stored.to_vec();
         Ok(Self {
             key: Zeroizing::new(*key),

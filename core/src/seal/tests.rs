@@ -454,6 +454,13 @@ fn a_layout_that_is_cut_or_too_long_is_refused() {
         ContentLayout::decode(&longer).unwrap_err(),
         SealError::TooLarge
     );
+    // A chunk without any octet, not even those around it.
+    let mut empty = bytes.to_vec();
+    empty[45..48].fill(0);
+    assert_eq!(
+        ContentLayout::decode(&empty).unwrap_err(),
+        SealError::Truncated
+    );
     let huge = [&bytes[..5], &[0xff; 8], &bytes[13..]].concat();
     assert_eq!(
         ContentLayout::decode(&huge).unwrap_err(),

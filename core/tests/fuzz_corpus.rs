@@ -46,6 +46,16 @@ fn commands_do_no_harm() {
 }
 
 #[test]
+fn fields_say_what_was_put_in() {
+    replay("headers", fuzz::headers::run);
+}
+
+#[test]
+fn parts_are_those_that_were_put_in() {
+    replay("parts", fuzz::parts::run);
+}
+
+#[test]
 fn mail_servers_do_no_harm() {
     replay("lmtp", fuzz::lmtp::run);
 }

@@ -1,6 +1,7 @@
 //! What a client may send, at any point of a session, cut anywhere.
 //!
-//! Input: an octet of choices, the lengths of the pieces, then what the client sends.
+//! Input: an octet of choices, one with more of them and the number of pieces' lengths, these
+//! lengths, then what the client sends.
 
 use super::source::{Source, pieces};
 use super::stream::{Response, responses};
@@ -16,6 +17,10 @@ const READS_SLOWLY: u8 = 8;
 const BYSTANDER: u8 = 16;
 const ENDS: u8 = 32;
 
+// In the octet that says how many lengths follow (in its lowest three bits).
+const QRESYNC: u8 = 8;
+const NEIGHBOUR: u8 = 128;
+
 /// Octets beyond `transmit_bytes_max` that one command may still say at its end.
 const LAST_LINES_BYTES: usize = 64 * 1024;
 
@@ -24,12 +29,58 @@ const MAIL: &str = "From: Ada <ada@example.org>\r\nSubject: hello\r\nMIME-Versio
     Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\n\
     Content-Type: message/rfc822\r\n\r\nSubject: inside\r\n\r\ntwo\r\n--b--\r\n";
 
+/// Messages that came, changed and went.
+const PAST: &str = "p APPEND INBOX {4+}\r\na: b\r\np APPEND INBOX {4+}\r\na: b\r\n\
+    p APPEND INBOX {4+}\r\na: b\r\np SELECT INBOX\r\np STORE 2 +FLAGS (\\Deleted k1)\r\n\
+    p STORE 3 +FLAGS (k2)\r\np EXPUNGE\r\np CLOSE\r\n";
+
+/// What the client is in the middle of.
+const BEGUN: [&[u8]; 8] = [
+    b"",
+    b"x IDLE\r\n",
+    b"x APPEND INBOX (\\Seen) {40}\r\nFrom: somebody",
+    b"x APPEND INBOX {4}\r\na: b {4+}\r\na:",
+    b"x AUTHENTICATE PLAIN\r\n",
+    b"x UID SEARCH RETURN (ALL COUNT) OR ",
+    b"x UID FETCH 1:* (FLAGS BODY.PEEK[]) (CHANGEDSINCE 1 VANISHED)\r\n",
+    b"x SEARCH SUBJECT {5}\r\n",
+];
+
+/// Another client, which changes the same mailbox.
+struct Neighbour {
+    id: ConnectionId,
+    turn: usize,
+}
+
+impl Neighbour {
+    fn new(world: &mut World) -> Self {
+        let id = world.log_in();
+        world.say(id, b"n SELECT INBOX\r\n");
+        Self { id, turn: 0 }
+    }
+
+    fn act(&mut self, world: &mut World) {
+        let commands: [&[u8]; 6] = [
+            b"n APPEND INBOX {4+}\r\na: b\r\n",
+            b"n STORE 1:* +FLAGS (k3)\r\n",
+            b"n STORE 1 +FLAGS (\\Deleted)\r\n",
+            b"n EXPUNGE\r\n",
+            b"n STORE 1:* -FLAGS (k3)\r\n",
+            b"n NOOP\r\n",
+        ];
+        if !world.is_closed(self.id) {
+            world.say(self.id, commands[self.turn % commands.len()]);
+        }
+        self.turn += 1;
+    }
+}
+
 /// Runs one input.
 pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
     let choices = source.byte();
-    let pattern = source.byte();
-    let pattern = source.take(usize::from(pattern % 8));
+    let more = source.byte();
+    let pattern = source.take(usize::from(more % 8));
     let octets = source.rest();
     let is = |choice| choices & choice != 0;
 
@@ -42,6 +93,11 @@ pub fn run(data: &[u8]) {
         world.connect()
     };
     world.read(client);
+    if is(LOGGED_IN) && more & QRESYNC != 0 {
+        // With something in the past that can be asked for.
+        world.say(client, PAST.as_bytes());
+        world.say(client, b"e ENABLE QRESYNC\r\n");
+    }
     if is(LOGGED_IN) && is(SELECTED) {
         let append = format!(
             "p APPEND INBOX (\\Flagged) {{{}+}}\r\n{MAIL}\r\n",
@@ -50,9 +106,30 @@ pub fn run(data: &[u8]) {
         world.say(client, append.as_bytes());
         world.say(client, b"s SELECT INBOX\r\n");
     }
+    let begun = BEGUN[usize::from(more >> 4 & 7)];
+    let mut said = world.say_octets(client, begun);
+    let mut neighbour = (more & NEIGHBOUR != 0).then(|| Neighbour::new(&mut world));
+    said.extend(world.read_octets(client));
+    let mut has_tls = false;
     let pieces = pieces(octets, pattern);
     let slowly = is(READS_SLOWLY);
-    let mut said = talk(&mut world, client, &pieces, slowly, LAST_LINES_BYTES);
+    let heard = talk(
+        &mut world,
+        client,
+        &pieces,
+        slowly,
+        LAST_LINES_BYTES,
+        |world| {
+            if let Some(neighbour) = &mut neighbour {
+                neighbour.act(world);
+            }
+            if !has_tls && world.asked_for_tls(client) {
+                has_tls = true;
+                world.finish_tls(client);
+            }
+        },
+    );
+    said.extend(heard);
     // Wrong passwords are answered late.
     world.wait_s(40);
     said.extend(world.read_octets(client));
@@ -60,7 +137,8 @@ pub fn run(data: &[u8]) {
     if is(ENDS) {
         world.end_input(client);
     }
-    check(&said, octets, closed_before_end);
+    let octets = [begun, octets].concat();
+    check(&said, &octets, closed_before_end);
     if let Some(bystander) = bystander {
         let heard = world.read_octets(bystander);
         let closed = world.is_closed(bystander);

@@ -180,7 +180,7 @@ fn addresses(source: &mut Source<'_>) {
                 ",\r\n\t"
             });
         }
-        if source.byte() % 4 != 0 {
+        if !source.byte().is_multiple_of(4) {
             all.push(address(source, &mut written));
             continue;
         }

@@ -3,14 +3,16 @@
 use super::world::World;
 use restante_core::account::ConnectionId;
 
-/// Sends the pieces; all that came back. While the client reads slowly, no more than
-/// `answers_bytes` octets beyond `transmit_bytes_max` may be held for it.
+/// Sends the pieces; all that came back. After each of them something else happens. While
+/// the client reads slowly, no more than `answers_bytes` octets beyond `transmit_bytes_max`
+/// may be held for it.
 pub(crate) fn talk(
     world: &mut World,
     client: ConnectionId,
     pieces: &[&[u8]],
     slowly: bool,
     answers_bytes: usize,
+    mut meanwhile: impl FnMut(&mut World),
 ) -> Vec<u8> {
     let limit = world.config.transmit_bytes_max + answers_bytes;
     let mut said = Vec::new();
@@ -20,6 +22,8 @@ pub(crate) fn talk(
             said.extend(world.read_octets(client));
         }
         said.extend(world.say_octets(client, piece));
+        meanwhile(world);
+        said.extend(world.read_octets(client));
         let held = world.held_for(client);
         assert!(held <= limit, "{held} octets are held for a slow client");
     }

@@ -1,9 +1,9 @@
 //! An account whose storage holds values that no server of ours would write, sealed well, or
 //! answers what was not asked.
 //!
-//! Input: an octet of choices, records of what is put into storage, then how it lies. After
-//! that a client says one command of each kind: each must be answered, and the machines must
-//! come to rest.
+//! Input: an octet of choices, records of what is put into storage, what happens, if that is
+//! chosen, then how storage lies. If nothing is chosen a client says one command of each kind.
+//! Each command must be answered, and the machines must come to rest.
 
 use super::source::Source;
 use super::stream::responses;
@@ -20,8 +20,10 @@ use restante_core::storage::{
 
 const HAS_MAIL: u8 = 1;
 const SMALL_LIMITS: u8 = 2;
+const STEPS_ARE_CHOSEN: u8 = 4;
 
 const RECORDS_MAX: usize = 12;
+const STEPS_MAX: u8 = 32;
 
 const MAIL: &str = "From: Ada <ada@example.org>\r\nSubject: hello\r\n\r\nThe body.\r\n";
 
@@ -44,6 +46,22 @@ const COMMANDS: &[&str] = &[
     "CLOSE",
 ];
 
+/// What can be chosen besides, in no order that makes sense.
+const MORE_COMMANDS: &[&str] = &[
+    "EXAMINE INBOX (CONDSTORE)",
+    "ENABLE QRESYNC",
+    "SELECT INBOX (QRESYNC (1 1 1:9))",
+    "UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)",
+    "UID STORE 1:* (UNCHANGEDSINCE 2) FLAGS (k4)",
+    "SEARCH RETURN (ALL COUNT) MODSEQ 1",
+    "UID MOVE 1:* Trash",
+    "RENAME INBOX old",
+    "SUBSCRIBE a",
+    "IDLE\r\nDONE",
+    "APPEND INBOX {4+}\r\na: b {4+}\r\nc: d",
+    "FETCH 1:* BODY[]",
+];
+
 /// Runs one input.
 pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
@@ -55,8 +73,16 @@ pub fn run(data: &[u8]) {
     }
     let keys = world.keys.clone();
     put_records(&mut world.store, &keys, &mut source);
+    let mut steps: &[u8] = &[];
+    if choices & STEPS_ARE_CHOSEN != 0 {
+        let count = source.byte() % STEPS_MAX;
+        steps = source.take(usize::from(count));
+    }
     world.store.liar = Some(liar(&world.store, source.rest().to_vec()));
 
+    if choices & STEPS_ARE_CHOSEN != 0 {
+        return chosen(&mut world, steps);
+    }
     let mut client = world.log_in();
     for (number, command) in COMMANDS.iter().enumerate() {
         if world.is_closed(client) {
@@ -70,6 +96,52 @@ pub fn run(data: &[u8]) {
         }
         ask(&mut world, client, &format!("c{number}"), command);
     }
+}
+
+/// Two clients say any commands, one at a time, mail comes, and the server dies and starts
+/// again.
+fn chosen(world: &mut World, steps: &[u8]) {
+    let mut clients = [world.log_in(), world.log_in()];
+    for (number, step) in steps.iter().enumerate() {
+        let speaks = usize::from(step >> 7);
+        for client in &mut clients {
+            if world.is_closed(*client) {
+                *client = world.log_in();
+            }
+        }
+        let step = usize::from(step & 0x7f);
+        let commands = COMMANDS.iter().chain(MORE_COMMANDS);
+        let count = COMMANDS.len() + MORE_COMMANDS.len();
+        if let Some(command) = commands.clone().nth(step % (count + 4)) {
+            ask(world, clients[speaks], &format!("c{number}"), command);
+            continue;
+        }
+        match step % (count + 4) - count {
+            0 => world.wait_s(60),
+            1 => world.end_input(clients[speaks]),
+            2 => deliver(world),
+            _ => {
+                world.restart();
+                clients = [world.log_in(), world.log_in()];
+            }
+        }
+    }
+}
+
+/// A mail server comes with a message. It is told what became of it.
+fn deliver(world: &mut World) {
+    let id = world.connect_lmtp();
+    let command =
+        format!("LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<alice>\r\nDATA\r\n{MAIL}.\r\nQUIT\r\n");
+    let mut said = world.say(id, command.as_bytes());
+    world.wait_s(600);
+    said += &world.read(id);
+    assert!(world.is_closed(id), "nobody is waited for for ever");
+    let last = said.lines().rev().take(2);
+    let last: Vec<_> = last.map(|line| line.get(..1)).collect();
+    // QUIT, and before it the message.
+    let is_told = last[0] == Some("2") && last.len() == 2 && last[1] != Some("3");
+    assert!(is_told, "{said}");
 }
 
 /// A command is answered once, at once or after some time, or else the connection ends.

@@ -119,6 +119,7 @@ pub fn act(world: &World, client: usize, said: &Said, step: usize) -> Result<Vec
             set,
             items,
             changed_since,
+            ..
         } => {
             let mut uids = named(&world, client, *uid, set);
             if changed_since.is_some() {

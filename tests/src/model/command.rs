@@ -57,6 +57,8 @@ pub enum Command {
         items: Vec<Item>,
         /// CHANGEDSINCE.
         changed_since: Option<u64>,
+        /// VANISHED.
+        vanished: bool,
     },
     /// STORE.
     Store {
@@ -280,7 +282,9 @@ impl Command {
                 set,
                 items,
                 changed_since,
+                vanished,
             } => {
+                *vanished &= *uid && changed_since.is_some() && known.qresync;
                 set.aim(*uid, uids);
                 let mut names = Vec::new();
                 items.retain(|item| {
@@ -348,9 +352,12 @@ impl Command {
                 set,
                 items,
                 changed_since,
+                vanished,
             } => {
                 let items: Vec<String> = items.iter().map(|item| item.write()).collect();
-                let since = changed_since.map(|modseq| format!(" (CHANGEDSINCE {modseq})"));
+                let vanished = if *vanished { " VANISHED" } else { "" };
+                let since =
+                    changed_since.map(|modseq| format!(" (CHANGEDSINCE {modseq}{vanished})"));
                 let (by, since) = (by(*uid), since.unwrap_or_default());
                 format!("{by}FETCH {set} ({}){since}", items.join(" "))
             }

@@ -35,6 +35,9 @@ pub(super) fn hear(hearing: &mut Hearing<'_>, line: &Response) -> Result<(), Str
         entry.modseq = modseq;
         hearing.world.sessions[hearing.client].told(modseq);
     }
+    if let Some(list) = items.get("FLAGS") {
+        recent(hearing, place, Flags::says_recent(list.list()))?;
+    }
     let at = hearing.at;
     let message = hearing.world.mailboxes[mailbox]
         .state(at)
@@ -69,6 +72,29 @@ pub(super) fn hear(hearing: &mut Hearing<'_>, line: &Response) -> Result<(), Str
         None if !condstore => Err("nothing is told".to_owned()),
         _ => Ok(()),
     }
+}
+
+/// `\Recent` stays as long as a mailbox is selected, and one client only has it, looking on
+/// left out (RFC 3501 §2.3.2).
+fn recent(hearing: &mut Hearing<'_>, place: usize, is: bool) -> Result<(), String> {
+    let holder = (
+        hearing.client,
+        hearing.world.sessions[hearing.client].selections,
+    );
+    let selected = hearing.selected()?;
+    let (mailbox, read_only) = (selected.mailbox, selected.read_only);
+    let entry = &mut selected.entries[place];
+    let uid = entry.uid;
+    if *entry.recent.get_or_insert(is) != is {
+        return Err(format!("UID {uid} became \\Recent, or is not any more"));
+    }
+    if is && !read_only {
+        let recent = &mut hearing.world.mailboxes[mailbox].recent;
+        if *recent.entry(uid).or_insert(holder) != holder {
+            return Err(format!("UID {uid} was \\Recent elsewhere"));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn items(data: &[u8]) -> Result<BTreeMap<String, Value>, String> {

@@ -41,6 +41,13 @@ impl Flags {
         format!("({})", set.join(" "))
     }
 
+    /// Whether `\Recent` is in a list.
+    #[must_use]
+    pub fn says_recent(list: &[Value]) -> bool {
+        list.iter()
+            .any(|value| value.text().eq_ignore_ascii_case("\\Recent"))
+    }
+
     /// The flags of a list, `\Recent` left out.
     ///
     /// # Errors

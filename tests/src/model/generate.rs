@@ -64,14 +64,14 @@ fn command() -> impl Strategy<Value = Command> {
         ),
         2 => Just(Command::Close),
         1 => Just(Command::Unselect),
-        12 => (any::<bool>(), set(), vec(item(), 1..=3), weighted(0.15, any::<u64>())).prop_map(
-            |(uid, set, items, changed_since)| Command::Fetch {
+        12 => (any::<bool>(), set(), vec(item(), 1..=3), weighted(0.2, any::<u64>()), any::<bool>())
+            .prop_map(|(uid, set, items, changed_since, vanished)| Command::Fetch {
                 uid,
                 set,
                 items,
                 changed_since,
-            }
-        ),
+                vanished,
+            }),
         16 => (
             any::<bool>(),
             set(),

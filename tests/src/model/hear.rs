@@ -9,7 +9,7 @@ use super::command::Command;
 use super::fetched;
 use super::flags::{Flags, NAMES};
 use super::found;
-use super::set::Set;
+use super::vanished;
 use super::wire::Said;
 use super::world::{Entry, Selected, World};
 use crate::{Response, Status};
@@ -267,18 +267,25 @@ impl Hearing<'_> {
                 self.selected()?.entries.remove(number - 1);
                 Ok(())
             }
-            "VANISHED" => self.vanished(line),
+            "VANISHED" => vanished::hear(self, line),
             "EXISTS" => {
                 let count = line.numbered("EXISTS").ok_or("no number")?.0 as usize;
                 self.exists(count)
             }
             "RECENT" => {
                 let count = line.numbered("RECENT").ok_or("no number")?.0 as usize;
-                let all = self.selected()?.entries.len();
-                if count > all {
-                    return Err(format!("of {all} messages"));
+                let entries = &self.selected()?.entries;
+                let is = |recent| {
+                    entries
+                        .iter()
+                        .filter(|it| it.recent == Some(recent))
+                        .count()
+                };
+                let (least, most) = (is(true), entries.len() - is(false));
+                match (least..=most).contains(&count) {
+                    true => Ok(()),
+                    false => Err(format!("there are {least} to {most}")),
                 }
-                Ok(())
             }
             "FLAGS" => {
                 let keywords = keywords(line)?;
@@ -315,33 +322,11 @@ impl Hearing<'_> {
         Ok(self.world.mailboxes[mailbox].state(at).find(uid).is_some())
     }
 
-    fn may_renumber(&mut self) -> Result<(), String> {
+    pub(super) fn may_renumber(&mut self) -> Result<(), String> {
         if self.renumbers {
             return Ok(());
         }
         Err(format!("during {:?}", self.said.command))
-    }
-
-    fn vanished(&mut self, line: &Response) -> Result<(), String> {
-        if !self.world.sessions[self.client].qresync {
-            return Err("QRESYNC is not enabled".to_owned());
-        }
-        self.may_renumber()?;
-        let text = line.text();
-        let gone = Set::numbers(text.trim_start_matches("* VANISHED "))?;
-        let at = self.at;
-        let selected = self.selected()?;
-        let known = |uid: &u32| selected.entries.iter().any(|entry| entry.uid == *uid);
-        if let Some(uid) = gone.iter().find(|uid| !known(uid)) {
-            return Err(format!("the client knows of no UID {uid}"));
-        }
-        selected.entries.retain(|entry| !gone.contains(&entry.uid));
-        let mailbox = selected.mailbox;
-        let state = self.world.mailboxes[mailbox].state(at);
-        match gone.iter().find(|uid| state.find(**uid).is_some()) {
-            Some(uid) => Err(format!("UID {uid} is still there")),
-            None => Ok(()),
-        }
     }
 
     fn exists(&mut self, count: usize) -> Result<(), String> {
@@ -406,6 +391,7 @@ impl Hearing<'_> {
         let said = self.said;
         found::expected(said, lines)?;
         fetched::end(self)?;
+        vanished::end(self, lines)?;
         let (at, renumbers) = (self.at, self.renumbers);
         let silent = !announces(self)?;
         let Ok(selected) = self.selected() else {

@@ -70,6 +70,9 @@ pub struct Mailbox {
     highest: BTreeMap<usize, (u64, u64)>,
     /// UIDVALIDITY, once it was told.
     pub uid_validity: Option<u32>,
+    /// Who was told that a message is `\Recent`, by UID: a client, and which of its
+    /// selections.
+    pub recent: BTreeMap<u32, (usize, u32)>,
 }
 
 impl Default for Mailbox {
@@ -83,6 +86,7 @@ impl Default for Mailbox {
             modseqs: BTreeMap::new(),
             highest: BTreeMap::new(),
             uid_validity: None,
+            recent: BTreeMap::new(),
         }
     }
 }

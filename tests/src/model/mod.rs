@@ -23,5 +23,6 @@ pub mod set;
 pub mod socket;
 mod status;
 pub mod text;
+mod vanished;
 pub mod wire;
 pub mod world;

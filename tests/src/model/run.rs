@@ -366,5 +366,6 @@ fn everything(items: Vec<Item>) -> Command {
         set: Set(vec![(1, 0)]),
         items,
         changed_since: None,
+        vanished: false,
     }
 }

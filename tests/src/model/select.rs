@@ -39,8 +39,12 @@ pub(super) fn report(world: World, client: usize, said: &Said) -> Result<World, 
     let flags = |uid: u32| {
         let entries = remembered.as_ref().map(|it| it.entries.as_slice());
         let entry = entries.unwrap_or_default().iter().find(|it| it.uid == uid);
-        entry.cloned().unwrap_or_else(|| Entry::new(uid))
+        Entry {
+            recent: None,
+            ..entry.cloned().unwrap_or_else(|| Entry::new(uid))
+        }
     };
+    world.sessions[client].selections += 1;
     world.sessions[client].selected = Some(Selected {
         mailbox: *mailbox,
         read_only: *examine,

@@ -35,6 +35,8 @@ pub struct Session {
     pub remembered: [Option<Remembered>; 2],
     /// MODSEQs that it was told.
     pub modseqs: Vec<u64>,
+    /// How often it has selected a mailbox.
+    pub selections: u32,
 }
 
 /// A mailbox that a client has left.
@@ -76,6 +78,8 @@ pub struct Entry {
     pub flags: Option<Flags>,
     /// The highest MODSEQ that it was told.
     pub modseq: u64,
+    /// Whether it is `\Recent`, if it was told.
+    pub recent: Option<bool>,
 }
 
 impl Entry {
@@ -86,6 +90,7 @@ impl Entry {
             uid,
             flags: None,
             modseq: 0,
+            recent: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The model of IMAP on the core alone (docs/modelling.md): all machines in this thread,
 //! storage in a map, and whose turn it is by chance.
 
+mod lies;
 #[path = "../../../core/tests/world/mod.rs"]
 mod world;
 

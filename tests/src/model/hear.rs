@@ -397,7 +397,8 @@ impl Hearing<'_> {
         let Ok(selected) = self.selected() else {
             return Ok(());
         };
-        let mailbox = selected.mailbox;
+        let (mailbox, shown) = (selected.mailbox, selected.shown);
+        let before = self.world.mailboxes[mailbox].state(shown).clone();
         let state = self.world.mailboxes[mailbox].state(at).clone();
         let selected = self.selected()?;
         let gone = selected
@@ -408,7 +409,11 @@ impl Hearing<'_> {
             return Err(difference);
         }
         if selected.lists(&state) {
-            (selected.at, selected.shown) = (at, at);
+            selected.at = at;
+            // The same messages may still be those of the state before.
+            if !selected.lists(&before) {
+                selected.shown = at;
+            }
         } else if silent || !renumbers && gone {
             selected.at = at;
         } else {

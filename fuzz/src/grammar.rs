@@ -3,7 +3,7 @@
 //!
 //! Input: an octet of choices, then the octets of a command.
 
-use super::comparison::{append_meanings, meanings};
+use super::comparison::{append_meanings, meanings, refusal};
 use restante_core::config::Config;
 use restante_core::imap::grammar::{
     Command, ListPattern, MailboxEncoding, append_next, append_start, decode_base64, decode_mutf7,
@@ -44,6 +44,7 @@ pub fn run(data: &[u8]) {
 const COMPARED_BYTES_MAX: usize = 1_024;
 
 fn compare(octets: &[u8]) {
+    assert_eq!(refusal(octets), None, "imap-codec takes it");
     if let Some((ours, theirs)) = meanings(octets) {
         assert!(ours == theirs, "it means something else to imap-codec");
     }

@@ -8,7 +8,7 @@ mod translation;
 
 use super::tests::{VALID, edits, mutate};
 use super::*;
-use comparison::{append_meanings, meanings, ours, theirs};
+use comparison::{REFUSED, append_meanings, meanings, ours, refusal, theirs};
 use lines::{AGREED, APPENDS, DIFFERENCES, Taker};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -43,7 +43,11 @@ fn differences_are_what_we_say_they_are() {
         let (ours, theirs) = (ours(line.as_bytes()), theirs(line.as_bytes()));
         match taker {
             Taker::We => assert!(ours.is_ok() && theirs.is_none(), "{line:?}: {reason}"),
-            Taker::They => assert!(ours.is_err() && theirs.is_some(), "{line:?}: {reason}"),
+            Taker::They => {
+                let text = ours.expect_err(line).text;
+                assert!(theirs.is_some(), "{line:?}: {reason}");
+                assert!(REFUSED.contains(&text), "{line:?}: {text}");
+            }
             Taker::BothUnlike => {
                 let theirs = theirs.as_ref().and_then(translate);
                 assert!(ours.is_ok() && theirs.is_some(), "{line:?}: {reason}");
@@ -95,6 +99,7 @@ fn nests_that_imap_codec_refuses() {
 
 /// Whether both readers take `octets`. They must then mean the same by it.
 fn both_take(octets: &[u8]) -> Result<bool, TestCaseError> {
+    prop_assert_eq!(refusal(octets), None);
     let Some((ours, theirs)) = meanings(octets) else {
         return Ok(false);
     };

@@ -239,7 +239,7 @@ fn qresync(cursor: &mut Cursor<'_>) -> Parsed<QResync> {
         if cursor.peek() != Some(b'(') {
             known_uids = Some(set_without_last(cursor)?);
         }
-        if cursor.peek() == Some(b'(') || cursor.take(b' ') {
+        if known_uids.is_none() || cursor.take(b' ') {
             cursor.require(b'(', "Message numbers and their UIDs stand in a list")?;
             let numbers = set_without_last(cursor)?;
             cursor.space()?;

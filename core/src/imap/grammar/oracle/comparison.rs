@@ -6,7 +6,7 @@ use imap_codec::CommandCodec;
 use imap_codec::decode::{CommandDecodeError, Decoder};
 use restante_core::config::Config;
 use restante_core::imap::grammar::{
-    AppendStart, Command, MailboxEncoding, Rejected, Tagged, append_start, parse_command,
+    AppendStart, Command, Fault, MailboxEncoding, Rejected, Tagged, append_start, parse_command,
 };
 
 /// What we read.
@@ -41,6 +41,40 @@ pub(super) fn meanings(octets: &[u8]) -> Option<(Tagged, Tagged)> {
         return None;
     }
     Some((ours, translate(&theirs)?))
+}
+
+/// What we say to refuse what imap-codec takes. The reasons are those of the commands that only
+/// they take (`DIFFERENCES`).
+pub(super) const REFUSED: &[&str] = &[
+    "SEARCH knows the charsets US-ASCII and UTF-8",
+    "\\Recent is set by the server only",
+    "There is no such system flag; a keyword has no backslash",
+    "STATUS needs at least one item",
+    "FETCH needs at least one item",
+    "A number here starts with 1 to 9",
+    "STATUS knows no such item",
+    "There is no such command",
+    "Only BODY and BODY.PEEK take a section",
+    "The sets of QRESYNC are without *",
+    "Message numbers and their UIDs ascend and are as many",
+    "The modifiers of FETCH need CHANGEDSINCE",
+    "VANISHED is for UID FETCH only",
+    "SELECT takes CONDSTORE and QRESYNC, each once",
+    "FETCH takes CHANGEDSINCE and VANISHED, each once",
+    "The modifiers of STORE are not closed",
+    "The name of a mailbox holds no control characters",
+    "The name of a header field is printable ASCII",
+    "A number is too large",
+    "A string is not valid UTF-8",
+];
+
+/// Why we refuse `octets`, if imap-codec takes them and this is none of the known reasons. It
+/// has no limits, and reads the message of an APPEND.
+pub(super) fn refusal(octets: &[u8]) -> Option<&'static str> {
+    let Rejected { fault, text, .. } = ours(octets).err()?;
+    let is_append = text == "APPEND ends with a message as a literal";
+    let is_known = fault == Fault::Limit || is_append || REFUSED.contains(&text);
+    (!is_known && theirs(octets).is_some()).then_some(text)
 }
 
 /// The same of an APPEND: of what stands before its message.

@@ -41,7 +41,7 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection's machine: the core's, or a scripted one in tests.
 pub(crate) trait Machine: Send + 'static {
     /// Whether a login opens the account; otherwise all that matters is that there was one.
-    const OPENS_ACCOUNTS: bool = true;
+    const OPENS_ACCOUNTS: bool;
 
     fn handle_input(&mut self, now: Now, input: Input<'_>);
     fn poll_output(&mut self) -> Output;
@@ -49,8 +49,10 @@ pub(crate) trait Machine: Send + 'static {
 }
 
 macro_rules! machine {
-    ($($machine:ty),*) => {$(
+    ($($machine:ty, opens accounts: $opens:literal;)*) => {$(
         impl Machine for $machine {
+            const OPENS_ACCOUNTS: bool = $opens;
+
             fn handle_input(&mut self, now: Now, input: Input<'_>) {
                 Self::handle_input(self, now, input);
             }
@@ -65,7 +67,12 @@ macro_rules! machine {
         }
     )*};
 }
-machine!(lmtp::Connection, auth::Connection, Connection);
+machine! {
+    Connection, opens accounts: true;
+    // Nobody logs in there.
+    lmtp::Connection, opens accounts: false;
+    auth::Connection, opens accounts: false;
+}
 
 /// Drives one connection to its end. (An `async fn` would have room for the driver twice.)
 pub(crate) fn drive<R: Runtime, M: Machine, S>(

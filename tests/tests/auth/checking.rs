@@ -7,7 +7,7 @@ use std::{
 };
 
 use restante_tests::{
-    Server, Test,
+    Client, Server, Test,
     auth::{Auth, plain},
     neighbours::base64,
     tests,
@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     plain_and_login_on_a_unix_socket => needs(&[Need::OwnProcess]),
     a_wrong_password_looks_like_an_unknown_user => needs(&[Need::OwnProcess]),
     nobody_acts_for_somebody_else => needs(&[Need::OwnProcess]),
+    a_right_password_opens_no_account => needs(&[Need::OwnProcess]),
     a_hundred_requests_at_once => needs(&[Need::OwnProcess]),
     a_hundred_services_at_once => needs(&[Need::OwnProcess]),
     who_guesses_slows_down_nobody_else => needs(&[Need::OwnProcess]),
@@ -90,6 +91,18 @@ fn nobody_acts_for_somebody_else(server: &Server) {
     let start = format!("FAIL\t1\tuser={}\t", alice.name);
     assert!(answer.starts_with(&start), "{answer}");
     assert!(answer.ends_with("\tauthz"), "{answer}");
+}
+
+/// So it takes none of the connections that a user may have.
+fn a_right_password_opens_no_account(server: &Server) {
+    let alice = &server.alice;
+    let clients: Vec<Client> = (0..50).map(|_| server.login()).collect();
+    let answer = connect(server).plain(1, &alice.name, &alice.password);
+    assert_eq!(answer, format!("OK\t1\tuser={}", alice.name));
+    drop(clients);
+    let log = server.log();
+    assert_eq!(log.matches("logged in account=").count(), 50);
+    assert_eq!(log.matches("authenticated account=").count(), 1);
 }
 
 /// Each with the address of its user, since wrong ones of one address are checked one after

@@ -42,6 +42,8 @@ pub(super) enum Told {
 }
 
 impl Machine for Scripted {
+    const OPENS_ACCOUNTS: bool = true;
+
     fn handle_input(&mut self, _: Now, input: Input<'_>) {
         let told = match input {
             Input::Received(bytes) => Told::Received(bytes.to_vec()),

@@ -41,6 +41,11 @@ fn services_do_no_harm() {
 }
 
 #[test]
+fn announcements_do_no_harm() {
+    replay("doorbell", fuzz::doorbell::run);
+}
+
+#[test]
 fn commands_do_no_harm() {
     replay("grammar", fuzz::grammar::run);
 }

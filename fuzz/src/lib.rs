@@ -6,6 +6,7 @@ pub mod auth;
 #[allow(dead_code, reason = "the tests beside it need more of it")]
 mod comparison;
 pub mod connection;
+pub mod doorbell;
 pub mod grammar;
 pub mod headers;
 pub mod lmtp;

@@ -119,6 +119,8 @@ pub enum Reason {
     Command,
     /// IDLE: time for `* OK Still here`.
     KeepAlive,
+    /// IDLE: there were no news for so long that the mailbox need not be kept at hand.
+    Sleep,
     /// The client must read what was sent.
     Stall,
     /// A wrong password is answered late.

@@ -118,6 +118,10 @@ pub struct Config {
     pub idle_mailboxes_max: usize,
     /// How long the state of a mailbox is kept that no connection has selected.
     pub mailbox_idle_timeout: Duration,
+    /// How long a client is in IDLE without news until its mailbox is not kept at hand for
+    /// it any more; also the pause until a mailbox that could not be read for it is tried
+    /// again.
+    pub sleep_delay: Duration,
     /// How long it may take until it is written down that messages are not `\Recent` any
     /// more.
     pub recent_delay: Duration,
@@ -259,6 +263,7 @@ impl Default for Config {
             commit_operations_max: 4_096,
             idle_mailboxes_max: 16,
             mailbox_idle_timeout: Duration::from_secs(10),
+            sleep_delay: Duration::from_secs(5),
             recent_delay: Duration::from_secs(2),
             directory_age_max: Duration::from_secs(5),
             log_page_items: 1_000,

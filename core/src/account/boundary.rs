@@ -100,6 +100,20 @@ pub enum AccountRequest {
     },
     /// CLOSE and UNSELECT: nothing is selected from now on. Reply: `Done`.
     Unselect,
+    /// The selected mailbox need not be kept at hand for this connection: instead of
+    /// `Changed` it gets `Stirred`, and what it was shown it keeps itself. The one request
+    /// without reply; the next one may follow at once.
+    Sleep,
+    /// Ends [`Sleep`](Self::Sleep), also for who slept beside a machine of this account that
+    /// is no more. A newer state cannot come in time after
+    /// [`refresh_patience`](crate::config::Config::refresh_patience): then the request fails
+    /// and the connection sleeps on. Reply: `Snapshot`.
+    Resume {
+        /// The selected mailbox.
+        mailbox: MailboxId,
+        /// EXAMINE: takes no `\Recent`.
+        read_only: bool,
+    },
     /// NOOP and CHECK: the newest state of the selected mailbox, read from storage
     /// where other servers may have written. After
     /// [`refresh_patience`](crate::config::Config::refresh_patience), or when storage
@@ -220,7 +234,7 @@ pub enum AccountReply {
         /// What is in it.
         snapshot: Snapshot,
     },
-    /// To `Refresh` and `Expunge`.
+    /// To `Refresh`, `Resume` and `Expunge`.
     Snapshot(Snapshot),
     /// To `Status`.
     Status(Arc<MailboxState>),
@@ -257,6 +271,8 @@ pub enum AccountReply {
     Failed(AccountFailure),
     /// At any time: the selected mailbox changed, by whomever.
     Changed(Snapshot),
+    /// At any time to who sleeps, once: the selected mailbox may have changed, or be gone.
+    Stirred,
     /// At any time: the selected mailbox is no more. Nothing is selected from now on.
     Vanished,
 }

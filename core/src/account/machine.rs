@@ -7,7 +7,7 @@ use super::shared::{LogId, Shared};
 use super::upkeep::Upkeep;
 use super::{AccountFailure, AccountInput, AccountOutput, AccountReply, ConnectionId, Copied};
 use crate::config::Config;
-use crate::mailbox::{Clock, Directory, MailboxId, MailboxState, Uid};
+use crate::mailbox::{Clock, Directory, MailboxId, MailboxState, ModSeq, Uid};
 use crate::random::{Random, Seed};
 use crate::seal::{AccountKeys, Places};
 use crate::storage::{RequestId, StorageResponse};
@@ -140,6 +140,17 @@ pub(super) struct Selected {
     pub(super) read_only: bool,
     /// What it was told last.
     pub(super) told: Option<Arc<MailboxState>>,
+    /// It sleeps.
+    pub(super) sleep: Option<Sleep>,
+}
+
+/// A connection that need not be told more than that there are news.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sleep {
+    /// It was told of all changes up to here, and of so many messages.
+    pub(super) known: (ModSeq, usize),
+    /// It was told that there are news.
+    pub(super) stirred: bool,
 }
 
 impl Account {

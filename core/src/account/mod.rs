@@ -13,6 +13,7 @@ mod requests;
 mod ringing;
 mod selection;
 mod shared;
+mod sleep;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -24,5 +25,6 @@ pub use boundary::{
     CheckOptions, ConnectionId, Copied, InternalDate, NewMessage, Snapshot,
 };
 pub use machine::Account;
+pub use sleep::Sleepers;
 pub use upkeep::{CheckReport, Finding, Recoverable, Recovered, SweepReport, Trouble};
 pub use writers::Writers;

@@ -44,7 +44,10 @@ impl Ask {
         request: AccountRequest,
         patience: Instant,
     ) -> Self {
-        let hurries = matches!(request, AccountRequest::Refresh);
+        let hurries = matches!(
+            request,
+            AccountRequest::Refresh | AccountRequest::Resume { .. }
+        );
         Self {
             patience: hurries.then_some(patience),
             connection,
@@ -111,6 +114,11 @@ impl Account {
             AccountRequest::Unselect => {
                 self.deselect(connection);
                 self.reply(connection, AccountReply::Done);
+            }
+            AccountRequest::Sleep => self.sleep(connection),
+            AccountRequest::Resume { mailbox, read_only } => {
+                let (mailbox, read_only) = (*mailbox, *read_only);
+                self.ask_resume(ask, mailbox, read_only)?;
             }
             AccountRequest::Refresh => {
                 let (ask, mailbox) = self.selected_for(ask)?;
@@ -214,6 +222,27 @@ impl Account {
             mailbox,
             snapshot,
         });
+        Ok(())
+    }
+
+    /// A connection that slept wants to know the mailbox again.
+    fn ask_resume(&mut self, ask: Ask, mailbox: MailboxId, read_only: bool) -> Result<(), Later> {
+        let connection = ask.connection;
+        // What somebody watches is read whenever others write to it.
+        let age = if self.is_held(mailbox) {
+            Age::Any
+        } else {
+            Age::Fresh
+        };
+        let (ask, directory) = self.directory_for(ask, Age::Any)?;
+        if !directory.contains(mailbox) {
+            self.deselect(connection);
+            self.fail(connection, AccountFailure::NonExistent);
+            return Err(Later);
+        }
+        self.mailbox_for(ask, mailbox, age)?;
+        self.select(connection, mailbox, read_only);
+        self.tell(connection, AccountReply::Snapshot);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 use super::machine::Account;
 use super::requests::{Ask, Waiting};
-use super::{AccountOutput, AccountReply};
+use super::{AccountFailure, AccountOutput, AccountReply};
 use crate::mailbox::MailboxId;
 
 impl Account {
@@ -28,7 +28,8 @@ impl Account {
                 }
                 self.run_mailbox(mailbox);
             }
-            _ => {}
+            // Who sleeps reads it when it wakes.
+            _ => self.stir(|mailbox| log.is_none_or(|log| log == mailbox)),
         }
     }
 
@@ -37,6 +38,9 @@ impl Account {
         let mailboxes: Vec<_> = self.mailboxes.keys().copied().map(Some).collect();
         for log in mailboxes.into_iter().chain([None]) {
             self.rung(log);
+        }
+        if !self.shutdown {
+            self.stir(|_| true);
         }
     }
 
@@ -54,6 +58,10 @@ impl Account {
 
     /// Answers a request with the state that is known.
     pub(super) fn tell_known(&mut self, ask: &Ask) {
+        if self.is_asleep(ask.connection) {
+            // What is known may be older than what it was shown.
+            return self.fail(ask.connection, AccountFailure::Unavailable);
+        }
         self.tell(ask.connection, AccountReply::Snapshot);
     }
 }

@@ -36,6 +36,7 @@ impl Account {
                 mailbox,
                 read_only,
                 told: None,
+                sleep: None,
             });
             let it = self.mailbox(mailbox);
             it.idle_since = None;
@@ -56,7 +57,7 @@ impl Account {
     }
 
     /// Starts to wait before a mailbox is let go, if nobody has it selected.
-    fn note_idle(&mut self, mailbox: MailboxId) {
+    pub(super) fn note_idle(&mut self, mailbox: MailboxId) {
         let held = self.is_held(mailbox);
         let now = self.shared.now.instant;
         if let Some(it) = self.mailboxes.get_mut(&mailbox) {
@@ -81,13 +82,13 @@ impl Account {
         }
     }
 
-    /// Whether a connection has it selected.
+    /// Whether a connection has it selected and is awake.
     pub(super) fn is_held(&self, mailbox: MailboxId) -> bool {
         let mut selected = self
             .connections
             .values()
             .filter_map(|it| it.selected.as_ref());
-        selected.any(|selected| selected.mailbox == mailbox)
+        selected.any(|selected| selected.mailbox == mailbox && selected.sleep.is_none())
     }
 
     /// The state of the selected mailbox for its connection; what is recent is given to
@@ -144,6 +145,7 @@ impl Account {
                 self.reply(connection, AccountReply::Changed(snapshot));
             }
         }
+        self.stir_behind(mailbox, &state);
         let held = self.is_held(mailbox);
         if let Some(it) = self.mailboxes.get_mut(&mailbox) {
             it.log.hold(held);
@@ -161,6 +163,7 @@ impl Account {
             .copied()
             .filter(|mailbox| !directory.contains(*mailbox))
             .collect();
+        self.stir(|mailbox| !directory.contains(mailbox));
         for mailbox in gone {
             if let Some(it) = self.mailboxes.remove(&mailbox) {
                 for work in it.log.end(&mut self.shared) {

@@ -147,6 +147,26 @@ impl Keyed for Message {
 }
 
 impl Message {
+    /// What stands for a message of which only the UID is still known.
+    pub(super) fn lost(uid: Uid) -> Self {
+        Self {
+            uid,
+            size: 0,
+            content: ContentId([0; 16]),
+            kind: ContentKind::Message,
+            id: MessageId([0; 16]),
+            summary_offset: 0,
+            summary_len: 0,
+            internal_date: InternalDate {
+                unix_s: 0,
+                zone_min: 0,
+            },
+            modseq: ModSeq::default(),
+            flags: FlagSet::default(),
+            registers: None,
+        }
+    }
+
     /// Lets a change of a flag win if it is the newest; `order` says which of two
     /// writers wins where stamps are equal.
     pub(crate) fn set_flag(&mut self, new: Register, order: impl Fn(u32, u32) -> bool) {

@@ -210,6 +210,11 @@ impl MailboxState {
         &self.keywords
     }
 
+    /// The same, to be kept.
+    pub(crate) fn keyword_list(&self) -> &Arc<Vec<Keyword>> {
+        &self.keywords
+    }
+
     /// The flags of one of the messages.
     pub fn flags(&self, message: &Message) -> impl Iterator<Item = Flag> {
         message.flags.bits().filter_map(|bit| self.flag(bit))
@@ -282,6 +287,40 @@ impl MailboxState {
             .iter()
             .filter(move |gone| gone.modseq > modseq)
             .map(|gone| gone.uid)
+    }
+
+    /// This state for a client that was shown these messages, `uids`, ascending, and all
+    /// changes up to `known`: no others are in it, and of those that were expunged since, the
+    /// second value, only the UIDs. `None` if this state is older than what it was shown.
+    pub(crate) fn as_shown(
+        self: &Arc<Self>,
+        uids: impl Iterator<Item = Uid>,
+        known: ModSeq,
+    ) -> Option<(Arc<Self>, Vec<Uid>)> {
+        if self.highest_modseq < known {
+            return None;
+        }
+        let (mut shown, mut lost) = (Vec::new(), Vec::new());
+        let mut here = self.messages.iter().peekable();
+        for uid in uids {
+            while here.next_if(|message| message.uid < uid).is_some() {}
+            if let Some(message) = here.next_if(|message| message.uid == uid) {
+                shown.push(message.clone());
+            } else {
+                self.gone.find(uid)?;
+                shown.push(Message::lost(uid));
+                lost.push(uid);
+            }
+        }
+        if lost.is_empty() && shown.len() == self.len() && self.highest_modseq == known {
+            return Some((Arc::clone(self), lost));
+        }
+        let shown = Self {
+            messages: SortedBlocks::from_sorted(shown)?,
+            highest_modseq: known,
+            ..Self::clone(self)
+        };
+        Some((Arc::new(shown), lost))
     }
 
     /// The next UID that may be claimed; `None` when there are none left.

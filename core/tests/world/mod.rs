@@ -11,7 +11,8 @@ mod store;
 use line::Line;
 use post::Post;
 use restante_core::account::{
-    Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
+    Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId, Sleepers,
+    Writers,
 };
 use restante_core::boundary::{Event, Input, Login, LoginError, Output};
 use restante_core::config::Config;
@@ -46,6 +47,8 @@ pub(crate) struct World {
     /// Octets that a client sends at a time.
     piece_max: usize,
     account: Option<Account>,
+    /// What an account's machine left that was not needed.
+    rested: Option<(Writers, Sleepers)>,
     account_deadline: Option<Instant>,
     account_streams: store::Streams,
     /// Requests of the account that wait for [`World::release`], while it is held.
@@ -95,6 +98,7 @@ impl World {
             turns_max: 10_000_000,
             piece_max: usize::MAX,
             account: None,
+            rested: None,
             account_deadline: None,
             account_streams: store::Streams::default(),
             held: None,
@@ -150,10 +154,28 @@ impl World {
     pub(crate) fn restart(&mut self) {
         self.clients.clear();
         self.account = None;
+        self.rested = None;
         self.account_deadline = None;
         self.account_streams = store::Streams::default();
         self.store.forget_unfinished();
         self.post.forget();
+    }
+
+    /// If no connection needs the account's machine, it ends; another one, which knows who
+    /// sleeps, begins when it is needed.
+    pub(crate) fn rest_account(&mut self) -> bool {
+        if !self.account.as_ref().is_some_and(Account::is_unneeded) {
+            return false;
+        }
+        self.feed_account(AccountInput::Shutdown);
+        self.run();
+        let mut old = self
+            .account
+            .take()
+            .expect("it is not needed, but it is there");
+        self.rested = Some((old.take_writers(), old.take_sleepers()));
+        self.account_deadline = None;
+        true
     }
 
     /// A client connects; its greeting is read.
@@ -439,7 +461,7 @@ impl World {
                 }
             }
             post::Answer::Ring(log) => {
-                if self.account.is_some() {
+                if self.account.is_some() || self.rested.is_some() {
                     self.feed_account(AccountInput::Rung(Some(log)));
                 }
             }
@@ -467,9 +489,12 @@ impl World {
             self.now,
         );
         let seed = self.random.seed();
-        let account = self
-            .account
-            .get_or_insert_with(|| Account::new(config, keys, seed, now));
+        let rested = &mut self.rested;
+        let account = self.account.get_or_insert_with(|| {
+            let (writers, sleepers) = rested.take().unwrap_or_default();
+            let account = Account::new(config, keys, seed, now);
+            account.with_writers(writers).with_sleepers(sleepers)
+        });
         account.handle_input(now, input);
     }
 

@@ -73,6 +73,11 @@ impl Store {
         self.requests.get(kind).copied().unwrap_or(0)
     }
 
+    /// Requests of all kinds.
+    pub(crate) fn count_all(&self) -> u64 {
+        self.requests.values().sum()
+    }
+
     pub(crate) fn answer(
         &mut self,
         streams: &mut Streams,

@@ -62,6 +62,11 @@ impl Upkeep {
         }
     }
 
+    /// Whether nothing is under way or asked for.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.running.is_none() && self.waiting.is_empty()
+    }
+
     /// When to be woken.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.sweep_at.filter(|_| self.running.is_none())

@@ -1,5 +1,6 @@
 //! From a framed command to whoever answers it.
 
+use super::asleep::{Asleep, wake, wakes};
 use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::session::Session;
@@ -86,9 +87,9 @@ impl Connection {
         let Some(context) = self.context() else {
             return self.bad_command(Some(&tag), "Log in first");
         };
-        let view = self.take_view();
+        let held = self.lend(&command);
         let asked = tag.clone();
-        let body = Workflow::new(&self.ids, |io| run(io, context, view, asked, command));
+        let body = Workflow::new(&self.ids, |io| run(io, context, held, asked, command));
         self.activity = Activity::Running { tag, name, body };
     }
 
@@ -113,12 +114,41 @@ impl Connection {
             Session::NotAuthenticated => None,
         }
     }
+
+    /// Lends what is selected to the body of `command`; if it is asleep, only to one that
+    /// wakes it or ends the selection.
+    fn lend(&mut self, command: &Command) -> Held {
+        let Session::Authenticated { view, asleep, .. } = &mut self.session else {
+            return Held::Nothing;
+        };
+        if let Some(view) = view.take() {
+            return Held::Awake(view);
+        }
+        match asleep.take_if(|_| wakes(command) || ends_selection(command)) {
+            Some(asleep) => Held::Asleep(asleep),
+            None => Held::Nothing,
+        }
+    }
+}
+
+/// What a body holds of the selected mailbox.
+enum Held {
+    Nothing,
+    Awake(View),
+    Asleep(Box<Asleep>),
+}
+
+fn ends_selection(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Select { .. } | Command::Examine { .. } | Command::Unselect
+    )
 }
 
 async fn select(
     io: &Io,
     context: &Context,
-    before: Option<View>,
+    closes: bool,
     name: MailboxName,
     read_only: bool,
     parameters: SelectParameters,
@@ -128,21 +158,38 @@ async fn select(
         read_only,
         known: parameters.qresync,
     };
-    select::select(io, context, before, select).await
+    select::select(io, context, closes, select).await
 }
 
 /// The body of a command. The ones for a selected mailbox have a view by
 /// [the table](super::session).
-async fn run(io: Io, context: Context, view: Option<View>, tag: Tag, command: Command) -> Outcome {
+async fn run(io: Io, context: Context, held: Held, tag: Tag, command: Command) -> Outcome {
+    let closes = !matches!(held, Held::Nothing);
+    let view = match held {
+        Held::Nothing => None,
+        Held::Awake(view) => Some(view),
+        Held::Asleep(asleep) if wakes(&command) => match wake(&io, asleep).await {
+            Ok(view) => Some(view),
+            Err(mut outcome) => {
+                if outcome.asleep.is_some() && matches!(command, Command::Noop) {
+                    // NOOP cannot fail (RFC 3501 §6.1.2).
+                    outcome.completion = Completion::ok("Nothing was done");
+                }
+                return outcome;
+            }
+        },
+        Held::Asleep(_) => None,
+    };
     let command = match command {
         Command::Select {
             mailbox,
             parameters,
-        } => return select(&io, &context, view, mailbox, false, parameters).await,
+        } => return select(&io, &context, closes, mailbox, false, parameters).await,
         Command::Examine {
             mailbox,
             parameters,
-        } => return select(&io, &context, view, mailbox, true, parameters).await,
+        } => return select(&io, &context, closes, mailbox, true, parameters).await,
+        Command::Unselect => return select::unselect(&io).await,
         Command::List(list) => return list::list(&io, &context, view, list).await,
         Command::Status { mailbox, items } => {
             return list::status(&io, &context, view, mailbox, &items).await;
@@ -155,7 +202,6 @@ async fn run(io: Io, context: Context, view: Option<View>, tag: Tag, command: Co
     match command {
         Command::Noop | Command::Check => select::refresh(&io, &context, view).await,
         Command::Close => select::close(&io, view).await,
-        Command::Unselect => select::unselect(&io).await,
         Command::Expunge => select::expunge(&io, &context, view, None).await,
         Command::UidExpunge(set) => select::expunge(&io, &context, view, Some(set)).await,
         Command::Fetch {

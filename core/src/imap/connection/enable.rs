@@ -66,11 +66,12 @@ impl Connection {
         if core::mem::replace(&mut self.enabled.condstore, true) {
             return;
         }
-        if let Session::Authenticated {
-            view: Some(view), ..
-        } = &self.session
-        {
-            let modseq = view.known_modseq();
+        let Session::Authenticated { view, asleep, .. } = &self.session else {
+            return;
+        };
+        let awake = view.as_ref().map(view::View::known_modseq);
+        let known = awake.or(asleep.as_ref().map(|it| it.known_modseq()));
+        if let Some(modseq) = known {
             view::highest_modseq(self.transmit.end(), modseq);
         }
     }

@@ -1,6 +1,7 @@
 //! IDLE (RFC 2177): the client is told of changes as they come, until it says DONE.
 //!
-//! Between two changes nothing runs and nothing is held beyond the tag.
+//! Between two changes nothing runs and nothing is held beyond the tag; after a while not
+//! even the mailbox ([`asleep`](super::asleep)).
 
 use super::reply::{Completion, Outcome};
 use super::session::Session;
@@ -15,7 +16,7 @@ use core::task::Poll;
 pub(super) struct Idling {
     tag: Tag,
     /// Tells the client what changed.
-    announcing: Option<Workflow<Outcome>>,
+    pub(super) announcing: Option<Workflow<Outcome>>,
 }
 
 impl Connection {
@@ -36,7 +37,12 @@ impl Connection {
                     if let Some(modseq) = due {
                         view::highest_modseq(self.transmit.end(), modseq);
                     }
-                    self.put_back(outcome.view);
+                    let bye = outcome.bye;
+                    self.put_back(outcome);
+                    if let Some(words) = bye {
+                        self.say_bye(words);
+                        return false;
+                    }
                 }
                 Poll::Pending => {
                     idling.announcing = Some(body);
@@ -44,7 +50,7 @@ impl Connection {
                 }
             }
         }
-        if let Some(body) = self.announcement() {
+        if let Some(body) = self.announcement().or_else(|| self.waking()) {
             idling.announcing = Some(body);
             self.activity = Activity::Idling(idling);
             return true;

@@ -188,6 +188,7 @@ impl Connection {
         self.session = Session::Authenticated {
             keys: login.keys,
             view: None,
+            asleep: None,
         };
         self.event(Event::Authenticated);
         let code = format!("CAPABILITY {}", self.capabilities());

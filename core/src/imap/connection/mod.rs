@@ -6,6 +6,7 @@
 //! a command is found, [`dispatch`] for who answers it, and one file per command after that.
 
 mod append;
+mod asleep;
 mod body;
 mod context;
 mod copy;
@@ -41,6 +42,7 @@ use crate::time::Now;
 use crate::transmit::Transmit;
 use crate::workflow::{Effect, RequestIds, Workflow};
 use append::Appending;
+use asleep::Stir;
 use core::task::Poll;
 use enable::Enabled;
 use framing::{Collector, Frame, Inbox};
@@ -96,6 +98,8 @@ pub struct Connection {
     bad_commands: u32,
     /// The selected mailbox was deleted while a command ran.
     vanished: bool,
+    /// For a selected mailbox that is asleep.
+    stir: Stir,
     eof: bool,
     shutdown: bool,
 }
@@ -158,6 +162,7 @@ impl Connection {
             wrong_passwords: 0,
             bad_commands: 0,
             vanished: false,
+            stir: Stir::None,
             eof: false,
             shutdown: false,
         };
@@ -267,6 +272,7 @@ impl Connection {
         match reply {
             AccountReply::Changed(snapshot) => self.changed(snapshot),
             AccountReply::Vanished => self.vanished(),
+            AccountReply::Stirred => self.stirred(),
             reply => self.account_replied(reply),
         }
     }
@@ -294,6 +300,10 @@ impl Connection {
         match &mut self.activity {
             Activity::Running { body, .. } => body.reply(reply),
             Activity::Appending(appending) => appending.reply(reply),
+            Activity::Idling(Idling {
+                announcing: Some(body),
+                ..
+            }) => body.reply(reply),
             _ => {}
         }
     }
@@ -304,6 +314,18 @@ impl Connection {
         } = &mut self.session
         {
             view.learn(snapshot);
+            return;
+        }
+        if let Session::Authenticated {
+            asleep: Some(asleep),
+            ..
+        } = &mut self.session
+        {
+            // It was on its way when the client fell asleep.
+            let mut recent = Recent::default();
+            recent.grant(&snapshot);
+            asleep.grant(recent);
+            self.stir = Stir::Due;
             return;
         }
         if matches!(self.activity, Activity::Ready) {
@@ -334,6 +356,7 @@ impl Connection {
         while let Some(reason) = self.timers.expired(self.now.instant) {
             match reason {
                 Reason::KeepAlive => self.keep_alive(),
+                Reason::Sleep => self.tired(),
                 Reason::Penalty => self.penalty_served(),
                 Reason::Stall => self.abort("the client does not read"),
                 Reason::Login => self.say_bye("You did not log in in time"),
@@ -454,8 +477,17 @@ impl Connection {
         self.say_due_modseq(&mut outcome);
         let vanished = core::mem::take(&mut self.vanished);
         let deleted_it = vanished && name == "DELETE" && outcome.completion.is_ok();
-        self.put_back(outcome.view.filter(|_| !deleted_it));
-        self.complete(tag, &outcome.completion, name);
+        if deleted_it {
+            outcome.view = None;
+            self.forget_asleep();
+        }
+        let completion = core::mem::replace(&mut outcome.completion, Completion::ok(""));
+        let bye = outcome.bye;
+        self.put_back(outcome);
+        self.complete(tag, &completion, name);
+        if let Some(words) = bye {
+            return self.say_bye(words);
+        }
         // Deleted by another connection, and not left by this command: there is no
         // response for that in RFC 3501, and ending the connection is what RFC 2180 §3.3
         // suggests.
@@ -480,13 +512,40 @@ impl Connection {
     }
 
     /// Puts the view back that a body held, and what came meanwhile into it.
-    fn put_back(&mut self, returned: Option<View>) {
+    fn put_back(&mut self, outcome: Outcome) {
         let pending = self.pending.take();
-        if let Session::Authenticated { view, .. } = &mut self.session {
-            *view = returned;
-            if let (Some(view), Some(pending)) = (view, pending) {
-                view.catch_up(pending.state, pending.recent);
+        let Session::Authenticated { view, asleep, .. } = &mut self.session else {
+            return;
+        };
+        *view = outcome.view;
+        if let Some(returned) = outcome.asleep {
+            // What stirred it is still not told, but it cannot be read now.
+            *asleep = Some(returned);
+            if self.stir == Stir::Due {
+                self.stir = Stir::Later;
             }
+        }
+        match (view, asleep) {
+            (Some(view), _) => {
+                self.stir = Stir::None;
+                if let Some(pending) = pending {
+                    view.catch_up(pending.state, pending.recent);
+                }
+            }
+            (None, Some(asleep)) => {
+                if let Some(pending) = pending {
+                    asleep.grant(pending.recent);
+                    self.stir = Stir::Due;
+                }
+            }
+            (None, None) => self.stir = Stir::None,
+        }
+    }
+
+    /// The selected mailbox is selected no more.
+    fn forget_asleep(&mut self) {
+        if let Session::Authenticated { asleep, .. } = &mut self.session {
+            *asleep = None;
         }
     }
 

@@ -1,5 +1,6 @@
 //! How a command ends: the tagged response, and what it leaves of the session.
 
+use super::asleep::Asleep;
 use super::view::View;
 use crate::account::AccountFailure;
 use crate::imap::grammar::Tag;
@@ -126,8 +127,12 @@ pub(super) struct Outcome {
     pub(super) completion: Completion,
     /// The selected mailbox from now on.
     pub(super) view: Option<View>,
+    /// The same, if it could not be woken.
+    pub(super) asleep: Option<Box<Asleep>>,
     /// The socket must be closed: a literal was begun and cannot be finished.
     pub(super) abort: Option<&'static str>,
+    /// The connection ends with these words.
+    pub(super) bye: Option<&'static str>,
 }
 
 impl Outcome {
@@ -135,15 +140,32 @@ impl Outcome {
         Self {
             completion,
             view,
+            asleep: None,
             abort: None,
+            bye: None,
+        }
+    }
+
+    /// The mailbox could not be read.
+    pub(super) fn asleep(completion: Completion, asleep: Box<Asleep>) -> Self {
+        Self {
+            asleep: Some(asleep),
+            ..Self::new(completion, None)
+        }
+    }
+
+    /// The mailbox cannot stay selected.
+    pub(super) fn bye(words: &'static str) -> Self {
+        Self {
+            bye: Some(words),
+            ..Self::new(Completion::no(words), None)
         }
     }
 
     pub(super) fn abort(reason: &'static str) -> Self {
         Self {
-            completion: Completion::no(reason),
-            view: None,
             abort: Some(reason),
+            ..Self::new(Completion::no(reason), None)
         }
     }
 }

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::resync::resynchronise;
 use super::view::{Quiet, Renumber, View, highest_modseq, line};
-use crate::account::{AccountReply, AccountRequest, Snapshot};
+use crate::account::{AccountReply, AccountRequest};
 use crate::imap::grammar::{QResync, SequenceSet, response};
 use crate::mailbox::{MailboxName, Uid};
 use crate::workflow::Io;
@@ -25,15 +25,8 @@ pub(super) struct Select {
     pub(super) known: Option<QResync>,
 }
 
-/// SELECT and EXAMINE; `before` was selected until now.
-pub(super) async fn select(
-    io: &Io,
-    context: &Context,
-    before: Option<View>,
-    select: Select,
-) -> Outcome {
-    let closes = before.is_some();
-    drop(before);
+/// SELECT and EXAMINE; `closes`: another mailbox was selected until now.
+pub(super) async fn select(io: &Io, context: &Context, closes: bool, select: Select) -> Outcome {
     let Select {
         name, read_only, ..
     } = select;
@@ -43,8 +36,8 @@ pub(super) async fn select(
         io.write(|out| out.extend_from_slice(b"* OK [CLOSED] The mailbox before is closed\r\n"));
     }
     match reply {
-        AccountReply::Selected { snapshot, .. } => {
-            let outcome = selected(io, read_only, snapshot);
+        AccountReply::Selected { mailbox, snapshot } => {
+            let outcome = selected(io, View::new(mailbox, read_only, snapshot));
             if let (Some(view), Some(known)) = (&outcome.view, &select.known) {
                 resynchronise(io, context, view, known).await;
             }
@@ -57,8 +50,8 @@ pub(super) async fn select(
 }
 
 /// The responses that SELECT requires.
-fn selected(io: &Io, read_only: bool, snapshot: Snapshot) -> Outcome {
-    let view = View::new(read_only, snapshot);
+fn selected(io: &Io, view: View) -> Outcome {
+    let read_only = view.read_only;
     io.write(|out| {
         let state = &view.shown;
         let flags = view.mailbox_flags();

@@ -1,5 +1,6 @@
 //! The states of a connection (RFC 3501 §3), and which command is legal in which.
 
+use super::asleep::Asleep;
 use super::view::View;
 use super::{Activity, Connection};
 use crate::imap::grammar::Command;
@@ -16,6 +17,8 @@ pub(super) enum Session {
         keys: Arc<AccountKeys>,
         /// The selected mailbox; a command's body holds it while it runs.
         view: Option<View>,
+        /// The selected mailbox, as long as nothing happens; there is no view then.
+        asleep: Option<Box<Asleep>>,
     },
 }
 
@@ -23,6 +26,9 @@ impl core::fmt::Debug for Session {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::NotAuthenticated => "NotAuthenticated",
+            Self::Authenticated {
+                asleep: Some(_), ..
+            } => "Asleep",
             Self::Authenticated { view: None, .. } => "Authenticated",
             Self::Authenticated { view: Some(_), .. } => "Selected",
         })
@@ -35,7 +41,14 @@ impl Session {
     }
 
     pub(super) fn is_selected(&self) -> bool {
-        matches!(self, Self::Authenticated { view: Some(_), .. })
+        matches!(
+            self,
+            Self::Authenticated { view: Some(_), .. }
+                | Self::Authenticated {
+                    asleep: Some(_),
+                    ..
+                }
+        )
     }
 }
 

@@ -5,12 +5,13 @@ use crate::boundary::Reason;
 use crate::time::Instant;
 
 /// In the order in which they win when they fall together.
-const REASONS: [Reason; 6] = [
+const REASONS: [Reason; 7] = [
     Reason::Stall,
     Reason::Login,
     Reason::Command,
     Reason::Penalty,
     Reason::KeepAlive,
+    Reason::Sleep,
     Reason::Inactivity,
 ];
 
@@ -109,6 +110,8 @@ impl Connection {
             inactivity,
         );
         self.timers.keep(Reason::KeepAlive, idling, keep_alive);
+        let (tires, sleep) = (self.tires(), now.after(self.config.sleep_delay));
+        self.timers.keep(Reason::Sleep, tires, sleep);
         if authenticated {
             self.timers.stop(Reason::Login);
         }

@@ -13,7 +13,7 @@ use super::enable::Enabled;
 use super::vanished::{Vanished, say_vanished};
 use crate::account::Snapshot;
 use crate::imap::grammar::{SequenceSet, SetNumber, SetRange, response};
-use crate::mailbox::{Flag, MailboxState, Message, ModSeq, Uid};
+use crate::mailbox::{Flag, Keyword, MailboxId, MailboxState, Message, ModSeq, Uid};
 use crate::workflow::Io;
 use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
@@ -23,25 +23,30 @@ use std::sync::Arc;
 /// A selected mailbox as its client knows it.
 #[derive(Debug)]
 pub(crate) struct View {
+    /// Which it is.
+    pub(super) mailbox: MailboxId,
     /// EXAMINE.
     pub(super) read_only: bool,
     /// What sequence numbers count.
     pub(super) shown: Arc<MailboxState>,
     /// The newest state.
     pub(super) latest: Arc<MailboxState>,
+    /// Messages in `shown`, ascending, that were expunged while the view was
+    /// [asleep](super::asleep): they have a number until the client is told, and no more.
+    pub(super) lost: Vec<Uid>,
     /// Flags were told of all changes up to here.
-    flags_told: ModSeq,
+    pub(super) flags_told: ModSeq,
     /// UIDs that are `\Recent` in this session.
-    recent: Recent,
+    pub(super) recent: Recent,
     /// Keywords of the mailbox that the client was told of.
-    keywords_told: usize,
+    pub(super) keywords_told: Arc<Vec<Keyword>>,
     /// HIGHESTMODSEQ is to be told at the end of the command.
-    modseq_due: bool,
+    pub(super) modseq_due: bool,
     /// The client may have been told more of a message than `shown` has.
-    ahead: bool,
+    pub(super) ahead: bool,
     /// Such messages that are gone meanwhile, as they were last: what the client was told of
     /// them is not taken back as long as it may ask for them.
-    gone: BTreeMap<Uid, Message>,
+    pub(super) gone: BTreeMap<Uid, Message>,
 }
 
 /// UIDs that are `\Recent` in one session (RFC 3501 §2.3.2): ranges, ascending.
@@ -64,7 +69,7 @@ impl Recent {
     }
 
     /// Adds what was granted apart from these, earlier or later.
-    fn join(&mut self, other: Self) {
+    pub(super) fn join(&mut self, other: Self) {
         self.0.extend(other.0);
         self.0.sort_unstable_by_key(|range| *range.start());
         self.0.dedup_by(|later, range| {
@@ -114,13 +119,15 @@ impl Quiet {
 
 impl View {
     /// A mailbox just selected.
-    pub(super) fn new(read_only: bool, snapshot: Snapshot) -> Self {
+    pub(super) fn new(mailbox: MailboxId, read_only: bool, snapshot: Snapshot) -> Self {
         let mut recent = Recent::default();
         recent.grant(&snapshot);
         Self {
+            mailbox,
             read_only,
+            lost: Vec::new(),
             flags_told: snapshot.state.highest_modseq(),
-            keywords_told: snapshot.state.keywords().len(),
+            keywords_told: Arc::clone(snapshot.state.keyword_list()),
             shown: Arc::clone(&snapshot.state),
             latest: snapshot.state,
             recent,
@@ -237,16 +244,52 @@ impl View {
         uid: bool,
         set: &SequenceSet,
     ) -> Option<Vec<core::ops::Range<usize>>> {
-        if uid {
-            Some(self.uid_positions(set))
+        let positions = if uid {
+            self.uid_positions(set)
         } else {
-            self.sequence_positions(set)
+            self.sequence_positions(set)?
+        };
+        Some(self.without_lost(positions))
+    }
+
+    /// Of these positions, those of messages of which more than the number is known.
+    fn without_lost(
+        &self,
+        positions: Vec<core::ops::Range<usize>>,
+    ) -> Vec<core::ops::Range<usize>> {
+        if self.lost.is_empty() {
+            return positions;
         }
+        let mut lost: Vec<_> = self
+            .lost
+            .iter()
+            .filter_map(|uid| self.shown.position(*uid).ok())
+            .collect();
+        lost.sort_unstable();
+        let mut kept = Vec::new();
+        for range in positions {
+            let mut start = range.start;
+            let first = lost.partition_point(|position| *position < start);
+            for position in lost[first..]
+                .iter()
+                .copied()
+                .take_while(|it| *it < range.end)
+            {
+                kept.push(start..position);
+                start = position + 1;
+            }
+            kept.push(start..range.end);
+        }
+        kept.retain(|range| !range.is_empty());
+        kept
     }
 
     /// The newest record of a message that was shown at `position`.
     pub(super) fn message(&self, position: usize) -> Option<&Message> {
         let shown = self.shown.message(position)?;
+        if self.lost.binary_search(&shown.uid).is_ok() {
+            return None;
+        }
         if Arc::ptr_eq(&self.shown, &self.latest) {
             return Some(shown);
         }
@@ -302,9 +345,16 @@ impl View {
 
     /// `* FLAGS (…)` when the mailbox has keywords that the client does not know.
     pub(super) fn announce_keywords(&mut self, io: &Io) {
-        let count = self.latest.keywords().len();
-        if count > self.keywords_told {
-            self.keywords_told = count;
+        let list = self.latest.keyword_list();
+        if Arc::ptr_eq(list, &self.keywords_told) {
+            return;
+        }
+        let news = list.iter().filter(|it| !self.keywords_told.contains(it));
+        let news: Vec<Keyword> = news.cloned().collect();
+        if !news.is_empty() {
+            // A list that is read again has only keywords that are in use, but the client
+            // forgets none.
+            Arc::make_mut(&mut self.keywords_told).extend(news);
             io.write(|out| {
                 out.extend_from_slice(b"* FLAGS ");
                 response::flag_list(out, &self.mailbox_flags(), false);
@@ -340,6 +390,7 @@ impl View {
             self.shown = Arc::clone(&self.latest);
             self.ahead = false;
             self.gone.clear();
+            self.lost = Vec::new();
             let now = (self.shown.len(), self.recent_count());
             context.room(io, LINE_OCTETS).await;
             if now.0 != before.0 - expunged.len() {

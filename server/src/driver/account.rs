@@ -4,7 +4,8 @@
 //! It begins with the first login and ends some seconds after the last connection has
 //! left, when everything is committed. A login that comes while the machine finishes
 //! waits on its way, and gets a new machine: there is never more than one machine
-//! of an account in a process.
+//! of an account in a process. While all connections only wait there is none: what the task
+//! keeps of them is little, and a doorbell or a request begins a new one.
 
 use super::Server;
 use super::clock::Deadline;
@@ -16,7 +17,9 @@ use crate::storage::Desk;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use futures_util::stream::StreamExt;
-use restante_core::account::{Account, AccountInput, AccountOutput, ConnectionId, Writers};
+use restante_core::account::{
+    Account, AccountInput, AccountOutput, ConnectionId, Sleepers, Writers,
+};
 use restante_core::doorbell::Change;
 use restante_core::mailbox::AccountId;
 use restante_core::time::{Instant, Now};
@@ -25,13 +28,22 @@ use std::sync::Arc;
 
 /// Rounds that an account may make before the other tasks of its thread have a turn.
 const ROUNDS_MAX: usize = 32;
-/// How long an account stays open without a connection: clients often come back at once.
+/// How long an account stays open without a connection that needs it: clients often come
+/// back at once.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// An account's machine: the core's, or a scripted one in tests.
 pub(crate) trait Machine: Send + 'static {
     fn handle_input(&mut self, now: Now, input: AccountInput);
     fn poll_output(&mut self) -> AccountOutput;
+    /// Whether no connection would miss it.
+    fn is_unneeded(&self) -> bool {
+        false
+    }
+    /// Those who wait beside it, for the next one.
+    fn take_sleepers(&mut self) -> Sleepers {
+        Sleepers::default()
+    }
     /// As whom the next one may write.
     fn take_writers(&mut self) -> Writers {
         Writers::default()
@@ -47,6 +59,14 @@ impl Machine for Account {
         Self::poll_output(self)
     }
 
+    fn is_unneeded(&self) -> bool {
+        Self::is_unneeded(self)
+    }
+
+    fn take_sleepers(&mut self) -> Sleepers {
+        Self::take_sleepers(self)
+    }
+
     fn take_writers(&mut self) -> Writers {
         Self::take_writers(self)
     }
@@ -57,7 +77,7 @@ pub(crate) async fn drive<R: Runtime, M: Machine>(
     server: Arc<Server<R>>,
     account: AccountId,
     way: Arc<Way>,
-    new_machine: impl Fn(Now) -> M + Send + 'static,
+    new_machine: impl Fn(Now, Sleepers) -> M + Send + 'static,
 ) {
     let mut guard = Guard {
         server: Arc::clone(&server),
@@ -67,25 +87,40 @@ pub(crate) async fn drive<R: Runtime, M: Machine>(
     };
     let bell = server.registry.bell(account);
     tracing::debug!("opened");
+    let mut sleepers = Sleepers::default();
     loop {
-        let machine = new_machine(server.clock.now());
+        let machine = new_machine(server.clock.now(), core::mem::take(&mut sleepers));
         let connections = &mut guard.connections;
-        let mut driver = Driver::new(&server, account, &way, &bell, connections, machine);
+        // Boxed: while there is no machine, the task has no room for it.
+        let driver = Driver::new(&server, account, &way, &bell, connections, machine);
+        let mut driver = Box::new(driver);
         core::future::poll_fn(|cx| driver.poll(cx)).await;
         // Before the account is closed: the next login may open it on another thread.
         server
             .machine_writers
             .keep(account, driver.machine.take_writers());
-        let ending = server.phases.now() == Phase::Ending;
-        if ending {
+        sleepers = driver.machine.take_sleepers();
+        drop(driver);
+        if server.phases.now() == Phase::Ending {
             break;
         }
         if server.registry.close_unused(account) {
             guard.armed = false;
             break;
         }
+        let mut watch = Watch::new(Arc::clone(&server.phases));
+        core::future::poll_fn(|cx| poll_needed(cx, &way, &bell, &mut watch)).await;
     }
     tracing::debug!("closed");
+}
+
+/// Ready when a machine has something to do.
+fn poll_needed(cx: &mut Context<'_>, way: &Way, bell: &Bell, watch: &mut Watch) -> Poll<()> {
+    let comes = way.poll_comes(cx).is_ready();
+    if comes | bell.poll_rings(cx).is_ready() | watch.poll(cx).is_ready() {
+        return Poll::Ready(());
+    }
+    Poll::Pending
 }
 
 /// Leaves nobody waiting, however the task ends.
@@ -118,7 +153,7 @@ struct Driver<'a, R: Runtime, M> {
     answers: Answers,
     deadline: Deadline<R>,
     wait: Option<Instant>,
-    /// When to end, as long as no connection comes.
+    /// When to end, as long as no connection needs the machine.
     linger: Option<Instant>,
     linger_deadline: Deadline<R>,
     watch: Watch,
@@ -218,6 +253,7 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
                     self.connections.insert(connection, inbox);
                 }
                 Message::Request(connection, request) => {
+                    self.linger = None;
                     self.input(AccountInput::Request(connection, request));
                 }
                 Message::Detach(connection) => {
@@ -259,13 +295,14 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
         }
         let draining = self.server.phases.now() >= Phase::Draining;
         let now = self.server.clock.instant();
-        if !self.connections.is_empty() {
+        let unneeded = self.connections.is_empty() || self.machine.is_unneeded();
+        if !unneeded {
             self.linger = None;
         } else if self.linger.is_none() {
             self.linger = Some(now.after(LINGER));
         }
-        let unused = self.connections.is_empty()
-            && (draining || self.linger_deadline.poll(cx, self.linger).is_ready());
+        let unused =
+            unneeded && (draining || self.linger_deadline.poll(cx, self.linger).is_ready());
         if unused || self.server.phases.now() == Phase::Ending {
             self.stopping = true;
             self.input(AccountInput::Shutdown);

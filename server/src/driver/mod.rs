@@ -306,9 +306,10 @@ impl<R: Runtime> Server<R> {
         server.registry.attach(account, id, |way| {
             let (config, keys) = (Arc::clone(&server.core), Arc::clone(&login.keys));
             let owner = Arc::clone(server);
-            let new_machine = move |now| {
+            let new_machine = move |now, sleepers| {
                 let machine = Account::new(Arc::clone(&config), Arc::clone(&keys), seed(), now);
-                machine.with_writers(owner.machine_writers.take(account))
+                let writers = owner.machine_writers.take(account);
+                machine.with_writers(writers).with_sleepers(sleepers)
             };
             let task = account::drive(Arc::clone(server), account, way, new_machine);
             let task = AssertUnwindSafe(task).catch_unwind().map(drop);

@@ -17,8 +17,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Messages of one connection that may be on their way to its account at once: that it
-/// comes, one request, that it goes.
-const MESSAGES_PER_CONNECTION: usize = 3;
+/// comes, that it sleeps, one request, that it goes.
+const MESSAGES_PER_CONNECTION: usize = 4;
 /// Logs that wait to be rung; if there are more, everything is rung.
 const RINGS_MAX: usize = 64;
 
@@ -200,6 +200,15 @@ impl Way {
         true
     }
 
+    /// Ready when there is a message, which stays.
+    pub(crate) fn poll_comes(&self, cx: &Context<'_>) -> Poll<()> {
+        self.waker.register(cx.waker());
+        match self.lock().is_empty() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    }
+
     /// The next message, for the one task that takes them.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Message> {
         self.waker.register(cx.waker());
@@ -241,6 +250,12 @@ pub(crate) struct Rings {
     pub(crate) logs: BTreeSet<Option<MailboxId>>,
 }
 
+impl Rings {
+    fn are_any(&self) -> bool {
+        self.all || !self.logs.is_empty()
+    }
+}
+
 impl Bell {
     fn ring(&self, log: Option<MailboxId>) {
         {
@@ -259,11 +274,20 @@ impl Bell {
         self.waker.wake();
     }
 
+    /// Ready when there are rings, which stay.
+    pub(crate) fn poll_rings(&self, cx: &Context<'_>) -> Poll<()> {
+        self.waker.register(cx.waker());
+        match self.lock().are_any() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
     /// The rings since the last time, if there are any.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Rings> {
         self.waker.register(cx.waker());
         let rings = core::mem::take(&mut *self.lock());
-        match rings.all || !rings.logs.is_empty() {
+        match rings.are_any() {
             true => Poll::Ready(rings),
             false => Poll::Pending,
         }
@@ -283,7 +307,7 @@ pub(crate) struct Inbox {
 
 #[derive(Default)]
 struct Queue {
-    /// At most: a state, the reply to the one open request, a state or `Vanished`.
+    /// At most: a state, the reply to the one open request, a state, `Stirred`, `Vanished`.
     replies: VecDeque<AccountReply>,
     closed: bool,
 }

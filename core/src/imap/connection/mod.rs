@@ -203,6 +203,9 @@ impl Connection {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
+        if matches!(self.activity, Activity::Idling(_)) {
+            self.outputs = VecDeque::new();
+        }
         match self.activity {
             Activity::Closing | Activity::Closed => {
                 self.activity = Activity::Closed;

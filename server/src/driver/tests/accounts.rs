@@ -59,7 +59,7 @@ fn attach(
         .registry
         .attach(ACCOUNT, ConnectionId(connection), |messages| {
             let machines = Arc::clone(machines);
-            let new_machine = move |_| {
+            let new_machine = move |_, _| {
                 machines.fetch_add(1, Ordering::SeqCst);
                 Obliging {
                     outputs: VecDeque::new(),

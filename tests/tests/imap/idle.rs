@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = tests![
     done_is_case_insensitive,
     idle_without_a_mailbox,
     many_idlers_hear_of_one_message,
+    who_has_waited_for_long_hears_of_everything,
 ];
 
 fn idle(client: &mut Client) -> Tag {
@@ -137,4 +138,37 @@ fn many_idlers_hear_of_one_message(server: &Server) {
         assert_eq!(client.finish(tag).status, Status::Ok);
         client.fetch(1, "ENVELOPE");
     }
+}
+
+/// After some seconds nothing of the mailbox is kept for a client in IDLE, and some seconds
+/// later nothing of the account.
+fn who_has_waited_for_long_hears_of_everything(server: &Server) {
+    let mut idler = server.select("Box", &[&samples::plain("one", "1")]);
+    let tag = idle(&mut idler);
+    std::thread::sleep(Duration::from_secs(17));
+    let mut other = server.login();
+    other.append_ok("Box", "", &samples::plain("two", "2"));
+    until(&mut idler, |response| {
+        response
+            .numbered("EXISTS")
+            .is_some_and(|(count, _)| count == 2)
+    });
+    other.ok("SELECT Box");
+    other.ok("STORE 1 +FLAGS (\\Deleted)");
+    other.ok("EXPUNGE");
+    until(&mut idler, |response| {
+        response
+            .numbered("EXPUNGE")
+            .is_some_and(|(number, _)| number == 1)
+    });
+    other.ok("UNSELECT");
+    std::thread::sleep(Duration::from_secs(17));
+    idler.send("DONE\r\n");
+    assert_eq!(idler.finish(&tag).status, Status::Ok);
+    assert_eq!(idler.fetch(1, "UID").uid(), 2);
+    let tag = idle(&mut idler);
+    other.ok("DELETE Box");
+    let response = idler.response();
+    assert!(response.starts_with("* BYE "), "{response:?}");
+    drop(tag);
 }

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use restante_core::account::{
     AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
 };
+use restante_core::doorbell::Change;
 use restante_core::mailbox::AccountId;
 use restante_core::time::Now;
 use std::collections::VecDeque;
@@ -26,6 +27,10 @@ const ACCOUNT: AccountId = AccountId([7; 16]);
 /// Answers every request with `Done`; panics when asked to unselect.
 struct Obliging {
     outputs: VecDeque<AccountOutput>,
+    /// Its connection sleeps.
+    unneeded: bool,
+    /// Tells the test that it is there.
+    _machines: Arc<AtomicUsize>,
     /// Whether it finishes by itself when it is told to.
     finishes: bool,
 }
@@ -34,6 +39,10 @@ impl Machine for Obliging {
     fn handle_input(&mut self, _: Now, input: AccountInput) {
         match input {
             AccountInput::Request(_, AccountRequest::Unselect) => panic!("as the test wants it"),
+            AccountInput::Request(_, AccountRequest::Sleep) => self.unneeded = true,
+            AccountInput::Rung(_) => self
+                .outputs
+                .push_back(AccountOutput::Reply(ConnectionId(1), AccountReply::Stirred)),
             AccountInput::Request(connection, _) => self
                 .outputs
                 .push_back(AccountOutput::Reply(connection, AccountReply::Done)),
@@ -46,6 +55,10 @@ impl Machine for Obliging {
         self.outputs
             .pop_front()
             .unwrap_or(AccountOutput::Wait { deadline: None })
+    }
+
+    fn is_unneeded(&self) -> bool {
+        self.unneeded
     }
 }
 
@@ -63,6 +76,8 @@ fn attach(
                 machines.fetch_add(1, Ordering::SeqCst);
                 Obliging {
                     outputs: VecDeque::new(),
+                    unneeded: false,
+                    _machines: Arc::clone(&machines),
                     finishes,
                 }
             };
@@ -79,7 +94,7 @@ fn reply(attachment: &Attachment) -> Option<AccountReply> {
 fn wait_until(what: impl Fn() -> bool) {
     let start = Instant::now();
     while !what() {
-        assert!(start.elapsed() < Duration::from_secs(10), "never");
+        assert!(start.elapsed() < Duration::from_secs(30), "never");
         sleep(Duration::from_millis(5));
     }
 }
@@ -110,6 +125,34 @@ fn panic_of_an_account_ends_its_connections_and_nothing_else() {
     let again = attach(&server, 2, &machines, true);
     again.request(AccountRequest::List);
     assert!(matches!(reply(&again), Some(AccountReply::Done)));
+}
+
+#[test]
+fn an_account_whose_connections_sleep_has_no_machine_until_it_is_needed() {
+    for rung in [false, true] {
+        let (server, _folder) = server(&Limits::default());
+        let machines: Arc<AtomicUsize> = Arc::default();
+        let attachment = attach(&server, 1, &machines, true);
+        attachment.request(AccountRequest::List);
+        assert!(matches!(reply(&attachment), Some(AccountReply::Done)));
+        attachment.request(AccountRequest::Sleep);
+        let holders = Arc::strong_count(&machines);
+        wait_until(|| Arc::strong_count(&machines) < holders);
+        assert_eq!(server.registry.len(), 1, "the connection is still there");
+        sleep(Duration::from_millis(50));
+        assert_eq!(machines.load(Ordering::SeqCst), 1);
+        if rung {
+            server.registry.ring(Change {
+                account: ACCOUNT,
+                log: None,
+            });
+            assert!(matches!(reply(&attachment), Some(AccountReply::Stirred)));
+        } else {
+            attachment.request(AccountRequest::List);
+            assert!(matches!(reply(&attachment), Some(AccountReply::Done)));
+        }
+        assert_eq!(machines.load(Ordering::SeqCst), 2);
+    }
 }
 
 #[test]

@@ -226,8 +226,10 @@ fn on_messages(body: &CommandBody<'_>) -> Option<Command> {
     })
 }
 
+/// imap-codec takes any octets in literals; what is not UTF-8 is refused here, so nothing is
+/// compared with it.
 fn text(octets: impl AsRef<[u8]>) -> String {
-    String::from_utf8(octets.as_ref().to_vec()).unwrap()
+    String::from_utf8_lossy(octets.as_ref()).into_owned()
 }
 
 fn decoded(octets: impl AsRef<[u8]>) -> String {

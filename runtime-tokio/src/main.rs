@@ -4,6 +4,10 @@ mod runtime;
 
 use std::process::ExitCode;
 
+/// Why this one: `docs/decisions/019-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     restante_server::cli::main::<runtime::Tokio>(env!("CARGO_BIN_NAME"))
 }

@@ -116,6 +116,11 @@ def find_binary():
     return str(given)
 
 
+def version():
+    out = subprocess.run([find_binary(), "--version"], stdout=subprocess.PIPE, check=True)
+    return out.stdout.decode().split("[")[0].split(":")[-1].strip()
+
+
 class GarageRun(rounds.Run):
     """The same measures, on Garage."""
 

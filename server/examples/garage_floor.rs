@@ -12,6 +12,8 @@
 //!   times each; all of it once more with the kernel's usual, delayed acknowledgements.
 //! - `put COUNT BYTES`: one after the other, an object of BYTES and two items in one batch,
 //!   as an APPEND does; COUNT times. Then as many reads of what is new in a partition.
+//! - `put COUNT BYTES IN_FLIGHT`: the same on as many pairs of connections, without the
+//!   reads: as much as deliveries on parallel connections store.
 //! - `put-sizes`: the same with the sizes of the message objects of the bucket.
 //!
 //! One JSON object a line comes out. What `put` wrote (`floor/…`) is deleted again.
@@ -47,6 +49,9 @@ fn main() -> Result<(), Failure> {
     match arguments[..] {
         ["get"] => get(&place),
         ["put", count, bytes] => put(&place, &vec![bytes.parse()?; count.parse()?]),
+        ["put", count, bytes, ways] => {
+            put_in_flight(&place, count.parse()?, bytes.parse()?, ways.parse()?)
+        }
         ["put-sizes"] => {
             let objects = list(&place)?;
             put(
@@ -54,7 +59,7 @@ fn main() -> Result<(), Failure> {
                 &objects.iter().map(|(_, size)| *size).collect::<Vec<_>>(),
             )
         }
-        _ => Err("one of: get, put COUNT BYTES, put-sizes".into()),
+        _ => Err("one of: get, put COUNT BYTES [IN_FLIGHT], put-sizes".into()),
     }
 }
 
@@ -112,28 +117,15 @@ fn get_all(
 }
 
 fn put(place: &Place, sizes: &[usize]) -> Result<(), Failure> {
-    let mut s3 = Wire::connect(place, Service::S3, true)?;
-    let mut k2v = Wire::connect(place, Service::K2v, true)?;
-    let longest = sizes.iter().copied().max().unwrap_or(0);
-    let body = noise(longest);
-    let value = STANDARD.encode(&body[..longest.min(300)]);
+    let mut pair = Pair::connect(place)?;
+    let body = noise(sizes.iter().copied().max().unwrap_or(0));
     let begin = Instant::now();
     let mut put_seconds = 0.0;
     for (number, size) in sizes.iter().enumerate() {
-        let key = format!("/{}/floor/{number:08}", place.bucket);
         let put = Instant::now();
-        s3.ask("PUT", &key, &body[..*size])?;
+        pair.put(number, &body[..*size])?;
         put_seconds += put.elapsed().as_secs_f64();
-        let mut batch = String::from("[");
-        for partition in ["floor-log", "floor-summaries"] {
-            let comma = if batch.len() > 1 { "," } else { "" };
-            write!(
-                batch,
-                "{comma}{{\"pk\": \"{partition}\", \"sk\": \"{number:08}\", \"ct\": null, \"v\": \"{value}\"}}"
-            )?;
-        }
-        batch.push(']');
-        k2v.ask("POST", &format!("/{}", place.bucket), batch.as_bytes())?;
+        pair.insert(number, &body)?;
     }
     let seconds = begin.elapsed().as_secs_f64();
     let reading = Instant::now();
@@ -142,7 +134,7 @@ fn put(place: &Place, sizes: &[usize]) -> Result<(), Failure> {
             "[{{\"partitionKey\": \"floor-log\", \"end\": \"00000000\", \"limit\": 8}}, \
              {{\"partitionKey\": \"floor-log\", \"start\": \"{number:08}\", \"limit\": 1}}]"
         );
-        k2v.ask(
+        pair.k2v.ask(
             "POST",
             &format!("/{}?search", place.bucket),
             ranges.as_bytes(),
@@ -156,20 +148,91 @@ fn put(place: &Place, sizes: &[usize]) -> Result<(), Failure> {
         sizes.iter().sum::<usize>(),
         sizes.len() as f64 / seconds
     );
-    for number in 0..sizes.len() {
-        s3.ask(
-            "DELETE",
-            &format!("/{}/floor/{number:08}", place.bucket),
-            b"",
-        )?;
+    pair.delete(sizes.len())
+}
+
+fn put_in_flight(place: &Place, count: usize, bytes: usize, ways: usize) -> Result<(), Failure> {
+    let body = noise(bytes);
+    let pairs: Vec<_> = (0..ways)
+        .map(|_| Pair::connect(place))
+        .collect::<Result<_, _>>()?;
+    let next = AtomicUsize::new(0);
+    let begin = Instant::now();
+    let one = |mut pair: Pair<'_>| -> Result<(), Failure> {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return Ok(());
+            }
+            pair.put(number, &body)?;
+            pair.insert(number, &body)?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = pairs
+            .into_iter()
+            .map(|pair| scope.spawn(|| one(pair)))
+            .collect();
+        for thread in threads {
+            thread.join().map_err(|_| "a thread panicked")??;
+        }
+        Ok::<_, Failure>(())
+    })?;
+    let seconds = begin.elapsed().as_secs_f64();
+    println!(
+        "{{\"measure\": \"put\", \"objects\": {count}, \"bytes\": {}, \"in_flight\": {ways}, \
+         \"wall_s\": {seconds:.4}, \"per_s\": {:.1}}}",
+        count * bytes,
+        count as f64 / seconds
+    );
+    Pair::connect(place)?.delete(count)
+}
+
+/// A connection to each interface: what stores one message after the other.
+struct Pair<'a> {
+    place: &'a Place,
+    s3: Wire<'a>,
+    k2v: Wire<'a>,
+}
+
+impl<'a> Pair<'a> {
+    fn connect(place: &'a Place) -> Result<Self, Failure> {
+        Ok(Self {
+            place,
+            s3: Wire::connect(place, Service::S3, true)?,
+            k2v: Wire::connect(place, Service::K2v, true)?,
+        })
     }
-    let filter = "[{\"partitionKey\": \"floor-log\"}, {\"partitionKey\": \"floor-summaries\"}]";
-    k2v.ask(
-        "POST",
-        &format!("/{}?delete", place.bucket),
-        filter.as_bytes(),
-    )?;
-    Ok(())
+
+    fn put(&mut self, number: usize, body: &[u8]) -> Result<(), Failure> {
+        let key = format!("/{}/floor/{number:08}", self.place.bucket);
+        self.s3.ask("PUT", &key, body)?;
+        Ok(())
+    }
+
+    /// Two items in one batch.
+    fn insert(&mut self, number: usize, body: &[u8]) -> Result<(), Failure> {
+        let value = STANDARD.encode(&body[..body.len().min(300)]);
+        let items = ["floor-log", "floor-summaries"].map(|partition| {
+            format!("{{\"pk\": \"{partition}\", \"sk\": \"{number:08}\", \"ct\": null, \"v\": \"{value}\"}}")
+        });
+        let batch = format!("[{}]", items.join(","));
+        let path = format!("/{}", self.place.bucket);
+        self.k2v.ask("POST", &path, batch.as_bytes())?;
+        Ok(())
+    }
+
+    fn delete(&mut self, count: usize) -> Result<(), Failure> {
+        let bucket = &self.place.bucket;
+        for number in 0..count {
+            let key = format!("/{bucket}/floor/{number:08}");
+            self.s3.ask("DELETE", &key, b"")?;
+        }
+        let filter = "[{\"partitionKey\": \"floor-log\"}, {\"partitionKey\": \"floor-summaries\"}]";
+        let path = format!("/{bucket}?delete");
+        self.k2v.ask("POST", &path, filter.as_bytes())?;
+        Ok(())
+    }
 }
 
 /// The message objects of the bucket with their lengths.

@@ -58,7 +58,10 @@ def phases(runs, x, top, bottom):
             out.append(f'<rect x="{begin:.1f}" y="{y}" width="{max(end - begin, 1):.1f}" height="9" fill="{COLOURS[name]}"/>')
             if row == 0:
                 # In two lines in turn, so that neighbours have room.
-                out += [f'<text x="{begin:.1f}" y="{BARS + 8 + 14 * (number % 2)}" font-size="11">{phase["name"]}</text>',
+                near_end = begin > WIDTH - RIGHT - 80
+                at, anchor = (WIDTH - RIGHT, "end") if near_end else (begin, "start")
+                out += [f'<text x="{at:.1f}" y="{BARS + 8 + 14 * (number % 2)}" text-anchor="{anchor}" '
+                        f'font-size="11">{phase["name"]}</text>',
                         f'<line x1="{begin:.1f}" y1="{top}" x2="{begin:.1f}" y2="{bottom}" stroke="#bbbbbb" stroke-dasharray="2 3"/>']
     return out
 
@@ -76,8 +79,10 @@ def panel(top, title, x, curves):
     out.append(f'<text transform="translate(16 {top + PANEL / 2:.0f}) rotate(-90)" text-anchor="middle">{title}</text>')
     for colour, dash, curve in curves:
         path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in curve if at >= 0)
-        width = 1 if dash else 1.8
-        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dash}"/>')
+        width = 1 if dash else 1.5
+        # Both are seen where they lie on each other.
+        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}" '
+                   f'stroke-opacity="0.75" stroke-dasharray="{dash}"/>')
     return out
 
 

@@ -184,15 +184,32 @@ def neighbour(servers):
 
 
 def plots(about, servers):
-    parts = ["## Over time\n\nEach scenario in a fresh server; the bars on top are the phases."]
+    """The plots, and under each what was measured in its phases."""
+    parts = ["## Over time\n\nEach scenario in a fresh server; the bars on top are the phases. Growth is of resident memory, "
+             "from the begin of a phase to its highest sample. The long polls of the doorbells are not among the requests."]
     for scenario, title in TITLES.items():
         runs = {name: server["scenarios"][scenario] for name, server in servers.items()}
-        rows = [["memory, growth at peak, KiB", *[number(peak_growth(run)) for run in runs.values()]]]
+        rows = []
+        for place, phase in enumerate(next(iter(runs.values()))["phases"]):
+            its = [(run, run["phases"][place]) for run in runs.values()]
+            rows.append([phase["name"],
+                         *[seconds(one["end_s"] - one["begin_s"]) for _, one in its],
+                         *[number(growth_in(run, one)) for run, one in its],
+                         *[f"{1000 * cpu_between(run, one):.0f}" for run, one in its],
+                         *([requests(its[0][1])] if about["garage"] else [])])
+        head = ["phase"] + [f"{what}, {name}" for what in ("s", "growth, KiB", "CPU, ms") for name in runs]
         if about["garage"]:
-            rows.append(["Garage's memory, growth at peak, KiB", *[number(garage_growth(run)) for run in runs.values()]])
-            for number_, phase in enumerate(next(iter(runs.values()))["phases"]):
-                cells = [", ".join(f"{count} {name}" for name, count in run["phases"][number_]["requests"].items()) or "none"
-                         for run in runs.values()]
-                rows.append([f"requests: {phase['name']}", *cells])
-        parts.append(f"### {title}\n\n![{title}](article-{about['storage']}-{scenario}.svg)\n\n" + table(["", *servers], rows))
+            head.append(f"requests, {next(iter(runs))}")
+            rows.append(["Garage's memory, growth at peak, KiB", *[""] * len(runs),
+                         *[number(garage_growth(run)) for run in runs.values()], *[""] * len(runs), ""])
+        parts.append(f"### {title}\n\n![{title}](article-{about['storage']}-{scenario}.svg)\n\n" + table(head, rows))
     return "\n\n".join(parts)
+
+
+def growth_in(run, phase):
+    inside = [kib for at, kib, _ in run["samples"]["server"] if phase["begin_s"] <= at <= phase["end_s"]]
+    return max(0, max(inside, default=0) - level(run, phase["begin_s"]))
+
+
+def requests(phase):
+    return ", ".join(f"{count} {name}" for name, count in phase["requests"].items()) or "none"

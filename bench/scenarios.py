@@ -90,11 +90,22 @@ def nothing_found(reply):
         raise SystemExit(f"SEARCH found what is not there: {reply.lines}")
 
 
+def acquaint(place, client):
+    """Everybody has been here once: what a first login makes is not part of any scenario."""
+    place.restart()
+    for user in place.users:
+        connection = connect(place, client)
+        login(connection, user)
+        connection.ok("SELECT INBOX")
+        connection.logout()
+    place.server.stop()
+
+
 def waiting(place, client, timeline):
     """Each of the users logs in, one after the other, and waits; a message comes for each;
     then all leave."""
     connections = []
-    with timeline.phase(f"{len(place.users)} users log in, SELECT INBOX, IDLE", 0.05 * len(place.users)):
+    with timeline.phase(f"{len(place.users)} users log in, SELECT INBOX, IDLE", 0.06 * len(place.users)):
         for user in place.users:
             connection = connect(place, client)
             login(connection, user)

@@ -15,6 +15,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Sleep;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
+/// Polls of tasks before sockets and timers are looked at. tokio's own 61 assume polls of some
+/// microseconds; a search polls for half a millisecond, and who else asks for something would
+/// wait for 61 of those.
+const EVENT_INTERVAL: u32 = 4;
+
 /// The tokio runtime that the process runs on.
 #[derive(Clone)]
 pub(crate) struct Tokio(Handle);
@@ -29,6 +34,7 @@ impl Runtime for Tokio {
     fn run<F: Future>(threads: usize, main: impl FnOnce(Self) -> F) -> io::Result<F::Output> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads.max(1))
+            .event_interval(EVENT_INTERVAL)
             .enable_all()
             .build()?;
         let output = runtime.block_on(main(Self(runtime.handle().clone())));

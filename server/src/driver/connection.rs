@@ -32,6 +32,9 @@ use std::sync::Arc;
 
 /// Rounds that a connection may make before the other tasks of its thread have a turn.
 const ROUNDS_MAX: usize = 32;
+/// How long it may go on before that. A round may be a search through what storage had ready,
+/// for which others should not wait; one chunk of a message is a fraction of this.
+const TURN_MAX: Duration = Duration::from_micros(500);
 /// How long a client may take to receive the last octets after `Close`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to close its side after that. Closing earlier, with
@@ -172,6 +175,7 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let turn = self.server.clock.instant().after(TURN_MAX);
         for _ in 0..ROUNDS_MAX {
             self.drain();
             let mut progress = self.poll_transmit(cx)?;
@@ -185,7 +189,7 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
                 Stage::Open | Stage::BeforeTls => {
                     progress |= self.poll_handshake(cx)?;
                     progress |= self.poll_receive(cx)?;
-                    progress |= self.poll_inside(cx);
+                    progress |= self.poll_inside(cx, turn);
                 }
             }
             if !progress {
@@ -193,6 +197,9 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
                     return Poll::Ready(Err(io::Error::other("the account's task has ended")));
                 }
                 return Poll::Pending;
+            }
+            if self.server.clock.instant() >= turn {
+                break;
             }
         }
         cx.waker().wake_by_ref();
@@ -316,13 +323,17 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
         Ok(received.is_ready())
     }
 
-    /// What comes from inside the server: answers, replies, time, the end.
-    fn poll_inside(&mut self, cx: &mut Context<'_>) -> bool {
+    /// What comes from inside the server: answers, replies, time, the end. Answers of storage
+    /// are what takes long to look at, so they stop with the `turn`.
+    fn poll_inside(&mut self, cx: &mut Context<'_>, turn: Instant) -> bool {
         let mut progress = false;
         while let Poll::Ready(Some(answer)) = self.answers.poll_next_unpin(cx) {
             if let Some((id, response)) = answer {
                 self.input(Input::Storage(id, response));
                 progress = true;
+                if self.server.clock.instant() >= turn {
+                    break;
+                }
             }
         }
         progress |= self.poll_logins(cx);

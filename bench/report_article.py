@@ -28,11 +28,12 @@ def write(data, folder):
 def page(data):
     about, servers = data["about"], data["servers"]
     where = f"one stock Garage {about['garage']} with its defaults on the same machine" if about["garage"] else "mail in a folder"
+    priority = f"Run at nice {about['nice']}, before what others did. " if about["nice"] else ""
     head = (f"# The article's benchmark, {'on Garage' if about['garage'] else 'in a folder'}\n\nMade by `bench/article --storage "
             f"{about['storage']}`, {about['date']}, commit `{about['commit']}`. {about['cores']} cores "
             f"({about['processor']}), Linux {about['kernel']}, data on {about['filesystem']}, {where}. Load average "
             f"{about['load_before']} before, {about['load_after']} after (this benchmark's own work included): a load of others "
-            f"makes times too long. {about['rounds']} rounds. [performance.md](../performance.md#the-articles-benchmark-again) says "
+            f"makes times too long. {priority}{about['rounds']} rounds. [performance.md](../performance.md#the-articles-benchmark-again) says "
             "how it is made and what is seen.")
     parts = [head, goals(about, servers), commands(servers), delivery(about, servers), neighbour(servers), plots(about, servers)]
     return "\n\n".join(parts) + "\n"

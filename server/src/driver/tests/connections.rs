@@ -6,6 +6,8 @@ use crate::driver::connection::{Driver, Machine, drive};
 use crate::driver::socket::Socket;
 use crate::driver::{Phase, Server};
 use crate::runtime::threads::Threads;
+use core::future::Future;
+use core::task::Poll;
 use core::time::Duration;
 use restante_core::account::ConnectionId;
 use restante_core::boundary::{Credentials, Input, LoginError, Output, Reason, Wait};
@@ -186,6 +188,49 @@ fn no_more_is_received_than_the_machine_takes() {
     }
     assert_eq!(received, b"abcdefg");
     session.task.join().unwrap();
+}
+
+#[test]
+fn whoever_has_much_to_look_at_lets_others_have_a_turn() {
+    const ANSWERS: usize = 20;
+    let (server, _folder) = server(&Limits::default());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, peer) = listener.accept().unwrap();
+    let (sender, told) = channel();
+    let read = |id| Output::Storage(RequestId(id), StorageRequest::ReadItems(Vec::new()));
+    let machine = Scripted {
+        outputs: (0..ANSWERS as u64).map(read).collect(),
+        wait: OPEN,
+        transmit: Vec::new(),
+        told: sender,
+        react: |machine, told| match told {
+            // As long as a search through a chunk never takes.
+            Told::Storage(..) => std::thread::sleep(Duration::from_millis(2)),
+            told => close_at_end(machine, told),
+        },
+    };
+    let socket = Socket::Plain(async_io::Async::new(stream).unwrap());
+    let mut driving = Box::pin(drive(Driver::new(
+        server,
+        ConnectionId(1),
+        peer,
+        None,
+        socket,
+        machine,
+    )));
+    let mut answers = 0;
+    async_io::block_on(core::future::poll_fn(|cx| {
+        assert!(driving.as_mut().poll(cx).is_pending());
+        let of_this_turn = told.try_iter().count();
+        assert!(of_this_turn <= 1, "{of_this_turn} in one turn");
+        answers += of_this_turn;
+        if answers == ANSWERS {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }));
+    drop(client);
 }
 
 #[test]

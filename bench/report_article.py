@@ -28,7 +28,7 @@ def write(data, folder):
 def page(data):
     about, servers = data["about"], data["servers"]
     where = f"one stock Garage {about['garage']} with its defaults on the same machine" if about["garage"] else "mail in a folder"
-    priority = f"Run at nice {about['nice']}, before what others did. " if about["nice"] else ""
+    priority = f"Run at nice {about['nice']}. " if about["nice"] else ""
     head = (f"# The article's benchmark, {'on Garage' if about['garage'] else 'in a folder'}\n\nMade by `bench/article --storage "
             f"{about['storage']}`, {about['date']}, commit `{about['commit']}`. {about['cores']} cores "
             f"({about['processor']}), Linux {about['kernel']}, data on {about['filesystem']}, {where}. Load average "
@@ -137,8 +137,8 @@ def delivery(about, servers):
     def row(title, which, figure, form):
         cells = []
         for server in servers.values():
-            values = [figure(one) for one in (r["delivery"].get(which) for r in server["rounds"]) if one]
-            cells.append(form.format(statistics.median(values)) if values else "")
+            measured = [one["delivery"][which] for one in server["rounds"] if which in one["delivery"]]
+            cells.append(form.format(statistics.median(map(figure, measured))) if measured else "")
         return [title, *cells]
 
     rows = []
@@ -157,12 +157,21 @@ def delivery(about, servers):
         rows += [row("client's CPU for a message, ms", which, lambda d: 1000 * d["client_cpu_s"] / d["messages"], "{:.2f}"),
                  row("processors used of two, by all together", which,
                      lambda d: (sum(d["cpu_s"].values()) + d["client_cpu_s"]) / d["wall_s"], "{:.2f}")]
+        # Figures of before this was measured can be drawn again.
+        known = all("waited_s" in r["delivery"][which] for s in servers.values() for r in s["rounds"])
+        for who in servers_and_garage(about) if known else ():
+            rows.append(row(f"{who} ready to run without a processor, all threads, ms for a message", which,
+                            lambda d, who=who: 1000 * d["waited_s"][who] / d["messages"], "{:.2f}"))
         if about["garage"]:
             rows.append([f"requests for a message, {title}",
                          *[asked(s["rounds"][-1]["delivery"][which]) for s in servers.values()]])
     return ("## Delivery\n\n" f"`bench/deliver`: {about['messages']:,} messages on {about['connections']} connections, each reply "
             "awaited before the next message of the connection. Aerogramme: 5.5 messages/s, or 439 with its sockets patched."
             "\n\n" + table(["", *servers], rows))
+
+
+def servers_and_garage(about):
+    return ("server", "garage") if about["garage"] else ("server",)
 
 
 def asked(one):

@@ -47,6 +47,13 @@ def processor_seconds(pid):
     return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) gives
 
 
+def waited_seconds(pid):
+    """How long its threads were ready to run and had no processor: what other work on the
+    machine, or our own, took from it."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[1]) for task in tasks) / 1e9
+
+
 def resident_kib(pid):
     return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_KIB
 

@@ -4,6 +4,8 @@ use restante_tests::{Server, Test, process::PATIENCE, tests, trials::Need};
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use crate::messages;
@@ -75,7 +77,7 @@ fn whoever_breaks_off_leaves_nothing(server: &Server) {
 }
 
 fn too_many_connections(server: &Server) {
-    let open: Vec<_> = (0..3).map(|_| server.deliver()).collect();
+    let open: Vec<_> = (0..3).map(|_| welcomed(server)).collect();
     let mut last = TcpStream::connect(server.lmtp_address()).expect("the socket listens");
     last.set_read_timeout(Some(PATIENCE))
         .expect("a positive time");
@@ -85,4 +87,22 @@ fn too_many_connections(server: &Server) {
     // Nobody needs to listen to this.
     let _gone = last.write_all(b"LHLO a\r\n");
     drop(open);
+}
+
+/// A connection that is let in. One that was closed a moment ago may still be counted.
+fn welcomed(server: &Server) -> TcpStream {
+    let start = Instant::now();
+    loop {
+        let mut socket = TcpStream::connect(server.lmtp_address()).expect("the socket listens");
+        socket
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a positive time");
+        let mut code = [0; 4];
+        socket.read_exact(&mut code).expect("a greeting");
+        if code == *b"220 " {
+            return socket;
+        }
+        assert!(start.elapsed() < PATIENCE, "nobody is let in");
+        sleep(Duration::from_millis(20));
+    }
 }

@@ -140,6 +140,11 @@ fn messages_that_are_gone_keep_their_numbers_until_the_client_is_told() {
         &["a STORE 2,4 +FLAGS (\\Deleted)", "a EXPUNGE"],
     );
     assert_eq!(world.read(phone), "");
+    world.wait_s(60);
+    assert!(
+        world.rest_account(),
+        "nobody needs the machine to remember that"
+    );
     let answer = say(&mut world, phone, "f FETCH 1:* (UID)");
     assert_eq!(
         answer,

@@ -44,7 +44,7 @@ impl Account {
     /// none waits for an answer, and no upkeep is under way.
     #[must_use]
     pub fn is_unneeded(&self) -> bool {
-        let awake = |selected: &Selected| selected.sleep.is_none_or(|sleep| sleep.stirred);
+        let awake = |selected: &Selected| selected.sleep.is_none();
         self.waiting.is_empty()
             && self.upkeep.is_at_rest()
             && !self

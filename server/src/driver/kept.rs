@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Accounts whose writers are kept; then all are forgotten, and machines write as new ones.
-const ACCOUNTS_MAX: usize = 10_000;
+const ACCOUNTS_MAX: usize = 100_000;
 
 /// See the module.
 #[derive(Default)]

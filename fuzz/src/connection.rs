@@ -60,20 +60,30 @@ impl Neighbour {
     }
 
     fn act(&mut self, world: &mut World) {
-        let commands: [&[u8]; 6] = [
+        let commands: [&[u8]; 8] = [
             b"n APPEND INBOX {4+}\r\na: b\r\n",
             b"n STORE 1:* +FLAGS (k3)\r\n",
             b"n STORE 1 +FLAGS (\\Deleted)\r\n",
-            b"n EXPUNGE\r\n",
-            b"n STORE 1:* -FLAGS (k3)\r\n",
-            b"n NOOP\r\n",
+            b"n EXPUNGE\r\nn UNSELECT\r\n",
+            PAUSE,
+            b"n SELECT INBOX\r\nn STORE 1:* -FLAGS (k3)\r\nn UNSELECT\r\n",
+            PAUSE,
+            b"n SELECT INBOX\r\n",
         ];
-        if !world.is_closed(self.id) {
-            world.say(self.id, commands[self.turn % commands.len()]);
-        }
+        let command = commands[self.turn % commands.len()];
         self.turn += 1;
+        if command == PAUSE {
+            // Who is in IDLE sleeps then, and the account with them.
+            world.wait_s(10);
+            world.rest_account();
+        } else if !world.is_closed(self.id) {
+            world.say(self.id, command);
+        }
     }
 }
+
+/// Nothing is said for ten seconds.
+const PAUSE: &[u8] = b"";
 
 /// Runs one input.
 pub fn run(data: &[u8]) {

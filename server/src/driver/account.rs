@@ -114,13 +114,18 @@ pub(crate) async fn drive<R: Runtime, M: Machine>(
     tracing::debug!("closed");
 }
 
-/// Ready when a machine has something to do.
+/// Ready when a machine has something to do. A server that says goodbye gives it nothing
+/// before the connections leave.
 fn poll_needed(cx: &mut Context<'_>, way: &Way, bell: &Bell, watch: &mut Watch) -> Poll<()> {
-    let comes = way.poll_comes(cx).is_ready();
-    if comes | bell.poll_rings(cx).is_ready() | watch.poll(cx).is_ready() {
-        return Poll::Ready(());
+    let comes = way.poll_comes(cx).is_ready() | bell.poll_rings(cx).is_ready();
+    let mut ending = false;
+    while let Poll::Ready(phase) = watch.poll(cx) {
+        ending = phase == Phase::Ending;
     }
-    Poll::Pending
+    match comes || ending {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    }
 }
 
 /// Leaves nobody waiting, however the task ends.
@@ -301,8 +306,8 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
         } else if self.linger.is_none() {
             self.linger = Some(now.after(LINGER));
         }
-        let unused =
-            unneeded && (draining || self.linger_deadline.poll(cx, self.linger).is_ready());
+        let unused = self.connections.is_empty() && draining
+            || unneeded && self.linger_deadline.poll(cx, self.linger).is_ready();
         if unused || self.server.phases.now() == Phase::Ending {
             self.stopping = true;
             self.input(AccountInput::Shutdown);

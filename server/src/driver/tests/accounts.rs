@@ -169,6 +169,27 @@ fn stopping_waits_for_connections_and_then_for_accounts() {
 }
 
 #[test]
+fn stopping_begins_no_machines_for_who_sleeps_or_has_nothing_selected() {
+    let (server, _folder) = server(&Limits::default());
+    let machines: Arc<AtomicUsize> = Arc::default();
+    let attachment = attach(&server, 1, &machines, true);
+    attachment.request(AccountRequest::Sleep);
+    attachment.request(AccountRequest::List);
+    assert!(matches!(reply(&attachment), Some(AccountReply::Done)));
+    let holders = Arc::strong_count(&machines);
+    server.phases.enter(Phase::Draining);
+    attachment.request(AccountRequest::List);
+    assert!(matches!(reply(&attachment), Some(AccountReply::Done)));
+    // It ends after a while, and no other one begins.
+    wait_until(|| Arc::strong_count(&machines) < holders);
+    sleep(Duration::from_millis(50));
+    assert_eq!(machines.load(Ordering::SeqCst), 1);
+    drop(attachment);
+    wait_until(|| server.registry.len() == 0);
+    assert_eq!(machines.load(Ordering::SeqCst), 2);
+}
+
+#[test]
 fn stopping_takes_no_longer_than_it_may() {
     let limits = Limits {
         shutdown_timeout_s: 1,

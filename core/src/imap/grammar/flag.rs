@@ -42,7 +42,9 @@ fn flag(cursor: &mut Cursor<'_>) -> Parsed<Flag> {
     if !cursor.take(b'\\') {
         return keyword(cursor).map(Flag::Keyword);
     }
-    match cursor.word().as_str() {
+    // The whole name (`flag-extension`), so that what is wrong is told of it.
+    let name = cursor.atom().unwrap_or_default();
+    match name.to_ascii_uppercase().as_str() {
         "ANSWERED" => Ok(Flag::Answered),
         "FLAGGED" => Ok(Flag::Flagged),
         "DELETED" => Ok(Flag::Deleted),

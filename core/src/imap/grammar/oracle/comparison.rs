@@ -66,6 +66,7 @@ pub(super) const REFUSED: &[&str] = &[
     "The name of a header field is printable ASCII",
     "A number is too large",
     "A string is not valid UTF-8",
+    "A string is not US-ASCII, which the command said it is",
 ];
 
 /// Why we refuse `octets`, if imap-codec takes them and this is none of the known reasons. It

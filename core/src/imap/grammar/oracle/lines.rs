@@ -263,6 +263,11 @@ pub(super) const AGREED: &[&str] = &[
 /// Differences that are kept, with the reason.
 pub(super) const DIFFERENCES: &[(&str, Taker, &str)] = &[
     (
+        "a SEARCH CHARSET US-ASCII TEXT {6}\r\nпри",
+        Taker::They,
+        "RFC 3501 §6.4.4: the strings are in the charset that was named",
+    ),
+    (
         "a NOOP ",
         Taker::We,
         "some clients leave a space at the end of the line",

@@ -23,11 +23,7 @@ import servers
 
 START_TIMEOUT_S = 30
 FLOOR_PUTS, FLOOR_PUT_BYTES = 1500, 1600  # a message of 2 kB, sealed, is about so long
-CONFIG = """[[imap]]
-address = "127.0.0.1:{port}"
-tls = "none"
-
-[storage]
+STORAGE = """[storage]
 kind = "garage"
 s3 = "http://127.0.0.1:{s3}"
 k2v = "http://127.0.0.1:{k2v}"
@@ -35,7 +31,12 @@ region = "garage"
 bucket = "{bucket}"
 key_id = "{key}"
 secret = "{secret}"
+"""
+CONFIG = """[[imap]]
+address = "127.0.0.1:{port}"
+tls = "none"
 
+""" + STORAGE + """
 [accounts]
 file = "{folder}/accounts.toml"
 """

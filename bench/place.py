@@ -28,15 +28,6 @@ domains = ["{domain}"]
 file = "accounts.toml"
 """
 EMBEDDED = '[storage]\nkind = "embedded"\nfolder = "mail"\n'
-GARAGE = """[storage]
-kind = "garage"
-s3 = "http://127.0.0.1:{s3}"
-k2v = "http://127.0.0.1:{k2v}"
-region = "garage"
-bucket = "{bucket}"
-key_id = "{key}"
-secret = "{secret}"
-"""
 
 
 class Place:
@@ -50,7 +41,7 @@ class Place:
         self.lmtp = servers.free_port()
         imap = servers.free_port()
         self.bucket = node.bucket(name) if node else None
-        storage = GARAGE.format(**self.bucket) if node else EMBEDDED
+        storage = garage.STORAGE.format(**self.bucket) if node else EMBEDDED
         config = folder / "restante.toml"
         config.write_text(CONFIG.format(imap=imap, lmtp=self.lmtp, domain=DOMAIN, storage=storage))
         config.chmod(0o600)

@@ -230,7 +230,7 @@ impl Account {
     }
 
     /// Whether all is committed.
-    fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&self) -> bool {
         self.waiting.is_empty()
             && self.directory.is_quiet()
             && self

@@ -41,11 +41,11 @@ impl Account {
     }
 
     /// Whether no connection needs this machine now: all sleep or have nothing selected,
-    /// none waits for an answer, and no upkeep is under way.
+    /// none waits for an answer, everything is committed, and no upkeep is under way.
     #[must_use]
     pub fn is_unneeded(&self) -> bool {
         let awake = |selected: &Selected| selected.sleep.is_none();
-        self.waiting.is_empty()
+        self.is_quiet()
             && self.upkeep.is_at_rest()
             && !self
                 .connections

@@ -300,7 +300,7 @@ fn flag(number: u8) -> Flag {
     }
 }
 
-fn arrival(number: u8, flags: Vec<Flag>) -> NewMessage {
+pub(super) fn arrival(number: u8, flags: Vec<Flag>) -> NewMessage {
     NewMessage {
         content: ContentId([number ^ 0xff; 16]),
         kind: ContentKind::Message,

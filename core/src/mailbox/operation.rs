@@ -362,23 +362,14 @@ fn flag_of(code: u64, keywords: &[Keyword]) -> Result<Flag, DecodeError> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::WriterId;
     use super::super::history::BatchId;
+    use super::super::{WriterId, convergence};
     use super::*;
 
     pub(crate) fn arrival(number: u8) -> NewMessage {
-        NewMessage {
-            content: ContentId([number ^ 0xff; 16]),
-            kind: ContentKind::Message,
-            size: 1_000 + u64::from(number),
-            summary_offset: 900,
-            summary_len: 300,
-            internal_date: InternalDate {
-                unix_s: 1_700_000_000,
-                zone_min: -330,
-            },
-            flags: vec![],
-        }
+        let mut arrival = convergence::arrival(number, vec![]);
+        arrival.internal_date.zone_min = -330;
+        arrival
     }
 
     fn every_operation() -> Batch {

@@ -302,6 +302,13 @@ fn expected(server: &Server, login: &str) -> [Found; 2] {
     })
 }
 
+/// Both readers find both servers, with `email` to log in.
+fn both_find(server: &Server, xml: &str, email: &str) {
+    let expected = Some(expected(server, email));
+    assert_eq!(stable(xml, email), expected, "{xml}");
+    assert_eq!(Beta::read(xml, email), expected, "{xml}");
+}
+
 fn stable_and_beta_find_both_servers(server: &Server) {
     let email = "alice@example.org";
     // As OkHttp writes the address into a query; without, as the stable versions ask at the
@@ -313,13 +320,7 @@ fn stable_and_beta_find_both_servers(server: &Server) {
                 answer.field("content-type"),
                 Some("text/xml; charset=utf-8")
             );
-            let xml = answer.text();
-            assert_eq!(stable(&xml, email), Some(expected(server, email)), "{xml}");
-            assert_eq!(
-                Beta::read(&xml, email),
-                Some(expected(server, email)),
-                "{xml}"
-            );
+            both_find(server, &answer.text(), email);
         }
     }
 }
@@ -331,13 +332,7 @@ fn odd_addresses_are_logged_in_as_they_are(server: &Server) {
         ("Alice@Example.ORG", "Alice%40Example.ORG"),
     ] {
         for answer in answers(server, &format!("?emailaddress={query}")) {
-            let xml = answer.text();
-            assert_eq!(stable(&xml, email), Some(expected(server, email)), "{xml}");
-            assert_eq!(
-                Beta::read(&xml, email),
-                Some(expected(server, email)),
-                "{xml}"
-            );
+            both_find(server, &answer.text(), email);
         }
     }
 }

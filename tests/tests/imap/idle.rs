@@ -33,17 +33,22 @@ fn until(client: &mut Client, mut condition: impl FnMut(&restante_tests::Respons
     }
 }
 
+/// Reads untagged responses until `* number WORD`.
+fn until_numbered(client: &mut Client, word: &str, number: u32) {
+    until(client, |response| {
+        response
+            .numbered(word)
+            .is_some_and(|(found, _)| found == number)
+    });
+}
+
 fn changes_of_another_session_are_pushed(server: &Server) {
     let mut idler = server.select("Box", &[&samples::plain("one", "1")]);
     let mut other = server.login();
     other.ok("SELECT Box");
     let tag = idle(&mut idler);
     other.append_ok("Box", "", &samples::plain("two", "2"));
-    until(&mut idler, |response| {
-        response
-            .numbered("EXISTS")
-            .is_some_and(|(count, _)| count == 2)
-    });
+    until_numbered(&mut idler, "EXISTS", 2);
     other.ok("STORE 1 +FLAGS (\\Flagged)");
     until(&mut idler, |response| {
         response
@@ -53,11 +58,7 @@ fn changes_of_another_session_are_pushed(server: &Server) {
     });
     other.ok("STORE 1 +FLAGS (\\Deleted)");
     other.ok("EXPUNGE");
-    until(&mut idler, |response| {
-        response
-            .numbered("EXPUNGE")
-            .is_some_and(|(number, _)| number == 1)
-    });
+    until_numbered(&mut idler, "EXPUNGE", 1);
     idler.send("DONE\r\n");
     assert_eq!(idler.finish(&tag).status, Status::Ok);
     assert_eq!(idler.fetch(1, "UID").uid(), 2);
@@ -148,19 +149,11 @@ fn who_has_waited_for_long_hears_of_everything(server: &Server) {
     std::thread::sleep(Duration::from_secs(17));
     let mut other = server.login();
     other.append_ok("Box", "", &samples::plain("two", "2"));
-    until(&mut idler, |response| {
-        response
-            .numbered("EXISTS")
-            .is_some_and(|(count, _)| count == 2)
-    });
+    until_numbered(&mut idler, "EXISTS", 2);
     other.ok("SELECT Box");
     other.ok("STORE 1 +FLAGS (\\Deleted)");
     other.ok("EXPUNGE");
-    until(&mut idler, |response| {
-        response
-            .numbered("EXPUNGE")
-            .is_some_and(|(number, _)| number == 1)
-    });
+    until_numbered(&mut idler, "EXPUNGE", 1);
     other.ok("UNSELECT");
     std::thread::sleep(Duration::from_secs(17));
     idler.send("DONE\r\n");

@@ -354,7 +354,11 @@ impl View {
         if !news.is_empty() {
             // A list that is read again has only keywords that are in use, but the client
             // forgets none.
-            Arc::make_mut(&mut self.keywords_told).extend(news);
+            let told = Arc::make_mut(&mut self.keywords_told);
+            told.extend(news);
+            if told.len() > KEYWORDS_TOLD_MAX {
+                self.keywords_told = Arc::clone(list);
+            }
             io.write(|out| {
                 out.extend_from_slice(b"* FLAGS ");
                 response::flag_list(out, &self.mailbox_flags(), false);
@@ -456,6 +460,9 @@ impl View {
     }
 }
 
+/// Keywords that are remembered as told, for a client that makes new ones for ever. Of one that
+/// was forgotten it may be told once more.
+const KEYWORDS_TOLD_MAX: usize = 256;
 /// Room for a line that holds a number and a word.
 const LINE_OCTETS: usize = 64;
 /// Room for a FETCH of flags: a few keywords; more only waits a little later.

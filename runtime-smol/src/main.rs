@@ -4,7 +4,7 @@ mod runtime;
 
 use std::process::ExitCode;
 
-/// Why this one: `docs/decisions/019-allocator.md`.
+/// Why this one: `docs/decisions/020-allocator.md`.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

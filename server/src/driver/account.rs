@@ -275,14 +275,15 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
         progress
     }
 
-    /// What others wrote. A machine that is finishing need not know.
+    /// What others wrote. If the machine is finishing, it is for the next one to know: somebody
+    /// may be asleep.
     fn poll_bell(&mut self, cx: &Context<'_>) -> bool {
+        if self.stopping {
+            return false;
+        }
         let Poll::Ready(Rings { all, logs }) = self.bell.poll(cx) else {
             return false;
         };
-        if self.stopping {
-            return true;
-        }
         if all {
             self.input(AccountInput::RungAll);
         }

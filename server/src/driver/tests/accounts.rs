@@ -5,8 +5,8 @@ use crate::config::Limits;
 use crate::driver::account::{Machine, drive};
 use crate::driver::registry::Attachment;
 use crate::driver::{Phase, Server};
-use crate::runtime::Runtime;
 use crate::runtime::threads::Threads;
+use crate::runtime::{Runtime, timeout};
 use core::time::Duration;
 use futures_util::FutureExt;
 use restante_core::account::{
@@ -18,7 +18,7 @@ use restante_core::time::Now;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::Instant;
 
@@ -153,6 +153,72 @@ fn an_account_whose_connections_sleep_has_no_machine_until_it_is_needed() {
         }
         assert_eq!(machines.load(Ordering::SeqCst), 2);
     }
+}
+
+/// A machine without whom its one connection can be, that takes its time to finish.
+struct Slow {
+    outputs: VecDeque<AccountOutput>,
+    finishing: Arc<AtomicBool>,
+    done_at: Option<restante_core::time::Instant>,
+}
+
+impl Machine for Slow {
+    fn handle_input(&mut self, now: Now, input: AccountInput) {
+        match input {
+            AccountInput::Shutdown => {
+                self.finishing.store(true, Ordering::SeqCst);
+                self.done_at = Some(now.instant.after(Duration::from_millis(300)));
+            }
+            AccountInput::Timeout if self.done_at.is_some_and(|at| at <= now.instant) => {
+                self.outputs.push_back(AccountOutput::Done);
+            }
+            AccountInput::Rung(_) if self.done_at.is_none() => {
+                let stirred = AccountOutput::Reply(ConnectionId(1), AccountReply::Stirred);
+                self.outputs.push_back(stirred);
+            }
+            _ => {}
+        }
+    }
+
+    fn poll_output(&mut self) -> AccountOutput {
+        let deadline = self.done_at;
+        let next = self.outputs.pop_front();
+        next.unwrap_or(AccountOutput::Wait { deadline })
+    }
+
+    fn is_unneeded(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_ring_while_a_machine_finishes_is_heard_by_the_next() {
+    let (server, _folder) = server(&Limits::default());
+    let finishing: Arc<AtomicBool> = Arc::default();
+    let attached = server
+        .registry
+        .attach(ACCOUNT, ConnectionId(1), |messages| {
+            let finishing = Arc::clone(&finishing);
+            let new_machine = move |_, _| Slow {
+                outputs: VecDeque::new(),
+                finishing: Arc::clone(&finishing),
+                done_at: None,
+            };
+            let task = drive(Arc::clone(&server), ACCOUNT, messages, new_machine);
+            Threads.spawn(AssertUnwindSafe(task).catch_unwind().map(drop));
+        });
+    let attachment = attached.expect("there is room");
+    wait_until(|| finishing.load(Ordering::SeqCst));
+    server.registry.ring(Change {
+        account: ACCOUNT,
+        log: None,
+    });
+    let heard = core::future::poll_fn(|cx| attachment.poll_reply(cx));
+    let heard = async_io::block_on(timeout(&Threads, Duration::from_secs(5), heard));
+    assert!(
+        matches!(heard, Some(Some(AccountReply::Stirred))),
+        "{heard:?}"
+    );
 }
 
 #[test]

@@ -165,6 +165,23 @@ fn messages_that_are_gone_keep_their_numbers_until_the_client_is_told() {
 }
 
 #[test]
+fn a_machine_is_needed_until_all_is_committed() {
+    let (mut world, alice, _) = asleep(8, 1);
+    world.hold_account();
+    let command = format!("p APPEND INBOX {{{}+}}\r\n{MAIL}", MAIL.len());
+    let mut answer = say(&mut world, alice, &command);
+    let mut steps = 0;
+    while answer.is_empty() {
+        assert!(!world.rest_account(), "step {steps}");
+        assert!(world.release());
+        answer = world.read(alice);
+        steps += 1;
+    }
+    assert!(answer.starts_with("p OK"), "{answer}");
+    assert!(steps > 2, "{steps}");
+}
+
+#[test]
 fn a_mailbox_that_cannot_be_read_is_told_later() {
     let (mut world, alice, phone) = asleep(4, 2);
     append(&mut world, alice, 1);

@@ -37,9 +37,8 @@ impl Connection {
                     if let Some(modseq) = due {
                         view::highest_modseq(self.transmit.end(), modseq);
                     }
-                    let bye = outcome.bye;
-                    self.put_back(outcome);
-                    if let Some(words) = bye {
+                    self.put_back(outcome.view, outcome.asleep);
+                    if let Some(words) = outcome.bye {
                         self.say_bye(words);
                         return false;
                     }

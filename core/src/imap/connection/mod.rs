@@ -42,7 +42,7 @@ use crate::time::Now;
 use crate::transmit::Transmit;
 use crate::workflow::{Effect, RequestIds, Workflow};
 use append::Appending;
-use asleep::Stir;
+use asleep::{Asleep, Stir};
 use core::task::Poll;
 use enable::Enabled;
 use framing::{Collector, Frame, Inbox};
@@ -480,13 +480,17 @@ impl Connection {
         self.say_due_modseq(&mut outcome);
         let vanished = core::mem::take(&mut self.vanished);
         let deleted_it = vanished && name == "DELETE" && outcome.completion.is_ok();
+        let Outcome {
+            completion,
+            view,
+            asleep,
+            bye,
+            ..
+        } = outcome;
         if deleted_it {
-            outcome.view = None;
             self.forget_asleep();
         }
-        let completion = core::mem::replace(&mut outcome.completion, Completion::ok(""));
-        let bye = outcome.bye;
-        self.put_back(outcome);
+        self.put_back(view.filter(|_| !deleted_it), asleep);
         self.complete(tag, &completion, name);
         if let Some(words) = bye {
             return self.say_bye(words);
@@ -515,15 +519,15 @@ impl Connection {
     }
 
     /// Puts the view back that a body held, and what came meanwhile into it.
-    fn put_back(&mut self, outcome: Outcome) {
+    fn put_back(&mut self, awake: Option<View>, still_asleep: Option<Box<Asleep>>) {
         let pending = self.pending.take();
         let Session::Authenticated { view, asleep, .. } = &mut self.session else {
             return;
         };
-        *view = outcome.view;
-        if let Some(returned) = outcome.asleep {
+        *view = awake;
+        if still_asleep.is_some() {
             // What stirred it is still not told, but it cannot be read now.
-            *asleep = Some(returned);
+            *asleep = still_asleep;
             if self.stir == Stir::Due {
                 self.stir = Stir::Later;
             }

@@ -3,10 +3,11 @@
 //!
 //! All of it is one thread, one clock that is a number, and one generator of chance, so a
 //! seed stands for a run: the same seed gives the same run to the last octet. `world.rs` is
-//! the loop, `garage/` the storage, `process.rs` a server, `post.rs` what is delivered to it, `client.rs` and `script.rs` a
+//! the loop, `garage/` the storage, `process.rs` a server with its tasks in `account.rs`, `line.rs` and `post.rs`, `client.rs` and `script.rs` a
 //! client, `device.rs` and `ledger.rs` what must hold, `settle.rs` the end.
 //! `docs/simulation.md` says how to run it and what it has found.
 
+mod account;
 mod answers;
 mod audit;
 mod chance;
@@ -14,6 +15,7 @@ mod client;
 mod device;
 mod garage;
 mod ledger;
+mod line;
 mod post;
 mod process;
 mod script;

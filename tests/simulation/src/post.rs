@@ -1,8 +1,8 @@
 //! Deliveries: messages that come to INBOX without a client and without the account's keys.
 //! A process lends its one writer of INBOX's log to one message after the other.
 
+use crate::account::Mail;
 use crate::ledger::text;
-use crate::process::Mail;
 use crate::world::{Event, SECOND, World};
 use bytes::Bytes;
 use restante_core::delivery::{Delivery, DeliveryInput, DeliveryOutput, InboxWriter, Recipient};

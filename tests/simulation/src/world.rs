@@ -3,11 +3,12 @@
 //! Time is a number of microseconds. What is to happen stands in one queue; each step
 //! takes the next of it, and puts in what follows from it.
 
+use crate::account::Mail;
 use crate::chance::Chance;
 use crate::client::Client;
 use crate::garage::{Caller, Deed, Deeds, Garage};
 use crate::ledger::Ledger;
-use crate::process::{Mail, Process};
+use crate::process::Process;
 use crate::trace::Trace;
 use core::time::Duration;
 use restante_core::account::AccountReply;

@@ -1,133 +1,234 @@
 //! The account's task of a server process: it owns the core's `Account`, and gets messages
-//! from connections and from other servers.
+//! from connections and from the doorbell.
+//!
+//! It begins with the first login. When nobody has needed its machine for a while, the
+//! machine ends; what is left of clients that sleep waits for the next one, which begins
+//! with the next message or ring. What comes while a machine ends waits as well.
 
-use crate::world::{Event, SECOND, World};
+use crate::process::Process;
+use crate::world::{Event, World};
 use restante_core::account::{
-    Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId,
+    Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId, Sleepers,
+    Writers,
 };
 use restante_core::mailbox::MailboxId;
 use restante_core::time::Instant;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// How long an account machine stays without connections.
-pub(crate) const LINGER_US: u64 = 10 * SECOND;
-
-/// An account's task.
+/// See the module.
+#[derive(Default)]
 pub(crate) struct Task {
-    pub(crate) machine: Account,
-    pub(crate) number: u64,
-    pub(crate) deadline: Option<Instant>,
-    /// Connections that use it.
-    attached: usize,
-    pub(crate) unused_since: Option<u64>,
-    pub(crate) ending: bool,
-    /// What came while it ends.
+    machine: Option<Machine>,
+    /// What the machines before have left.
+    writers: Writers,
+    sleepers: Sleepers,
+    /// Connections that have logged in and whose end the task has not seen.
+    logins: usize,
+    /// Those of them that it knows of.
+    attached: BTreeSet<u64>,
+    /// What came while a machine ended.
     later: VecDeque<Mail>,
+    /// What others wrote and no machine was told yet.
+    rings: Rings,
+    /// When the last message to it arrives.
+    last_mail: u64,
 }
 
-/// A message to an account's task.
+/// One machine.
+struct Machine {
+    account: Account,
+    number: u64,
+    deadline: Option<Instant>,
+    /// When it ends unless somebody needs it before.
+    linger: Option<u64>,
+    ending: bool,
+}
+
+/// A message of a connection to its account's task.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    Attach,
+    Attach(u64),
     Request(u64, AccountRequest),
     Detach(u64),
-    /// Another server has written there.
-    Rung(Option<MailboxId>),
-    /// Another server may have written anywhere.
-    RungAll,
+}
+
+/// Rings that were not heard yet.
+#[derive(Debug, Default)]
+struct Rings {
+    all: bool,
+    logs: BTreeSet<Option<MailboxId>>,
+}
+
+impl Task {
+    /// Whether somebody would miss a ring.
+    pub(crate) fn is_open(&self) -> bool {
+        self.logins > 0
+    }
+
+    /// The number of its machine.
+    pub(crate) fn machine(&self) -> Option<u64> {
+        self.machine.as_ref().map(|machine| machine.number)
+    }
 }
 
 impl World {
+    /// A connection has logged in.
+    pub(crate) fn attach(&mut self, process: usize, connection: u64) {
+        self.processes[process].account.logins += 1;
+        self.mail(process, Mail::Attach(connection));
+    }
+
     /// Sends a message to the account's task.
     pub(crate) fn mail(&mut self, process: usize, mail: Mail) {
-        let at = self.soon().max(self.processes[process].account_mail);
+        let at = self.soon().max(self.processes[process].account.last_mail);
         let it = &mut self.processes[process];
-        it.account_mail = at;
+        it.account.last_mail = at;
         let life = it.life;
         self.at(at, Event::ToAccount(process, life, mail));
     }
 
+    /// A message has come.
     pub(crate) fn account_mail(&mut self, process: usize, mail: Mail) {
-        let rung = matches!(mail, Mail::Rung(_) | Mail::RungAll);
-        if self.processes[process].account.is_none() {
-            if rung {
-                return;
-            }
-            let (now, number) = (self.time(process), self.processes[process].number());
-            let (config, keys) = (Arc::clone(&self.config), Arc::clone(&self.keys));
-            let machine = Account::new(config, keys, self.chance.seed(), now);
-            let writers = core::mem::take(&mut self.processes[process].writers);
-            let machine = machine.with_writers(writers);
-            self.processes[process].account = Some(Task {
-                machine,
-                number,
-                deadline: None,
-                attached: 0,
-                unused_since: None,
-                ending: false,
-                later: VecDeque::new(),
-            });
-        }
-        let life = self.processes[process].life;
-        let Some(task) = &mut self.processes[process].account else {
+        self.begin_machine(process);
+        let task = &mut self.processes[process].account;
+        let Some(machine) = &mut task.machine else {
             return;
         };
-        if task.ending {
+        if machine.ending {
             return task.later.push_back(mail);
         }
-        match mail {
-            Mail::Attach => {
-                task.attached += 1;
-                task.unused_since = None;
+        let input = match mail {
+            Mail::Attach(connection) => {
+                task.attached.insert(connection);
+                return self.look_for_end(process);
             }
             Mail::Request(connection, request) => {
-                let connection = ConnectionId(connection);
-                self.account_input(process, AccountInput::Request(connection, request));
+                machine.linger = None;
+                AccountInput::Request(ConnectionId(connection), request)
             }
             Mail::Detach(connection) => {
-                task.attached -= 1;
-                let number = task.number;
-                if task.attached == 0 {
-                    task.unused_since = Some(self.now);
-                    let at = self.now + LINGER_US;
-                    self.at(at, Event::Wake(process, life, number));
-                }
-                self.account_input(process, AccountInput::Detach(ConnectionId(connection)));
+                task.logins -= 1;
+                task.attached.remove(&connection);
+                AccountInput::Detach(ConnectionId(connection))
             }
-            Mail::Rung(log) => self.account_input(process, AccountInput::Rung(log)),
-            Mail::RungAll => self.account_input(process, AccountInput::RungAll),
+        };
+        self.account_input(process, input);
+    }
+
+    /// Another server, or a delivery, has written to a log; `None`: maybe to any.
+    pub(crate) fn rung(&mut self, process: usize, log: Option<Option<MailboxId>>) {
+        let task = &mut self.processes[process].account;
+        if !task.is_open() {
+            return;
+        }
+        match log {
+            Some(log) => {
+                task.rings.logs.insert(log);
+            }
+            None => task.rings.all = true,
+        }
+        self.hear_rings(process);
+    }
+
+    fn hear_rings(&mut self, process: usize) {
+        let rings = &self.processes[process].account.rings;
+        if !rings.all && rings.logs.is_empty() {
+            return;
+        }
+        self.begin_machine(process);
+        let task = &mut self.processes[process].account;
+        if task.machine.as_ref().is_none_or(|machine| machine.ending) {
+            return;
+        }
+        let Rings { all, logs } = core::mem::take(&mut task.rings);
+        if all {
+            self.account_input(process, AccountInput::RungAll);
+        }
+        for log in logs {
+            self.account_input(process, AccountInput::Rung(log));
         }
     }
 
-    /// The other servers hear of a change, some later than others, some not at all.
-    pub(crate) fn ring(&mut self, process: usize, log: Option<MailboxId>) {
-        for other in 0..self.processes.len() {
-            if other == process || self.chance.permille(self.garage.weather.lost * 4) {
-                continue;
-            }
-            let mail = match self.chance.permille(50) {
-                true => Mail::RungAll,
-                false => Mail::Rung(log),
-            };
-            let late = self.garage.weather.delay(&mut self.chance);
-            let (at, life) = (self.now + late, self.processes[other].life);
-            self.at(at, Event::ToAccount(other, life, mail));
+    fn begin_machine(&mut self, process: usize) {
+        if self.processes[process].account.machine.is_some() {
+            return;
         }
+        let (now, number) = (self.time(process), self.processes[process].number());
+        let (config, keys) = (Arc::clone(&self.config), Arc::clone(&self.keys));
+        let machine = Account::new(config, keys, self.chance.seed(), now);
+        let task = &mut self.processes[process].account;
+        let machine = machine
+            .with_writers(core::mem::take(&mut task.writers))
+            .with_sleepers(core::mem::take(&mut task.sleepers));
+        let kept = task.attached.len();
+        task.machine = Some(Machine {
+            account: machine,
+            number,
+            deadline: None,
+            linger: None,
+            ending: false,
+        });
+        if kept > 0 {
+            self.resumed += 1;
+        }
+        self.note(format_args!(
+            "{process}/{number} begins for {kept} connections that are there"
+        ));
     }
 
-    pub(crate) fn account_input(&mut self, process: usize, input: AccountInput) {
-        let now = self.time(process);
-        let Some(task) = &mut self.processes[process].account else {
+    /// The deadline of the machine, or the time to end it, may have come.
+    pub(crate) fn wake_account(&mut self, process: usize) {
+        let instant = Instant(self.now);
+        let due = |machine: &Machine| machine.deadline.is_some_and(|at| at <= instant);
+        let machine = &self.processes[process].account.machine;
+        if machine.as_ref().is_some_and(due) {
+            self.account_input(process, AccountInput::Timeout);
+        }
+        self.look_for_end(process);
+    }
+
+    /// Ends the machine if nobody has needed it for long enough.
+    fn look_for_end(&mut self, process: usize) {
+        let (now, linger) = (self.now, self.linger_us);
+        let it = &mut self.processes[process];
+        let Some(machine) = &mut it.account.machine else {
             return;
         };
-        task.machine.handle_input(now, input);
+        if machine.ending {
+            return;
+        }
+        if !it.account.attached.is_empty() && !machine.account.is_unneeded() {
+            machine.linger = None;
+            return;
+        }
+        match machine.linger {
+            None => {
+                machine.linger = Some(now + linger);
+                let (life, number) = (it.life, machine.number);
+                self.at(now + linger, Event::Wake(process, life, number));
+            }
+            Some(until) if until <= now => {
+                machine.ending = true;
+                self.account_input(process, AccountInput::Shutdown);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// An input for the machine, if there is one.
+    pub(crate) fn account_input(&mut self, process: usize, input: AccountInput) {
+        let now = self.time(process);
+        let Some(machine) = &mut self.processes[process].account.machine else {
+            return;
+        };
+        machine.account.handle_input(now, input);
         loop {
-            let Some(task) = &mut self.processes[process].account else {
+            let Some(machine) = &mut self.processes[process].account.machine else {
                 return;
             };
-            let number = task.number;
-            match task.machine.poll_output() {
+            let number = machine.number;
+            match machine.account.poll_output() {
                 AccountOutput::Storage(id, wanted) => {
                     self.ask_storage(process, number, id, wanted);
                 }
@@ -146,7 +247,8 @@ impl World {
                 }
                 AccountOutput::Ring(log) => self.ring(process, log),
                 AccountOutput::Wait { deadline } => {
-                    return self.set_account_deadline(process, deadline);
+                    self.set_account_deadline(process, deadline);
+                    return self.look_for_end(process);
                 }
                 AccountOutput::Done => return self.account_done(process),
             }
@@ -155,12 +257,12 @@ impl World {
 
     fn set_account_deadline(&mut self, process: usize, deadline: Option<Instant>) {
         let life = self.processes[process].life;
-        let Some(task) = &mut self.processes[process].account else {
+        let Some(machine) = &mut self.processes[process].account.machine else {
             return;
         };
-        let number = task.number;
-        if deadline != task.deadline {
-            task.deadline = deadline;
+        let number = machine.number;
+        if deadline != machine.deadline {
+            machine.deadline = deadline;
             if let Some(at) = deadline {
                 let late = self.chance.below(1_000);
                 self.at(at.0 + late, Event::Wake(process, life, number));
@@ -169,19 +271,28 @@ impl World {
     }
 
     fn account_done(&mut self, process: usize) {
-        let Some(mut task) = self.processes[process].account.take() else {
+        let task = &mut self.processes[process].account;
+        let Some(mut machine) = task.machine.take() else {
             return;
         };
-        self.processes[process].writers = task.machine.take_writers();
-        self.garage.forget_machine(process, task.number);
-        for mail in task.later {
+        task.writers = machine.account.take_writers();
+        task.sleepers = machine.account.take_sleepers();
+        let left = core::mem::take(&mut task.later);
+        if !task.is_open() {
+            task.sleepers = Sleepers::default();
+            task.rings = Rings::default();
+        }
+        self.garage.forget_machine(process, machine.number);
+        self.note(format_args!("{process}/{} is done", machine.number));
+        for mail in left {
             self.account_mail(process, mail);
         }
+        self.hear_rings(process);
     }
 
     fn reply(&mut self, process: usize, connection: u64, reply: AccountReply) {
         let soon = self.soon();
-        let it = &mut self.processes[process];
+        let it: &mut Process = &mut self.processes[process];
         let Some(line) = it.connections.get_mut(&connection) else {
             return;
         };

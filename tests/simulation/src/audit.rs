@@ -1,5 +1,7 @@
-//! A client that looks at everything there is on one server.
+//! A client that looks at everything there is on one server, or at what has changed in the
+//! mailboxes that it keeps.
 
+use crate::cache::Caches;
 use crate::client::Client;
 use crate::script::Command;
 use crate::world::{Event, SECOND, World};
@@ -12,13 +14,17 @@ pub(crate) struct Audit {
     /// Mailboxes that are there.
     pub(crate) names: Vec<String>,
     listed: bool,
+    /// Only what changed is asked for.
+    changes: bool,
+    /// It waits in IDLE at the end.
+    waits: bool,
     /// Mailboxes that were looked at.
     pub(crate) seen: BTreeMap<String, Shown>,
     done: bool,
 }
 
 /// A mailbox as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shown {
     pub(crate) uid_validity: u32,
     pub(crate) uid_next: u32,
@@ -32,13 +38,51 @@ const PATIENCE: u64 = 1_000 * SECOND;
 impl World {
     /// Everything that a server shows.
     pub(crate) fn audit(&mut self, process: usize) -> BTreeMap<String, Shown> {
-        let client = self.clients.len();
-        self.note(format_args!("client {client} looks at server {process}"));
-        self.clients.push(Client::new());
-        self.clients[client].audit = Some(Audit {
+        let audit = Audit {
             process,
             ..Audit::default()
-        });
+        };
+        let client = self.look(Client::new(None), audit);
+        let audit = self.clients[client].audit.take();
+        audit.map(|audit| audit.seen).unwrap_or_default()
+    }
+
+    /// Somebody who kept mailboxes asks a server what has changed in some of them.
+    pub(crate) fn resynchronise(
+        &mut self,
+        process: usize,
+        caches: Caches,
+        names: Vec<String>,
+    ) -> Caches {
+        let audit = Audit {
+            process,
+            names,
+            listed: true,
+            changes: true,
+            ..Audit::default()
+        };
+        let client = self.look(Client::new(Some(caches)), audit);
+        self.clients[client].caches.take().unwrap_or_default()
+    }
+
+    /// Somebody selects a mailbox and waits for what comes; the number of the client.
+    pub(crate) fn wait_in(&mut self, process: usize, name: &str) -> usize {
+        let audit = Audit {
+            process,
+            names: vec![name.to_owned()],
+            listed: true,
+            waits: true,
+            ..Audit::default()
+        };
+        self.look(Client::new(None), audit)
+    }
+
+    /// Lets a client look; its number.
+    fn look(&mut self, it: Client, audit: Audit) -> usize {
+        let (client, process) = (self.clients.len(), audit.process);
+        self.note(format_args!("client {client} looks at server {process}"));
+        self.clients.push(it);
+        self.clients[client].audit = Some(audit);
         self.at(self.now, Event::Act(client, 0));
         let limit = self.now + PATIENCE;
         let is_done = |client: &Client| client.audit.as_ref().is_some_and(|audit| audit.done);
@@ -48,9 +92,11 @@ impl World {
         if self.violation.is_none() && !is_done(&self.clients[client]) {
             self.blame(format!("server {process} does not show everything in time"));
         }
-        let audit = self.clients[client].audit.take();
-        self.hang_up(client, true);
-        audit.map(|audit| audit.seen).unwrap_or_default()
+        let waits = self.clients[client].audit.as_ref();
+        if !waits.is_some_and(|audit| audit.waits) {
+            self.hang_up(client, true);
+        }
+        client
     }
 
     pub(crate) fn audit_next(&mut self, client: usize) {
@@ -58,7 +104,7 @@ impl World {
         let (Some(audit), Some(session)) = (&mut it.audit, &it.session) else {
             return;
         };
-        if audit.names.is_empty() || !audit.listed {
+        if !audit.listed || (audit.names.is_empty() && !audit.changes) {
             audit.listed = true;
             audit.names.clear();
             return self.simple(client, Command::List, "LIST \"\" \"*\"");
@@ -69,8 +115,13 @@ impl World {
             .find(|name| !audit.seen.contains_key(*name))
         else {
             audit.done = true;
+            if audit.waits {
+                self.simple(client, Command::Idle, "IDLE");
+            }
             return;
         };
+        let known = it.caches.as_ref().map(|caches| caches.parameters(name));
+        let known = known.unwrap_or_default();
         let selected = session.view.as_ref().is_some_and(|view| view.name == *name);
         if selected {
             let line = "UID FETCH 1:* (UID FLAGS BODY.PEEK[])";
@@ -80,8 +131,19 @@ impl World {
             };
             return self.simple(client, command, line);
         }
-        let (line, name, read_only) = (format!("EXAMINE \"{name}\""), name.clone(), true);
+        let (line, name, read_only) = (format!("EXAMINE \"{name}\"{known}"), name.clone(), true);
         self.simple(client, Command::Select { name, read_only }, &line);
+    }
+
+    /// What changed in a mailbox was told.
+    pub(crate) fn audit_selected(&mut self, client: usize) {
+        let it = &mut self.clients[client];
+        let view = it.session.as_ref().and_then(|it| it.view.as_ref());
+        if let (Some(audit), Some(view)) = (&mut it.audit, view)
+            && audit.changes
+        {
+            audit.seen.insert(view.name.clone(), Shown::default());
+        }
     }
 
     /// All messages of a mailbox were shown.

@@ -3,10 +3,14 @@
 
 use crate::answers::{self, Answer, Fetched};
 use crate::audit::Audit;
+use crate::cache::{Caches, Silent, take_out};
 use crate::device::Device;
 use crate::ledger::{mail_of, text};
 use crate::script::Command;
 use crate::world::{Event, SECOND, World};
+
+/// UIDs of one VANISHED that are looked at.
+const VANISHED_MAX: usize = 10_000;
 
 /// One client.
 pub(crate) struct Client {
@@ -15,6 +19,8 @@ pub(crate) struct Client {
     /// Counts sessions: what comes for an older one is nobody's.
     pub(crate) number: u64,
     tags: u64,
+    /// It uses QRESYNC.
+    pub(crate) caches: Option<Caches>,
     /// It does not act by chance but looks at everything.
     pub(crate) audit: Option<Audit>,
 }
@@ -26,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) connection: u64,
     received: Vec<u8>,
     pub(crate) logged_in: bool,
+    /// ENABLE QRESYNC was answered.
+    pub(crate) enabled: bool,
     pub(crate) pending: Option<Pending>,
     pub(crate) view: Option<View>,
     /// When the last octets arrive at the server.
@@ -41,6 +49,8 @@ pub(crate) struct Pending {
     pub(crate) asked: u64,
     /// To be sent when the server says that it may.
     pub(crate) rest: Option<Vec<u8>>,
+    /// A STORE that is not told what it did.
+    pub(crate) silent: Option<Silent>,
     /// Messages that the server said are gone, since it was asked.
     pub(crate) expunged: Vec<u32>,
     /// What COPYUID said ahead of the end (RFC 6851 §4.3).
@@ -71,8 +81,9 @@ pub(crate) struct Seen {
 }
 
 impl Client {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(caches: Option<Caches>) -> Self {
         Self {
+            caches,
             device: Device::default(),
             session: None,
             number: 0,
@@ -120,6 +131,7 @@ impl World {
             connection,
             received: Vec::new(),
             logged_in: false,
+            enabled: false,
             pending: None,
             view: None,
             sent: 0,
@@ -152,6 +164,7 @@ impl World {
                 command,
                 asked,
                 rest,
+                silent: None,
                 expunged: Vec::new(),
                 copied: None,
             });
@@ -228,6 +241,9 @@ impl World {
             return;
         };
         self.note(format_args!("client {client} has no connection any more"));
+        if let Some(caches) = &mut self.clients[client].caches {
+            caches.cut();
+        }
         if let Some(pending) = &session.pending {
             self.unanswered(client, &session, pending);
         }
@@ -281,7 +297,10 @@ impl World {
                 self.tagged(client, &tag, ok, bad, &code, &line)
             }
             Answer::Flags => {
-                session.selecting();
+                let name = session.selecting();
+                if let (Some(caches), Some(name)) = (&mut self.clients[client].caches, name) {
+                    caches.selecting(&name);
+                }
                 Ok(())
             }
             Answer::Other => Ok(()),
@@ -313,6 +332,8 @@ impl World {
         } else if bad {
             return Err(format!("a right command is called bad: {line}"));
         }
+        self.modseq_told(client, code)?;
+        self.cache_answered(client, &pending.command, ok)?;
         self.answered(client, pending, ok, code)?;
         let number = self.clients[client].number;
         let at = self.now + self.think();
@@ -357,20 +378,24 @@ impl World {
         earlier: bool,
     ) -> Result<(), String> {
         let it = &mut self.clients[client];
-        let Some(view) = it
-            .session
-            .as_mut()
-            .and_then(|session| session.view.as_mut())
-        else {
+        let Some(session) = &mut it.session else {
+            return Ok(());
+        };
+        let mut pending = session.pending.as_mut();
+        let Some(view) = &mut session.view else {
             return Err("VANISHED with nothing selected".to_owned());
         };
-        for (from, to) in ranges {
-            for uid in *from..=(*to).min(from + 10_000) {
-                it.device.vanish((view.uid_validity, uid));
-            }
-            let gone = |seen: &Seen| seen.uid.is_some_and(|uid| (*from..=*to).contains(&uid));
+        if let Some(caches) = &mut it.caches {
+            caches.vanished(&view.name, ranges);
+        }
+        let uids = ranges.iter().flat_map(|(from, to)| *from..=*to);
+        for uid in uids.take(VANISHED_MAX) {
+            it.device.vanish((view.uid_validity, uid));
             if !earlier {
-                view.messages.retain(|seen| !gone(seen));
+                take_out(&mut view.messages, uid);
+                if let Some(pending) = &mut pending {
+                    pending.expunged.push(uid);
+                }
             }
         }
         Ok(())
@@ -408,6 +433,11 @@ impl World {
             }
         }
         let seen = &mut view.messages[index];
+        if let (Some(uid), Some(caches)) = (seen.uid, &mut it.caches) {
+            let pending = session.pending.as_ref();
+            let silent = pending.and_then(|pending| pending.silent.as_ref());
+            caches.fetched(&view.name, uid, &fetched, silent)?;
+        }
         if fetched.flags.is_some() {
             seen.flags = fetched.flags;
         }
@@ -443,7 +473,9 @@ impl World {
         {
             pending.copied = Some(code.to_owned());
         }
-        let Some(view) = &mut session.view else {
+        self.modseq_told(client, code)?;
+        let it = &mut self.clients[client];
+        let Some(view) = it.session.as_mut().and_then(|it| it.view.as_mut()) else {
             return Ok(());
         };
         let (word, value) = code.split_once(' ').unwrap_or((code, ""));
@@ -453,9 +485,26 @@ impl World {
             _ => return Ok(()),
         }
         let (uid_validity, uid_next) = (view.uid_validity, view.uid_next);
+        if let (Some(caches), "UIDVALIDITY") = (&mut it.caches, word) {
+            caches.uid_validity(&view.name, uid_validity);
+        }
         match uid_validity != 0 && uid_next != 0 {
             true => it.device.uid_next(uid_validity, uid_next),
             false => Ok(()),
+        }
+    }
+}
+
+impl World {
+    /// A response code, if it is HIGHESTMODSEQ, of a client that goes by it.
+    fn modseq_told(&mut self, client: usize, code: &str) -> Result<(), String> {
+        let it = &mut self.clients[client];
+        let view = it.session.as_ref().and_then(|it| it.view.as_ref());
+        let modseq = code.strip_prefix("HIGHESTMODSEQ ");
+        let modseq = modseq.and_then(|value| value.parse().ok());
+        match (&mut it.caches, view, modseq) {
+            (Some(caches), Some(view), Some(modseq)) => caches.highest_modseq(&view.name, modseq),
+            _ => Ok(()),
         }
     }
 }
@@ -469,16 +518,18 @@ impl View {
 
 impl Session {
     /// SELECT begins to answer: what is said from here on is about the new mailbox.
-    fn selecting(&mut self) {
-        let Some(pending) = &self.pending else { return };
-        if let Command::Select { name, read_only } = &pending.command {
-            self.view = Some(View {
-                name: name.clone(),
-                read_only: *read_only,
-                selected: pending.asked,
-                ..View::default()
-            });
-        }
+    fn selecting(&mut self) -> Option<String> {
+        let pending = self.pending.as_ref()?;
+        let Command::Select { name, read_only } = &pending.command else {
+            return None;
+        };
+        self.view = Some(View {
+            name: name.clone(),
+            read_only: *read_only,
+            selected: pending.asked,
+            ..View::default()
+        });
+        Some(name.clone())
     }
 
     fn exists(&mut self, count: u32) -> Result<(), String> {

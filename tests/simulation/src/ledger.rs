@@ -77,6 +77,11 @@ impl Ledger {
         self.mails.len() - 1
     }
 
+    /// UIDs that stood for several messages, as told to different clients.
+    pub(crate) fn told_twice(&self) -> u64 {
+        self.told.values().filter(|mails| mails.len() > 1).count() as u64
+    }
+
     /// What may become of a flag of a message that arrived with known flags; both values
     /// may be allowed.
     pub(crate) fn allowed(&self, place: Place, flag: &str) -> Option<[bool; 2]> {

@@ -3,16 +3,18 @@
 //!
 //! All of it is one thread, one clock that is a number, and one generator of chance, so a
 //! seed stands for a run: the same seed gives the same run to the last octet. `world.rs` is
-//! the loop, `garage/` the storage, `process.rs` a server with its tasks in `account.rs`, `line.rs` and `post.rs`, `client.rs` and `script.rs` a
+//! the loop, `garage/` the storage, `process.rs` a server with its tasks in `account.rs`, `line.rs`, `doorbell.rs` and `post.rs`, `client.rs` and `script.rs` a
 //! client, `device.rs` and `ledger.rs` what must hold, `settle.rs` the end.
 //! `docs/simulation.md` says how to run it and what it has found.
 
 mod account;
 mod answers;
 mod audit;
+mod cache;
 mod chance;
 mod client;
 mod device;
+mod doorbell;
 mod garage;
 mod ledger;
 mod line;
@@ -38,6 +40,12 @@ pub struct Outcome {
     pub steps: u64,
     /// Objects and logs that were collected.
     pub collected: u64,
+    /// Machines of accounts that began for connections that slept.
+    pub resumed: u64,
+    /// Times that a client that keeps mailboxes (QRESYNC) selected one.
+    pub resynchronised: u64,
+    /// UIDs that stood for two messages, told to two clients (or the run fails).
+    pub told_twice: u64,
     /// Commands that were answered OK, by kind.
     pub acknowledged: BTreeMap<&'static str, u64>,
     /// Commands that were answered NO, by kind.
@@ -57,6 +65,9 @@ pub fn run(options: &Options) -> Outcome {
         hash: world.trace.hash(),
         steps: world.steps,
         collected: world.collected,
+        resumed: world.resumed,
+        told_twice: world.ledger.told_twice(),
+        resynchronised: world.resynchronised,
         acknowledged: world.ledger.acknowledged,
         refused: world.ledger.refused,
     }

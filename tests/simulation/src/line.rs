@@ -103,7 +103,7 @@ impl World {
         };
         if right && !line.attached {
             line.attached = true;
-            self.mail(process, Mail::Attach);
+            self.attach(process, connection);
         }
         self.line_input(process, connection, |_| Input::Derived(id, result));
     }

@@ -37,7 +37,8 @@ fn main() -> ExitCode {
         };
     }
     let mut failed = 0_u64;
-    let (mut steps, mut commands) = (0, 0);
+    let (mut steps, mut commands, mut told_twice) = (0, 0, 0_u64);
+    let (mut resumed, mut resynchronised) = (0, 0);
     for seed in arguments.from..arguments.from + arguments.seeds {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             run(&options(seed, arguments.steps, false))
@@ -46,6 +47,12 @@ fn main() -> ExitCode {
             Ok(outcome) => {
                 steps += outcome.steps;
                 commands += outcome.acknowledged.values().sum::<u64>();
+                told_twice += outcome.told_twice;
+                resumed += outcome.resumed;
+                resynchronised += outcome.resynchronised;
+                if outcome.told_twice > 0 {
+                    println!("seed {seed}: {} UIDs told twice", outcome.told_twice);
+                }
                 outcome.violation
             }
             Err(_) => Some("a panic".to_owned()),
@@ -57,7 +64,9 @@ fn main() -> ExitCode {
         }
     }
     println!(
-        "{} seeds, {steps} steps, {commands} commands done, {failed} failed",
+        "{} seeds, {steps} steps, {commands} commands done, {failed} failed, \
+         {told_twice} UIDs told for two messages, {resynchronised} SELECTs of who kept the \
+         mailbox, {resumed} machines begun for who slept",
         arguments.seeds
     );
     if failed > 0 {

@@ -1,7 +1,6 @@
 //! Deliveries: messages that come to INBOX without a client and without the account's keys.
 //! A process lends its one writer of INBOX's log to one message after the other.
 
-use crate::account::Mail;
 use crate::ledger::text;
 use crate::world::{Event, SECOND, World};
 use bytes::Bytes;
@@ -49,7 +48,8 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, process: usize) {
+    /// A message comes to this server.
+    pub(crate) fn deliver(&mut self, process: usize) {
         if !self.processes[process].accepts() {
             return;
         }
@@ -164,7 +164,8 @@ impl World {
                     let inbox = Some(Directory::inbox(&self.keys));
                     self.end_delivery(process, number, Some(writer), "delivered");
                     self.ring(process, inbox);
-                    return self.mail(process, Mail::Rung(inbox));
+                    let (at, life) = (self.soon(), self.processes[process].life);
+                    return self.at(at, Event::Rung(process, life, Some(inbox)));
                 }
                 DeliveryOutput::Failed(failure, writer) => {
                     *self.ledger.refused.entry("delivery").or_default() += 1;

@@ -1,13 +1,15 @@
 //! A server process: the real machines of the core, and the little that a driver does
 //! around them. Between its tasks messages keep their order; when each comes is chance.
+//! `account.rs`, `line.rs`, `post.rs` and `doorbell.rs` are its tasks.
 
-use crate::account::{LINGER_US, Task};
+use crate::account::Task;
 use crate::chance::Chance;
+use crate::doorbell::Bell;
 use crate::garage::{Caller, describe};
 use crate::line::Line;
 use crate::post::Post;
 use crate::world::{Event, SECOND, World};
-use restante_core::account::{AccountInput, Writers};
+use restante_core::account::AccountInput;
 use restante_core::boundary::Input;
 use restante_core::storage::{RequestId, StorageRequest, StorageResponse};
 use restante_core::time::{Instant, Now};
@@ -21,15 +23,12 @@ pub(crate) struct Process {
     pub(crate) life: u64,
     /// How far its clock is off, in milliseconds.
     pub(crate) offset_ms: i64,
-    pub(crate) account: Option<Task>,
-    /// As whom it has written, for the next machine.
-    pub(crate) writers: Writers,
+    pub(crate) account: Task,
     pub(crate) connections: BTreeMap<u64, Line>,
     pub(crate) post: Post,
+    pub(crate) bell: Bell,
     /// The last machine's number.
     machines: u64,
-    /// When the last message to the account arrives.
-    pub(crate) account_mail: u64,
     /// It stops as soon as everybody is done.
     stopping: bool,
 }
@@ -46,12 +45,11 @@ impl Process {
             up: true,
             life: 0,
             offset_ms,
-            account: None,
-            writers: Writers::default(),
+            account: Task::default(),
             connections: BTreeMap::new(),
             post: Post::default(),
+            bell: Bell::default(),
             machines: 0,
-            account_mail: 0,
             stopping: false,
         }
     }
@@ -89,9 +87,9 @@ impl World {
         let it = &mut self.processes[process];
         it.up = false;
         it.life += 1;
-        it.account = None;
+        it.account = Task::default();
         it.post = Post::default();
-        it.writers = Writers::default();
+        it.bell = Bell::default();
         it.stopping = false;
         let lines = core::mem::take(&mut it.connections);
         self.garage.forget_server(process);
@@ -104,6 +102,7 @@ impl World {
     pub(crate) fn start(&mut self, process: usize) {
         self.note(format_args!("server {process} starts"));
         self.processes[process].up = true;
+        self.start_doorbell(process);
     }
 
     /// The server is asked to stop, and starts again.
@@ -151,37 +150,25 @@ impl World {
         if machine == 0 {
             if self.processes[process].stopping {
                 self.note(format_args!("server {process} stops"));
+                self.end_doorbell(process);
                 self.end_process(process);
                 self.start(process);
             }
             return;
         }
-        let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= instant);
         if let Some(line) = self.processes[process].connections.get(&machine) {
-            if due(line.deadline) {
+            if line.deadline.is_some_and(|at| at <= instant) {
                 self.line_input(process, machine, |_| Input::Timeout);
             }
             return;
         }
-        let Some(task) = &self.processes[process].account else {
-            return self.wake_delivery(process, machine);
-        };
-        if task.number != machine {
-            return self.wake_delivery(process, machine);
-        }
-        if due(task.deadline) {
-            self.account_input(process, AccountInput::Timeout);
-        }
-        let now = self.now;
-        let Some(task) = &mut self.processes[process].account else {
-            return;
-        };
-        let unused = task
-            .unused_since
-            .is_some_and(|since| since + LINGER_US <= now);
-        if unused && !task.ending {
-            task.ending = true;
-            self.account_input(process, AccountInput::Shutdown);
+        let it = &self.processes[process];
+        if it.account.machine() == Some(machine) {
+            self.wake_account(process);
+        } else if it.bell.machine() == Some(machine) {
+            self.wake_doorbell(process);
+        } else {
+            self.wake_delivery(process, machine);
         }
     }
 
@@ -205,10 +192,12 @@ impl World {
             self.line_input(process, machine, |_| Input::Storage(request, response));
             return;
         }
-        let account = &self.processes[process].account;
-        if account.as_ref().is_some_and(|task| task.number == machine) {
+        if self.processes[process].account.machine() == Some(machine) {
             self.account_input(process, AccountInput::Storage(request, response));
             return;
+        }
+        if self.processes[process].bell.machine() == Some(machine) {
+            return self.doorbell_answer(process, request, response);
         }
         self.delivery_answer(process, machine, request, response);
     }

@@ -1,6 +1,7 @@
 //! What clients say next, and what the answers mean for the ledger.
 
 use crate::answers;
+use crate::cache::Silent;
 use crate::client::{Pending, Session, View};
 use crate::ledger::{FLAGS, FlagOp, Place, text};
 use crate::world::{Event, SECOND, World};
@@ -14,6 +15,7 @@ const VOLATILE: [&str; 4] = ["SECRETbox/a", "SECRETbox/b", "SECRETbox", "SECRETv
 #[derive(Debug)]
 pub(crate) enum Command {
     Login,
+    Enable,
     Select {
         name: String,
         read_only: bool,
@@ -55,6 +57,7 @@ impl Command {
     fn kind(&self) -> &'static str {
         match self {
             Self::Login => "LOGIN",
+            Self::Enable => "ENABLE",
             Self::Select { .. } => "SELECT",
             Self::Fetch { .. } => "FETCH",
             Self::Append { .. } => "APPEND",
@@ -80,6 +83,9 @@ impl World {
         if !session.logged_in {
             let login = b"LOGIN alice hunter2\r\n".to_vec();
             return self.say(client, Command::Login, login, None);
+        }
+        if self.clients[client].caches.is_some() && !session.enabled {
+            return self.simple(client, Command::Enable, "ENABLE QRESYNC");
         }
         if self.clients[client].audit.is_some() {
             return self.audit_next(client);
@@ -154,7 +160,10 @@ impl World {
             name: name.to_owned(),
             read_only,
         };
-        self.simple(client, command, &format!("{verb} {name}"));
+        let caches = self.clients[client].caches.as_ref();
+        let known = caches.map(|caches| caches.parameters(name));
+        let known = known.unwrap_or_default();
+        self.simple(client, command, &format!("{verb} {name}{known}"));
     }
 
     fn fetch(&mut self, client: usize, all: bool, set: &str) {
@@ -163,7 +172,11 @@ impl World {
             true => "BODY.PEEK[]",
             false => "BODY.PEEK[HEADER.FIELDS (SUBJECT)]",
         };
-        let line = format!("UID FETCH {set} (UID FLAGS {section})");
+        let modseq = match self.clients[client].caches.is_some() && self.chance.permille(700) {
+            true => " MODSEQ",
+            false => "",
+        };
+        let line = format!("UID FETCH {set} (UID FLAGS{modseq} {section})");
         self.simple(client, Command::Fetch { whole, all }, &line);
     }
 
@@ -261,6 +274,13 @@ impl World {
         }
         let line = format!("UID STORE {} {sign}FLAGS{silent} ({flag})", set_of(&some));
         self.simple(client, Command::Store { changes }, &line);
+        let session = self.clients[client].session.as_mut();
+        if let Some(pending) = session.and_then(|session| session.pending.as_mut())
+            && !silent.is_empty()
+        {
+            let flag = flag.to_owned();
+            pending.silent = Some(Silent { sign, flag });
+        }
     }
 
     fn server_of(&self, client: usize) -> (usize, u64) {
@@ -334,6 +354,9 @@ impl World {
         if !pending.is_some_and(|pending| matches!(pending.command, Command::Idle)) {
             return Err("a continuation that nobody waits for".to_owned());
         }
+        if self.clients[client].audit.is_some() {
+            return Ok(());
+        }
         let number = self.clients[client].number;
         let at = self.now + self.chance.below(40 * SECOND);
         self.at(at, Event::Act(client, number));
@@ -361,7 +384,9 @@ impl World {
         };
         match pending.command {
             Command::Login => session.logged_in |= ok,
+            Command::Enable => session.enabled |= ok,
             Command::Select { .. } if !ok => session.view = None,
+            Command::Select { .. } => self.audit_selected(client),
             Command::Close if ok => session.view = None,
             Command::Fetch { all, .. } if ok => return self.listed(client, all),
             Command::Append { mails, flags } => {

@@ -13,6 +13,13 @@ type All = BTreeMap<String, Shown>;
 /// After so long nothing that was begun under faults is still on its way.
 const LATEST: u64 = 400 * SECOND;
 
+/// By then who waits has fallen asleep, and what its account did is done.
+const SLEEPY: u64 = 60 * SECOND;
+/// How soon who waits hears of news, when nothing is broken.
+const PROMPT: u64 = 2 * SECOND;
+/// Messages that come one soon after the other: polls are armed while they do.
+const BURST: usize = 6;
+
 impl World {
     /// See the module.
     pub(crate) fn settle(&mut self) {
@@ -34,6 +41,7 @@ impl World {
         self.check_mails(&truth);
         self.check_places(&truth);
         self.check_flags(&truth);
+        self.check_caches(&truth);
         for process in 0..self.processes.len() {
             self.crash(process);
         }
@@ -45,6 +53,10 @@ impl World {
             self.same_as(&truth, "after some time");
         }
         self.run_until(self.now + 60 * SECOND);
+        self.check_bells();
+        for process in 0..self.processes.len() {
+            self.end_doorbell(process);
+        }
         if self.violation.is_none() && self.garage.open() > 0 {
             self.blame(format!(
                 "{} requests are neither answered nor given up",
@@ -54,6 +66,44 @@ impl World {
         if self.garage.contains(MARK.as_bytes()) {
             self.blame("storage holds something in the clear".to_owned());
         }
+    }
+
+    /// Who waits in IDLE costs its server no machine, and hears soon of what comes to another
+    /// one.
+    fn check_bells(&mut self) {
+        let servers = self.processes.len();
+        let idle = self.chance.index(servers);
+        let client = self.wait_in(idle, "INBOX");
+        for process in (0..servers).filter(|process| *process != idle) {
+            self.run_until(self.now + SLEEPY);
+            if self.violation.is_some() {
+                return;
+            }
+            if self.processes[idle].account.machine().is_some() {
+                return self.blame(format!(
+                    "server {idle} has a machine that only a sleeping client could need"
+                ));
+            }
+            let messages = |world: &Self| {
+                let session = world.clients[client].session.as_ref();
+                let view = session.and_then(|session| session.view.as_ref());
+                view.map(|view| view.messages.len())
+            };
+            let before = messages(self);
+            for _ in 0..BURST {
+                self.deliver(process);
+                let pause = self.chance.between(1_000, 40_000);
+                self.run_until(self.now + pause);
+            }
+            self.run_until(self.now + PROMPT);
+            if self.violation.is_none() && messages(self) != before.map(|count| count + BURST) {
+                self.blame(format!(
+                    "client {client} waits at server {idle} and does not hear of what came to {process}"
+                ));
+            }
+        }
+        self.hang_up(client, true);
+        self.run_until(self.now + SLEEPY);
     }
 
     /// What all servers show, if it is the same.
@@ -124,6 +174,35 @@ impl World {
         }
         if let Some(wrong) = wrong.into_iter().next() {
             self.blame(wrong);
+        }
+    }
+
+    /// Who kept mailboxes and asks for what changed knows what is there, whichever server it
+    /// asks.
+    fn check_caches(&mut self, truth: &All) {
+        for client in 0..self.clients.len() {
+            let Some(mut caches) = self.clients[client].caches.take() else {
+                continue;
+            };
+            caches.cut();
+            let mut names = caches.names();
+            names.retain(|name| truth.contains_key(name));
+            let process = self.chance.index(self.processes.len());
+            let caches = self.resynchronise(process, caches, names.clone());
+            for name in names {
+                let Some((uid_validity, known, below)) = caches.known(&name) else {
+                    continue;
+                };
+                let shown = &truth[&name];
+                let there = shown.messages.iter().filter(|(uid, ..)| *uid < below);
+                let there: BTreeMap<u32, Vec<String>> =
+                    there.map(|(uid, _, flags)| (*uid, flags.clone())).collect();
+                if uid_validity == shown.uid_validity && known != there {
+                    self.violation.get_or_insert(format!(
+                        "client {client} knows {known:?} of {name}, there are {there:?}"
+                    ));
+                }
+            }
         }
     }
 

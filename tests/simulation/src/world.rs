@@ -4,6 +4,7 @@
 //! takes the next of it, and puts in what follows from it.
 
 use crate::account::Mail;
+use crate::cache::Caches;
 use crate::chance::Chance;
 use crate::client::Client;
 use crate::garage::{Caller, Deed, Deeds, Garage};
@@ -14,7 +15,7 @@ use core::time::Duration;
 use restante_core::account::AccountReply;
 use restante_core::config::Config;
 use restante_core::delivery::InboxWriter;
-use restante_core::mailbox::AccountId;
+use restante_core::mailbox::{AccountId, MailboxId};
 use restante_core::random::Random;
 use restante_core::seal::AccountKeys;
 use restante_core::storage::{RequestId, StorageResponse};
@@ -35,6 +36,10 @@ pub(crate) enum Event {
     ToConnection(usize, u64, u64, AccountReply),
     /// A connection looks into its inbox.
     Inbox(usize, u64, u64),
+    /// Logs that changed go to the doorbell.
+    Announce(usize, u64),
+    /// A doorbell rings for the account: for a log, or for all.
+    Rung(usize, u64, Option<Option<MailboxId>>),
     /// A password was checked.
     Derived(usize, u64, u64, RequestId, bool),
     /// A machine may have a deadline.
@@ -90,6 +95,12 @@ pub(crate) struct World {
     pub(crate) collects: bool,
     /// What was collected.
     pub(crate) collected: u64,
+    /// Machines of accounts that began while connections were there: those slept.
+    pub(crate) resumed: u64,
+    /// Times that a client with a cache selected a mailbox.
+    pub(crate) resynchronised: u64,
+    /// How long an account's machine stays that nobody needs, in microseconds.
+    pub(crate) linger_us: u64,
     /// Clients go on with new commands, and things break.
     pub(crate) busy: bool,
     queue: BTreeMap<(u64, u64), Event>,
@@ -110,6 +121,7 @@ impl World {
             collect_soon(&mut config);
         }
         let config = Arc::new(config);
+        let linger_us = *chance.pick(&[10 * SECOND, SECOND, SECOND / 20]);
         let garage = Garage::new(servers, &mut chance);
         let mut world = Self {
             now: SECOND,
@@ -118,12 +130,17 @@ impl World {
             keys: Arc::new(keys),
             garage,
             processes: (0..servers).map(|_| Process::new(&mut chance)).collect(),
-            clients: (0..clients).map(|_| Client::new()).collect(),
+            clients: (0..clients)
+                .map(|_| Client::new(chance.permille(500).then(Caches::default)))
+                .collect(),
             ledger: Ledger::default(),
             violation: None,
             busy: true,
             collects: options.collects,
             collected: 0,
+            resumed: 0,
+            resynchronised: 0,
+            linger_us,
             queue: BTreeMap::new(),
             numbers: 0,
             steps: 0,
@@ -132,6 +149,9 @@ impl World {
         for process in 0..servers {
             let offset_ms = world.processes[process].offset_ms;
             world.processes[process].offset_ms = world.clock_offset(offset_ms);
+        }
+        for process in 0..servers {
+            world.start_doorbell(process);
         }
         let line = format!("{servers} servers, {clients} clients, {:?}", world.config);
         world.note(format_args!("{line}"));
@@ -214,6 +234,16 @@ impl World {
             Event::Inbox(process, life, connection) => {
                 if self.lives(process, life) {
                     self.look_into_inbox(process, connection);
+                }
+            }
+            Event::Announce(process, life) => {
+                if self.lives(process, life) {
+                    self.announce(process);
+                }
+            }
+            Event::Rung(process, life, log) => {
+                if self.lives(process, life) {
+                    self.rung(process, log);
                 }
             }
             Event::Derived(process, life, connection, request, right) => {
@@ -347,6 +377,8 @@ fn config(chance: &mut Chance) -> Config {
         idle_mailboxes_max: small(chance, 1, 16),
         mailbox_idle_timeout: Duration::from_secs(chance.between(1, 30)),
         directory_age_max: Duration::from_secs(chance.between(0, 10)),
+        sleep_delay: Duration::from_millis(*chance.pick(&[10, 500, 5_000])),
+        doorbell_changes_max: small(chance, 2, 64),
         ..Config::default()
     }
 }

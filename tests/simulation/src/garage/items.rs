@@ -2,7 +2,7 @@
 
 use super::versions::Versions;
 use super::{
-    Call, Deed, Deeds, Fate, Garage, Gathering, ItemState, NODES, Seen, Spread, TIMEOUT_US,
+    BELLS, Call, Deed, Deeds, Fate, Garage, Gathering, ItemState, NODES, Seen, Spread, TIMEOUT_US,
     failure, puts, unless,
 };
 use crate::chance::Chance;
@@ -34,6 +34,9 @@ impl Garage {
             let item = item.or_default();
             item.write(coordinator as u8, put.token, put.value);
             let state = item.clone();
+            if put.key.partition.0.starts_with(BELLS) {
+                deeds.extend(self.wake_polls(now, chance, coordinator));
+            }
             let second = self.spread(now, chance, coordinator, &mut deeds, || {
                 Spread::Item(put.key.clone(), Box::new(ItemState(state.clone())))
             });

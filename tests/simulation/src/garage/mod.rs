@@ -6,6 +6,7 @@
 
 mod items;
 mod objects;
+mod polls;
 mod versions;
 mod weather;
 
@@ -24,6 +25,8 @@ use versions::Versions;
 pub(crate) const NODES: usize = 3;
 /// After so long a request whose answer does not come is given up, in microseconds.
 const TIMEOUT_US: u64 = 10_000_000;
+/// What the names of partitions begin with that are polled.
+const BELLS: &str = "!bell/";
 
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +50,10 @@ pub(crate) enum Deed {
     Gather(Box<Gathering>),
     /// What one node has taken in reaches another.
     Spread(usize, Spread),
+    /// A poll begins to wait; whether it misses what came since it was sent.
+    Arm(Box<polls::Poll>, bool),
+    /// The time of a poll is over that waits at a node.
+    EndPoll(Caller, usize),
     /// The answer reaches the server.
     Answer(Caller, StorageResponse),
 }
@@ -127,6 +134,8 @@ pub(crate) struct Garage {
     /// How likely which fault is.
     pub(crate) weather: Weather,
     streams: BTreeMap<Caller, Stream>,
+    polls: Vec<polls::Poll>,
+    markers: polls::Markers,
     /// Requests that no answer has gone out for.
     open: BTreeMap<Caller, &'static str>,
     stamps: u64,
@@ -150,6 +159,8 @@ impl Garage {
             reach: vec![[true; NODES]; servers],
             weather: Weather::fair(),
             streams: BTreeMap::new(),
+            polls: Vec::new(),
+            markers: polls::Markers::default(),
             open: BTreeMap::new(),
             stamps: 0,
             shows_deleted: chance.permille(500),
@@ -239,13 +250,19 @@ impl Garage {
             Deed::Run(call) => self.run(now, chance, *call),
             Deed::Gather(gathering) => self.gather(now, chance, *gathering),
             Deed::Spread(to, Spread::Item(key, state)) => {
+                let polled = key.partition.0.starts_with(BELLS);
                 self.nodes[to].items.entry(key).or_default().merge(&state.0);
-                Vec::new()
+                match polled {
+                    true => self.wake_polls(now, chance, to),
+                    false => Vec::new(),
+                }
             }
             Deed::Spread(to, Spread::Object(key, state)) => {
                 self.nodes[to].take_row(key, state.0);
                 Vec::new()
             }
+            Deed::Arm(poll, misses) => self.arm(now, chance, *poll, misses),
+            Deed::EndPoll(caller, node) => self.end_poll(now, chance, caller, node),
             Deed::Answer(..) => unreachable!("answers go to the servers"),
         }
     }
@@ -261,12 +278,15 @@ impl Garage {
     /// A machine wants no answer any more.
     pub(crate) fn abandon(&mut self, caller: Caller) {
         self.open.remove(&caller);
+        self.polls.retain(|poll| !poll.is_of(|it| *it == caller));
         self.streams.remove(&caller);
     }
 
     /// A server has died: what it had open is gone; what is under way goes on.
     pub(crate) fn forget_server(&mut self, process: usize) {
         self.open.retain(|caller, _| caller.process != process);
+        self.polls
+            .retain(|poll| !poll.is_of(|it| it.process == process));
         self.streams.retain(|caller, _| caller.process != process);
     }
 
@@ -274,6 +294,7 @@ impl Garage {
     pub(crate) fn forget_machine(&mut self, process: usize, machine: u64) {
         let of = |caller: &Caller| caller.process == process && caller.machine == machine;
         self.open.retain(|caller, _| !of(caller));
+        self.polls.retain(|poll| !poll.is_of(of));
         self.streams.retain(|caller, _| !of(caller));
     }
 
@@ -417,12 +438,7 @@ impl Garage {
                 self.write_objects(now, chance, gateway, call)
             }
             StorageRequest::ListObjects { .. } => self.list(now, chance, gateway, &call),
-            StorageRequest::PollRange { timeout_ms, .. } => {
-                let after = chance.below(u64::from(*timeout_ms) * 1_000 + 1);
-                let seen = Some(now.to_string());
-                let answer = StorageResponse::Polled { seen };
-                vec![(now + after, Deed::Answer(caller, answer))]
-            }
+            StorageRequest::PollRange { .. } => self.poll(now, chance, gateway, &call),
             StorageRequest::ReadChunk { .. } | StorageRequest::WriteChunk(_) => {
                 unreachable!("steps of streams go another way")
             }
@@ -509,7 +525,11 @@ pub(crate) fn describe(request: &StorageRequest) -> String {
 
 /// A partition without the account's id.
 fn short(partition: &PartitionKey) -> &str {
-    partition.0.split_once('/').map_or("", |(_, rest)| rest)
+    let PartitionKey(name) = partition;
+    match name.starts_with(BELLS) {
+        true => name,
+        false => name.split_once('/').map_or("", |(_, rest)| rest),
+    }
 }
 
 fn kind(request: &StorageRequest) -> &'static str {

@@ -46,6 +46,9 @@ pub enum LoginError {
     Invalid,
     /// The accounts cannot be read just now, or too many passwords are being checked.
     Unavailable,
+    /// It is the password, but what is kept beside the account's keys is not what they say:
+    /// its public key was replaced, and whoever did it reads new mail.
+    Altered,
     /// The account has as many connections as it may have.
     TooManyConnections,
 }

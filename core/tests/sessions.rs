@@ -394,6 +394,23 @@ fn wrong_passwords_and_unknown_users_look_alike_and_take_longer_each_time() {
 }
 
 #[test]
+fn who_knows_the_password_of_an_altered_account_is_sent_to_its_administrator() {
+    let mut world = World::new(16);
+    let id = world.connect();
+    world.read(id);
+    for number in 0..20 {
+        let answer = world.say(id, b"a LOGIN altered hunter2\r\n");
+        let expected = "a NO [CONTACTADMIN] This account is closed until its administrator has looked at it\r\n";
+        assert_eq!(answer, expected, "{number}");
+    }
+    let answer = world.say(id, b"b SELECT INBOX\r\n");
+    assert!(answer.starts_with("b BAD"), "{answer}");
+    // None of them was a wrong password.
+    let answer = world.say(id, b"c LOGIN alice hunter2\r\n");
+    assert!(answer.starts_with("c OK"), "{answer}");
+}
+
+#[test]
 fn plain_is_taken_inline_and_after_the_continuation() {
     let mut world = World::new(16);
     // "", alice, hunter2; alice, alice, hunter2; bob, alice, hunter2

@@ -181,9 +181,10 @@ impl Service {
         }
         let (id, credentials) = self.checks.remove(0);
         assert!(!credentials.user.is_empty());
-        let result = match credentials.password.len() % 3 {
+        let result = match credentials.password.len() % 4 {
             0 => Err(LoginError::Unavailable),
             1 => Ok(login()),
+            2 => Err(LoginError::Altered),
             _ => Err(LoginError::Invalid),
         };
         self.granted += usize::from(result.is_ok());

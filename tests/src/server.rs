@@ -249,21 +249,35 @@ impl Server {
     /// # Panics
     /// When it does not start.
     pub fn upkeep(&self, command: &str, options: &[&str]) -> (Option<i32>, String) {
+        let command = [&[command, &self.alice.name, "--password-stdin"], options].concat();
+        self.told(&command, &format!("{}\n", self.alice.password))
+    }
+
+    /// Tries to change a password beside the server, and returns the exit code and what is said.
+    ///
+    /// # Panics
+    /// When the command does not start.
+    pub fn change_password(&self, account: &Account, new: &str) -> (Option<i32>, String) {
+        let command = ["account", "password", &account.name, "--password-stdin"];
+        self.told(&command, &format!("{}\n{new}\n", account.password))
+    }
+
+    /// Runs a command beside the server that is told some lines.
+    fn told(&self, command: &[&str], lines: &str) -> (Option<i32>, String) {
         let executable =
             binaries::executable(self.flavour, self.options.profile).expect("it was built before");
         let mut child = Command::new(executable)
-            .args([command, &self.alice.name, "--password-stdin", "--config"])
+            .args(command)
+            .arg("--config")
             .arg(self.folder.path().join("restante.toml"))
-            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("it was built before");
-        let line = format!("{}\n", self.alice.password);
         let mut input = child.stdin.take().expect("it has a pipe");
         // One that ends at once has not read it, and says why.
-        let _ = input.write_all(line.as_bytes());
+        let _ = input.write_all(lines.as_bytes());
         drop(input);
         let output = child.wait_with_output().expect("it was started");
         let said = [output.stdout, output.stderr].concat();

@@ -403,11 +403,13 @@ impl Connection {
             Err(LoginError::Unavailable | LoginError::TooManyConnections) => {
                 self.fail(number, Some(&user), reply::UNAVAILABLE);
             }
+            // Only who knows the password is told so.
+            Err(LoginError::Altered) => self.fail(number, Some(&user), reply::CLOSED),
         }
     }
 
     fn fail(&mut self, number: Number, user: Option<&str>, reason: reply::Reason) {
-        if reason != reply::REFUSED && reason != reply::UNAVAILABLE {
+        if ![reply::REFUSED, reply::UNAVAILABLE, reply::CLOSED].contains(&reason) {
             self.event(Event::BadCommand(reason.text()));
         }
         self.answer(&reply::fail(number, user, reason));

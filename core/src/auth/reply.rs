@@ -24,6 +24,10 @@ const fn because_of(kind: &'static str, text: &'static str) -> Reason {
 pub(super) const REFUSED: Reason = because("User name and password do not match");
 pub(super) const ANOTHER: Reason = because_of("authz", "You can only act for yourself");
 pub(super) const UNAVAILABLE: Reason = because_of("temp", "Passwords cannot be checked just now");
+pub(super) const CLOSED: Reason = because_of(
+    "temp",
+    "This account is closed until its administrator has looked at it",
+);
 pub(super) const NO_MECHANISM: Reason = because("This mechanism is not offered");
 pub(super) const NOT_BASE64: Reason = because("That is not base64");
 pub(super) const NOT_PLAIN: Reason = because("That is not a PLAIN response");

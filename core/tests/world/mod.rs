@@ -425,13 +425,11 @@ impl World {
                     .handle_input(now, Input::Storage(request, answer));
             }
             Output::Derive(request, credentials) => {
-                let right =
-                    credentials.user == "alice" && credentials.password.as_str() == "hunter2";
                 let keys = Arc::new(self.keys.clone());
-                let result = if right {
-                    Ok(Login { keys })
-                } else {
-                    Err(LoginError::Invalid)
+                let result = match (credentials.user.as_str(), credentials.password.as_str()) {
+                    ("alice", "hunter2") => Ok(Login { keys }),
+                    ("altered", "hunter2") => Err(LoginError::Altered),
+                    _ => Err(LoginError::Invalid),
                 };
                 self.derived(id, request, result);
             }

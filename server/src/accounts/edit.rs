@@ -3,6 +3,7 @@
 use super::AccountsError;
 use super::file::AccountsFile;
 use super::list::{AccountList, Entry, OwnBucket, PasswordSlot, check_name, fold_name};
+use super::opening::{self, Closed};
 use super::stretch::{SALT_BYTES, stretch};
 use crate::seed;
 use argon2::Params;
@@ -119,7 +120,7 @@ pub fn remove(file: &AccountsFile, name: &str) -> Result<AccountId, AccountsErro
 /// passwords that it may have stay.
 ///
 /// # Errors
-/// `Unknown`, `WrongPassword`, and when the file cannot be changed.
+/// `Unknown`, `WrongPassword`, `Altered`, and when the file cannot be changed.
 pub fn change_password(
     file: &AccountsFile,
     name: &str,
@@ -129,7 +130,7 @@ pub fn change_password(
 ) -> Result<(), AccountsError> {
     file.edit(|list| {
         let entry = find(list, name)?;
-        let (place, keys) = open(entry, old)?.ok_or(AccountsError::WrongPassword)?;
+        let (place, keys) = open(file, entry, old)?.ok_or(AccountsError::WrongPassword)?;
         let slot = password_slot(&keys, new, params, &mut seed::random())?;
         let list = changed(file, list, |entries| {
             for changed in entries.iter_mut().filter(|other| other.id == entry.id) {
@@ -143,10 +144,10 @@ pub fn change_password(
 /// The keys of an account, for who knows its password.
 ///
 /// # Errors
-/// `Unknown`, `WrongPassword`, and when the file cannot be read.
+/// `Unknown`, `WrongPassword`, `Altered`, and when the file cannot be read.
 pub fn keys(file: &AccountsFile, name: &str, password: &str) -> Result<AccountKeys, AccountsError> {
     let list = file.read()?;
-    let opened = open(find(&list, name)?, password)?;
+    let opened = open(file, find(&list, name)?, password)?;
     opened
         .map(|(_, keys)| keys)
         .ok_or(AccountsError::WrongPassword)
@@ -168,12 +169,22 @@ fn password_slot(
 }
 
 /// The slot that `password` opens, and the keys in it.
-fn open(entry: &Entry, password: &str) -> Result<Option<(usize, AccountKeys)>, AccountsError> {
+fn open(
+    file: &AccountsFile,
+    entry: &Entry,
+    password: &str,
+) -> Result<Option<(usize, AccountKeys)>, AccountsError> {
     for (place, slot) in entry.slots.iter().enumerate() {
         let stretched =
             stretch(&slot.params, &slot.salt, password).map_err(AccountsError::Stretch)?;
-        if let Ok(keys) = seal::unwrap(&slot.wrapped, &stretched, entry.id) {
-            return Ok(Some((place, keys)));
+        match opening::open(entry, slot, &stretched) {
+            Ok(keys) => return Ok(Some((place, keys))),
+            Err(Closed::WrongPassword) => {}
+            Err(Closed::Altered(altered)) => {
+                let name = entry.names.first().cloned().unwrap_or_default();
+                let file = file.path().to_owned();
+                return Err(AccountsError::Altered(file, name, altered));
+            }
         }
     }
     Ok(None)
@@ -211,7 +222,7 @@ mod tests {
 
     fn opens(file: &AccountsFile, name: &str, password: &str) -> Option<AccountKeys> {
         let list = file.read().unwrap();
-        let (_, keys) = open(list.find(name)?, password).unwrap()?;
+        let (_, keys) = open(file, list.find(name)?, password).unwrap()?;
         Some(keys)
     }
 

@@ -10,6 +10,7 @@ pub mod edit;
 pub mod file;
 pub mod list;
 mod memory;
+mod opening;
 pub mod penalty;
 pub mod stretch;
 #[cfg(test)]
@@ -21,6 +22,8 @@ use address::Addresses;
 use argon2::Params;
 use file::AccountsFile;
 use list::{Entry, PasswordSlot, fold_name};
+pub use opening::Altered;
+use opening::Closed;
 use penalty::{Attempt, Penalties};
 use restante_core::boundary::{Credentials, Login, LoginError};
 use restante_core::delivery::Recipient;
@@ -88,7 +91,8 @@ impl<R: Runtime> Accounts<R> {
     ///
     /// # Errors
     /// `Invalid` for a name and password that do not belong together; `Unavailable`
-    /// when the file cannot be read or too many logins wait.
+    /// when the file cannot be read or too many logins wait; `Altered` for the right password
+    /// of an account whose entry in the file is not what its keys say.
     pub async fn login(
         &self,
         credentials: Credentials,
@@ -179,10 +183,23 @@ impl<R: Runtime> Accounts<R> {
                     tracing::warn!(%error, "a password cannot be checked");
                     LoginError::Unavailable
                 })?;
-            if let Ok(keys) = seal::unwrap(&slot.wrapped, &stretched, entry.id) {
-                return Ok(Login {
-                    keys: Arc::new(keys),
-                });
+            match opening::open(entry, slot, &stretched) {
+                Ok(keys) => {
+                    return Ok(Login {
+                        keys: Arc::new(keys),
+                    });
+                }
+                Err(Closed::WrongPassword) => {}
+                Err(Closed::Altered(_)) => {
+                    tracing::error!(
+                        account = %entry.id,
+                        file = %self.file.path().display(),
+                        "the account's public_key or inbox in the accounts file was altered: logins \
+                         are refused, and mail delivered since may be readable to others; \
+                         fsck says what the file must say"
+                    );
+                    return Err(LoginError::Altered);
+                }
             }
         }
         Err(LoginError::Invalid)
@@ -208,6 +225,8 @@ pub enum AccountsError {
     Name(&'static str),
     /// The account's present password is another one.
     WrongPassword,
+    /// The entry of this account in the file is not what its keys say.
+    Altered(PathBuf, String, Altered),
     /// The password cannot be stretched.
     Stretch(stretch::StretchError),
 }
@@ -220,6 +239,12 @@ impl fmt::Display for AccountsError {
             Self::Exists(name) => write!(f, "there is an account {name:?} already"),
             Self::Unknown(name) => write!(f, "there is no account {name:?}"),
             Self::Name(reason) => f.write_str(reason),
+            Self::Altered(file, name, line) => write!(
+                f,
+                "{}: the entry of {name:?} was altered, and mail delivered since may be readable \
+                 to others; it must have the line: {line}",
+                file.display()
+            ),
             Self::Stretch(error) => error.fmt(f),
             Self::WrongPassword => f.write_str("the present password is another one"),
         }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::runtime::threads::Threads;
 use crate::runtime::timeout;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::fs;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -55,6 +57,43 @@ fn name_and_password_open_the_account() {
         let result = login(&accounts, "alice", &long, "::1").await;
         assert_eq!(result, Err(LoginError::Invalid));
     });
+}
+
+#[test]
+fn right_password_of_an_altered_entry_opens_nothing() {
+    let (accounts, _folder) = accounts();
+    let alter = |change: fn(&mut Entry)| {
+        let altered = accounts.file.edit(|list| {
+            let list = list.changed(|entries| change(&mut entries[0])).unwrap();
+            Ok((list, ()))
+        });
+        altered.unwrap();
+    };
+    let before = accounts.file.read().unwrap().entries()[0].clone();
+    let changes: [(fn(&mut Entry), String); 2] = [
+        (
+            |entry| entry.public_key[31] ^= 1,
+            format!("public_key = \"{}\"", STANDARD.encode(before.public_key)),
+        ),
+        (
+            |entry| entry.inbox.as_mut().unwrap().0[0] ^= 1,
+            format!("inbox = \"{}\"", before.inbox.unwrap()),
+        ),
+    ];
+    for (change, line) in changes {
+        alter(change);
+        let right = async_io::block_on(login(&accounts, "alice", "secret", "::1"));
+        assert_eq!(right, Err(LoginError::Altered));
+        let wrong = async_io::block_on(login(&accounts, "alice", "wrong", "::1"));
+        assert_eq!(wrong, Err(LoginError::Invalid));
+        let told = edit::keys(&accounts.file, "alice", "secret").unwrap_err();
+        assert!(told.to_string().ends_with(&line), "{told}");
+        let told = edit::change_password(&accounts.file, "alice", "secret", "new", &params());
+        assert!(matches!(told, Err(AccountsError::Altered(..))), "{told:?}");
+        alter(change);
+        let right = async_io::block_on(login(&accounts, "alice", "secret", "::1"));
+        assert_eq!(right, Ok(before.id));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Dovecot's authentication protocol on both binaries, over TCP and on a Unix socket.
 
+mod altered;
 mod checking;
 mod hostile;
 mod postfix;
@@ -9,6 +10,7 @@ use restante_tests::{Server, auth::Auth};
 
 fn main() -> std::process::ExitCode {
     restante_tests::run(&[
+        ("altered", altered::TESTS),
         ("checking", checking::TESTS),
         ("hostile", hostile::TESTS),
         ("postfix", postfix::TESTS),

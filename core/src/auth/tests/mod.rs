@@ -127,6 +127,7 @@ impl Service {
         let (id, credentials) = self.checks.remove(0);
         let result = match credentials.password.as_str() {
             PASSWORD => Ok(login()),
+            "altered" => Err(LoginError::Altered),
             "broken" => Err(LoginError::Unavailable),
             _ => Err(LoginError::Invalid),
         };

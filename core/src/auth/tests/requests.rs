@@ -112,6 +112,11 @@ fn check_that_takes_longer_than_the_penalty_is_answered_when_it_is_done() {
 #[test]
 fn trouble_is_temporary() {
     let mut service = Service::open(Config::default());
+    service.say(&plain(1, "altered"));
+    assert_eq!(
+        service.check(),
+        "FAIL\t1\tuser=alice\treason=This account is closed until its administrator has looked at it\ttemp\n"
+    );
     service.say(&plain(1, "broken"));
     let said = service.check();
     assert!(said.starts_with("FAIL\t1\tuser=alice\treason="), "{said}");

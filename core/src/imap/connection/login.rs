@@ -174,6 +174,15 @@ impl Connection {
                     Completion::no("Passwords cannot be checked just now").with_code("UNAVAILABLE");
                 self.complete(&tag, &completion, name);
             }
+            // Only who knows the password is told so. RFC 5530 §3
+            Err(LoginError::Altered) => {
+                self.timers.stop(Reason::Penalty);
+                let completion = Completion::no(
+                    "This account is closed until its administrator has looked at it",
+                )
+                .with_code("CONTACTADMIN");
+                self.complete(&tag, &completion, name);
+            }
             Err(LoginError::TooManyConnections) => {
                 self.timers.stop(Reason::Penalty);
                 let completion = Completion::no("You have too many connections").with_code("LIMIT");

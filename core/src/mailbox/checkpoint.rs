@@ -24,7 +24,10 @@ use std::sync::Arc;
 const POINTER_VERSION: u8 = 1;
 
 /// The first version of mailboxes' checkpoints that say which batches knew of which.
-const VERSION_WITH_HISTORY: u8 = 3;
+pub(super) const VERSION_WITH_HISTORY: u8 = 3;
+/// The first version that says which batches are missing; written only where some are, so
+/// that a server of before reads all others.
+pub(super) const VERSION_WITH_MISSING: u8 = 4;
 
 /// What the pointer item says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,6 +245,9 @@ impl MailboxState {
         encoder.number(self.highest_modseq.0);
         encoder.number(self.lead);
         self.history.encode(encoder);
+        if !self.history.missing().is_empty() {
+            self.history.encode_missing(encoder);
+        }
         encoder.count(bits.writers(self).count());
         for writer in bits.writers(self) {
             encoder.array(&writer.0);
@@ -315,7 +321,11 @@ impl MailboxState {
             if state.lead > state.highest_modseq.0 {
                 return Err(DecodeError::Invalid("HIGHESTMODSEQ"));
             }
-            History::decode(decoder)?
+            let mut history = History::decode(decoder)?;
+            if version >= VERSION_WITH_MISSING {
+                history.decode_missing(decoder)?;
+            }
+            history
         });
         let mut writers = Vec::new();
         for _ in 0..decoder.count(16)? {
@@ -610,6 +620,31 @@ mod tests {
         assert_eq!(decoded.encode_checkpoint(&contained), golden);
         assert_eq!(decoded.highest_modseq(), state.highest_modseq());
         assert_eq!(decoded.past(ModSeq(52)), state.past(ModSeq(52)));
+    }
+
+    #[test]
+    fn version_4_of_checkpoints_says_which_batches_are_missing() {
+        let (mut state, contained) =
+            MailboxState::decode_checkpoint(include_bytes!("golden/checkpoint-3.bin")).unwrap();
+        let modseq = ModSeq(52);
+        let mut past = state.past(modseq);
+        let withheld = BatchId::of(WriterId([10; 16]), Stamp(0x0123_4567_89ab_0005));
+        past.heads.push(withheld);
+        let batch = Batch {
+            stamp: Stamp(0x0123_4567_89ab_0006),
+            modseq,
+            past: Some(past),
+            operations: vec![Operation::Expunge {
+                messages: vec![MessageId([2; 16])],
+            }],
+        };
+        state.apply_own(WriterId([11; 16]), &batch);
+        assert_eq!(state.missing(), [withheld]);
+        let golden = include_bytes!("golden/checkpoint-4.bin");
+        assert_eq!(state.encode_checkpoint(&contained), golden);
+        let (decoded, contained) = MailboxState::decode_checkpoint(golden).unwrap();
+        assert_eq!(decoded.missing(), [withheld]);
+        assert_eq!(decoded.encode_checkpoint(&contained), golden);
     }
 
     #[test]

@@ -23,6 +23,8 @@ const BATCHES_KEPT: usize = 128;
 /// Batches that one batch names as heads. More were never read by the same server
 /// without one that joins them.
 const HEADS_MAX: usize = 64;
+/// Batches that are remembered as missing.
+const MISSING_MAX: usize = 256;
 
 /// Everything is known.
 const ALL: ModSeq = ModSeq(u64::MAX);
@@ -51,6 +53,9 @@ pub(super) struct History {
     heads: Vec<BatchId>,
     /// Whether there were others before.
     has_older: bool,
+    /// Those that some batch named as heads, which must so have been there, and that were
+    /// never taken in; ascending. None where that cannot be told from what is forgotten.
+    missing: Vec<BatchId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,11 @@ impl BatchId {
     /// Stands for everything that a checkpoint contains.
     pub(super) fn of_checkpoint(covered: &[u8]) -> Self {
         Self::digest(&[covered])
+    }
+
+    /// Its octets in hexadecimal.
+    pub(crate) fn to_hex(self) -> String {
+        self.0.iter().map(|octet| format!("{octet:02x}")).collect()
     }
 
     fn digest(parts: &[&[u8]]) -> Self {
@@ -142,6 +152,35 @@ impl History {
         Some(self.batches.last()?.id)
     }
 
+    /// Batches that are not there though others were written by who had read them. They may
+    /// come yet: items are read in pages, and written meanwhile.
+    pub(super) fn missing(&self) -> &[BatchId] {
+        &self.missing
+    }
+
+    /// Notes which of the heads that a batch names are not there; its writer had seen this
+    /// MODSEQ. Call it before the batch is taken in.
+    pub(super) fn miss(&mut self, heads: &[BatchId], seen: ModSeq) {
+        if self.has_older {
+            // Whose writer had seen the first one of the last so many had read none that was
+            // joined to others before, and so is forgotten.
+            let first = self.batches.len().checked_sub(BATCHES_KEPT);
+            let first = first.and_then(|first| self.batches.get(first));
+            if first.is_none_or(|first| seen < first.modseq) {
+                return;
+            }
+        }
+        for head in heads {
+            let known = self.batches.iter().rev().any(|batch| batch.id == *head);
+            if !known
+                && self.missing.len() < MISSING_MAX
+                && let Err(place) = self.missing.binary_search(head)
+            {
+                self.missing.insert(place, *head);
+            }
+        }
+    }
+
     /// Takes in a batch whose writer had read `heads`.
     pub(super) fn take_in(&mut self, id: BatchId, modseq: ModSeq, heads: &[BatchId]) -> Found {
         let late = self.edges.iter().any(|(_, named)| *named == id);
@@ -171,6 +210,9 @@ impl History {
     }
 
     fn push(&mut self, id: BatchId, modseq: ModSeq, knew: ModSeq, heads: &[BatchId]) {
+        if let Ok(place) = self.missing.binary_search(&id) {
+            self.missing.remove(place);
+        }
         self.heads.retain(|head| !heads.contains(head));
         self.heads.push(id);
         self.edges.extend(heads.iter().map(|head| (id, *head)));
@@ -270,6 +312,25 @@ impl History {
             for head in heads {
                 encoder.array(&head.0);
             }
+        }
+    }
+
+    /// Appends those that are missing, which the encoded form lacks.
+    pub(super) fn encode_missing(&self, encoder: &mut Encoder) {
+        encoder.count(self.missing.len());
+        for missing in &self.missing {
+            encoder.array(&missing.0);
+        }
+    }
+
+    /// Reads those that are missing.
+    pub(super) fn decode_missing(&mut self, decoder: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        for _ in 0..decoder.count(8)? {
+            self.missing.push(BatchId(decoder.array()?));
+        }
+        match self.missing.is_sorted_by(|one, two| one < two) {
+            true => Ok(()),
+            false => Err(DecodeError::Invalid("missing batches")),
         }
     }
 
@@ -390,6 +451,39 @@ mod tests {
         assert_eq!(history.heads(), [id(2), id(4)]);
         assert_eq!(knew(&mut history, 5, &[2, 4]), u64::MAX);
         assert_eq!(knew(&mut history, 6, &[5]), u64::MAX);
+    }
+
+    #[test]
+    fn what_was_named_and_never_came_is_missing() {
+        let mut history = History::default();
+        let take = |history: &mut History, number: u64, heads: &[u64]| {
+            history.miss(&ids(heads), ModSeq(number - 1));
+            history.take_in(id(number), ModSeq(number), &ids(heads));
+        };
+        take(&mut history, 2, &[]);
+        take(&mut history, 4, &[3]);
+        take(&mut history, 5, &[3, 4]);
+        assert_eq!(history.missing(), [id(3)]);
+        // It was only late.
+        take(&mut history, 3, &[2]);
+        assert_eq!(history.missing(), []);
+        let last = 6 + 3 * BATCHES_KEPT as u64;
+        take(&mut history, 6, &[3, 5]);
+        for number in 7..last {
+            take(&mut history, number, &[number - 1]);
+        }
+        // Who was away for so long names what is forgotten: that says nothing.
+        history.miss(&ids(&[3, 1_000]), ModSeq(7));
+        assert_eq!(history.missing(), []);
+        take(&mut history, last + 1, &[last]);
+        assert_eq!(history.missing(), [id(last)]);
+        let mut encoder = Encoder::new(1);
+        history.encode_missing(&mut encoder);
+        let bytes = encoder.finish();
+        let mut decoder = Decoder::new(&bytes, 1).unwrap();
+        let mut stored = History::default();
+        stored.decode_missing(&mut decoder).unwrap();
+        assert_eq!(stored.missing(), history.missing());
     }
 
     #[test]

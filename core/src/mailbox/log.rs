@@ -1,10 +1,12 @@
 //! What the two kinds of log have in common: a state, batches that change it, and
 //! checkpoints of it.
 
+use super::checkpoint::{VERSION_WITH_HISTORY, VERSION_WITH_MISSING};
 use super::claims::Owed;
 use super::clock::Stamp;
 use super::directory::{Directory, DirectoryBatch};
 use super::encoding::{DecodeError, Decoder, Encoder};
+use super::history::BatchId;
 use super::merge::Floor;
 use super::operation::Batch;
 use super::version_vector::VersionVector;
@@ -21,7 +23,7 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     const POINTER: ItemKind;
     /// Tells checkpoints of the two kinds apart.
     const CHECKPOINT: u8;
-    /// The version of its checkpoints. Earlier ones are read as well.
+    /// The newest version of its checkpoints. Earlier ones are read as well.
     const CHECKPOINT_VERSION: u8;
 
     /// Reads a batch.
@@ -49,6 +51,14 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     fn size(&self) -> usize;
     /// Whether clients see the same in both.
     fn agrees_with(&self, other: &Self) -> bool;
+    /// Batches of the log that others name and that are not in it.
+    fn missing(&self) -> &[BatchId] {
+        &[]
+    }
+    /// The version of a checkpoint of it.
+    fn checkpoint_version(&self) -> u8 {
+        Self::CHECKPOINT_VERSION
+    }
     /// Appends the encoded form.
     fn encode_state(&self, encoder: &mut Encoder);
     /// Reads the encoded form of a version, which contains these items.
@@ -60,7 +70,7 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
 
     /// The plaintext of a checkpoint.
     fn encode_checkpoint(&self, covered: &VersionVector) -> Vec<u8> {
-        let mut encoder = Encoder::new(Self::CHECKPOINT_VERSION);
+        let mut encoder = Encoder::new(self.checkpoint_version());
         encoder.byte(Self::CHECKPOINT);
         covered.encode(&mut encoder);
         self.encode_state(&mut encoder);
@@ -85,7 +95,7 @@ impl LogState for MailboxState {
     const OPERATION: ItemKind = ItemKind::Operation;
     const POINTER: ItemKind = ItemKind::CheckpointPointer;
     const CHECKPOINT: u8 = 1;
-    const CHECKPOINT_VERSION: u8 = 3;
+    const CHECKPOINT_VERSION: u8 = VERSION_WITH_MISSING;
 
     fn decode_batch(bytes: &[u8]) -> Result<Batch, DecodeError> {
         Batch::decode(bytes)
@@ -128,6 +138,15 @@ impl LogState for MailboxState {
         };
         let both = self.iter_from(0).zip(other.iter_from(0));
         seen(self) == seen(other) && both.into_iter().all(same)
+    }
+    fn missing(&self) -> &[BatchId] {
+        self.history.missing()
+    }
+    fn checkpoint_version(&self) -> u8 {
+        match self.missing().is_empty() {
+            true => VERSION_WITH_HISTORY,
+            false => VERSION_WITH_MISSING,
+        }
     }
     fn encode_state(&self, encoder: &mut Encoder) {
         self.encode(encoder);

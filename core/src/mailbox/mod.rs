@@ -44,6 +44,7 @@ pub(crate) use claims::Owed;
 pub(crate) use clock::{Clock, Stamp};
 pub(crate) use directory::{DirectoryBatch, DirectoryOperation, InboxMove};
 pub(crate) use encoding::{Decoder, Encoder};
+pub(crate) use history::BatchId;
 pub(crate) use ledger::{Deleted, Ledger};
 pub(crate) use log::LogState;
 pub(crate) use merge::Floor;

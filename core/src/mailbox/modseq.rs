@@ -57,6 +57,9 @@ impl MailboxState {
                 &guessed
             }
         };
+        if batch.past.is_some() {
+            history.miss(heads, ModSeq(batch.modseq.0.saturating_sub(1)));
+        }
         let found = history.take_in(id, self.highest_modseq, heads);
         if found.knew < before {
             self.tell_again(found.knew);

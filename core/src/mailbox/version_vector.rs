@@ -67,6 +67,20 @@ impl VersionVector {
         })
     }
 
+    /// Items that are not contained though later ones of their writer are, so many at most.
+    /// A writer leaves no number out, and writes none before the one before it is durable.
+    pub(crate) fn gaps(&self, max: usize) -> Vec<LogPosition> {
+        let gaps = self.writers.iter().flat_map(|(writer, seen)| {
+            let end = seen.beyond.last().copied().unwrap_or(seen.next);
+            let gaps = (seen.next..end).filter(|seq| !seen.beyond.contains(seq));
+            gaps.map(|seq| LogPosition {
+                writer: *writer,
+                seq,
+            })
+        });
+        gaps.take(max).collect()
+    }
+
     /// Of each writer, the number up to which everything is contained.
     pub(crate) fn next_by_writer(&self) -> impl Iterator<Item = (WriterId, u64)> {
         self.writers
@@ -128,6 +142,19 @@ mod tests {
         assert!(vector.insert(at(1, 1)));
         assert_eq!(vector.writers[&WriterId([1; 16])].next, 3);
         assert!(vector.writers[&WriterId([1; 16])].beyond.is_empty());
+    }
+
+    #[test]
+    fn numbers_that_were_left_out_are_gaps() {
+        let mut vector = VersionVector::default();
+        for seq in [0, 1, 4, 6, u64::MAX - 1] {
+            vector.insert(at(1, seq));
+        }
+        vector.insert(at(2, 0));
+        vector.insert(at(3, 1));
+        assert_eq!(vector.gaps(4), [at(1, 2), at(1, 3), at(1, 5), at(1, 7)]);
+        vector.writers.remove(&WriterId([1; 16]));
+        assert_eq!(vector.gaps(100), [at(3, 0)]);
     }
 
     #[test]

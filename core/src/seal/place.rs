@@ -102,6 +102,17 @@ impl Places {
         }
     }
 
+    /// Where it is noted that what was at `key` is known to be missing.
+    #[must_use]
+    pub fn noted(&self, key: &ItemKey) -> ItemKey {
+        let ItemKey { partition, sort } = self.aside(key, 0);
+        let sort = sort.0.strip_suffix('0').unwrap_or(&sort.0);
+        ItemKey {
+            partition,
+            sort: SortKey(format!("{sort}missing")),
+        }
+    }
+
     /// What [`Places::content`] or [`Places::checkpoint`] made an object's key of; `None`
     /// for other keys. `prefix` is [`Places::contents`] or [`Places::checkpoints`].
     #[must_use]
@@ -191,6 +202,9 @@ mod tests {
         let aside = places.aside(&places.ledger(), 1);
         assert_eq!(aside.partition.0, format!("{account}/x"));
         assert_eq!(aside.sort.0, "u/sweep/1");
+        let noted = places.noted(&places.ledger());
+        assert_eq!(noted.partition, aside.partition);
+        assert_eq!(noted.sort.0, "u/sweep/missing");
         let (prefix, key) = (places.contents(), places.content(content));
         assert_eq!(places.parse_object(&prefix, &key), Some(content));
         let foreign = ObjectKey(format!("{}x", key.0));

@@ -21,9 +21,9 @@ use crate::summary::Summary;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Check {
-    survey: Survey,
-    random: Random,
-    options: CheckOptions,
+    pub(super) survey: Survey,
+    pub(super) random: Random,
+    pub(super) options: CheckOptions,
     report: CheckReport,
     /// Contents of messages.
     live: BTreeSet<ContentId>,
@@ -36,9 +36,9 @@ pub(super) struct Check {
 }
 
 /// Where a message is.
-struct Where<'a> {
-    mailbox: Option<&'a MailboxName>,
-    uid: Option<Uid>,
+pub(super) struct Where<'a> {
+    pub(super) mailbox: Option<&'a MailboxName>,
+    pub(super) uid: Option<Uid>,
 }
 
 const NOWHERE: Where<'_> = Where {
@@ -67,7 +67,7 @@ impl Check {
         let ledger = ledger.unwrap_or_default();
         let partition = self.survey.places.directory();
         let initial = Directory::initial(&self.survey.keys);
-        let whole = self.log(None, partition, initial).await?;
+        let (whole, _) = self.log(None, partition, initial).await?;
         let directory = &*whole.state;
         for mailbox in ledger.mailboxes.keys().filter(|id| !directory.knows(**id)) {
             let place = self.survey.places.log(*mailbox).0;
@@ -111,7 +111,13 @@ impl Check {
     }
 
     /// Notes what was found, and that it was put right.
-    fn found_repaired(&mut self, at: Where<'_>, place: String, trouble: Trouble, repaired: bool) {
+    pub(super) fn found_repaired(
+        &mut self,
+        at: Where<'_>,
+        place: String,
+        trouble: Trouble,
+        repaired: bool,
+    ) {
         if let Some(finding) = self.find(at, place, trouble) {
             finding.repaired = repaired;
         }
@@ -127,7 +133,7 @@ impl Check {
         let name = entry.map(|entry| &entry.name);
         let partition = self.survey.places.log(mailbox);
         let initial = MailboxState::new(directory.uid_validity(mailbox));
-        let whole = self.log(name, partition.clone(), initial).await?;
+        let (whole, lacks) = self.log(name, partition.clone(), initial).await?;
         let state = &*whole.state;
         let known = ledger.mailboxes.get(&mailbox).copied();
         let floor = known.unwrap_or(Uid::FIRST).max(state.uid_next());
@@ -138,7 +144,7 @@ impl Check {
             };
             self.find(at, partition.0, Trouble::MessagesLost);
             self.report.lost.push((mailbox, floor));
-        } else if whole.damaged.count > 0 || whole.partial {
+        } else if whole.damaged.count > 0 || whole.partial || lacks {
             self.report.lost.push((mailbox, floor));
         } else if whole.empty {
             self.empty.push((mailbox, floor));
@@ -161,21 +167,28 @@ impl Check {
         self.messages(name, &batch).await
     }
 
-    /// Reads a log in every way that it can be read in.
+    /// Reads a log in every way that it can be read in; whether it lacks what nobody knew to be
+    /// missing.
     async fn log<S: LogState>(
         &mut self,
         name: Option<&MailboxName>,
         partition: PartitionKey,
         initial: S,
-    ) -> Result<Whole<S>, StorageError> {
+    ) -> Result<(Whole<S>, bool), StorageError> {
         let whole = self.survey.read(partition.clone(), initial.clone()).await?;
         self.states.extend(whole.checkpoint_objects());
+        let lacks = self.tell_missing(name, &whole, initial.clone()).await?;
         let at = || Where {
             mailbox: name,
             uid: None,
         };
         for key in &whole.damaged.items {
-            let repaired = self.options.repair && self.move_aside(key).await?;
+            let mut repaired = false;
+            if self.options.repair {
+                // It will be missing in the log.
+                self.note(vec![key.clone()]).await?;
+                repaired = self.move_aside(key).await?;
+            }
             let place = format!("{}/{}", key.partition, key.sort);
             self.found_repaired(at(), place, Trouble::LogItem, repaired);
         }
@@ -202,7 +215,7 @@ impl Check {
                 self.find(at(), partition.0, Trouble::Disagreement);
             }
         }
-        Ok(whole)
+        Ok((whole, lacks))
     }
 
     /// Keeps what cannot be opened elsewhere.

@@ -7,6 +7,7 @@
 
 mod check;
 mod content;
+mod missing;
 mod recover;
 mod report;
 mod survey;

@@ -68,7 +68,8 @@ pub struct Finding {
     pub place: String,
     /// What.
     pub trouble: Trouble,
-    /// Whether that was put right.
+    /// Whether that was put right; of what is missing, that it was noted and will not be told
+    /// again.
     pub repaired: bool,
 }
 
@@ -89,6 +90,10 @@ pub enum Trouble {
     SummaryItem,
     /// An item of a log cannot be read, or contradicts others.
     LogItem,
+    /// An item of a log is not there, though later ones of its writer are.
+    ItemMissing,
+    /// Changes are not in a log, though others were written by who had read them.
+    BatchMissing,
     /// A checkpoint cannot be read.
     Checkpoint,
     /// The log does not lead to what its newest checkpoint says.
@@ -115,6 +120,8 @@ impl fmt::Display for Trouble {
             Self::SummaryDamaged => "the summary at the end of the message cannot be read",
             Self::SummaryItem => "the summary is missing or cannot be read",
             Self::LogItem => "an item of the log cannot be read",
+            Self::ItemMissing => "an item of the log is missing",
+            Self::BatchMissing => "changes that the log builds on are missing",
             Self::Checkpoint => "a checkpoint cannot be read",
             Self::Disagreement => "the log does not lead to what the checkpoint says",
             Self::MailboxLost => "a mailbox that was there is lost",
@@ -136,9 +143,10 @@ impl fmt::Display for Finding {
             f.write_str(": ")?;
         }
         write!(f, "{} ({})", self.trouble, self.place)?;
-        match self.repaired {
-            true => f.write_str(" — repaired"),
-            false => Ok(()),
+        match (self.repaired, &self.trouble) {
+            (true, Trouble::ItemMissing | Trouble::BatchMissing) => f.write_str(" — noted as lost"),
+            (true, _) => f.write_str(" — repaired"),
+            (false, _) => Ok(()),
         }
     }
 }

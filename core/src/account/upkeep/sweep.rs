@@ -12,8 +12,9 @@
 //! - No log names it: no message, no message without UID, no tombstone within the retention
 //!   (and as much again as `orphan_age_min`), and no mailbox that was deleted within it. All
 //!   logs are read for this, and a second time just before anything is deleted.
-//! - The index is whole: nothing in it is damaged, and it still has every mailbox and every
-//!   UID that the last sweep saw. Otherwise nothing at all is deleted.
+//! - The index is whole: nothing in it is damaged or known to be [missing](super::missing),
+//!   and it still has every mailbox and every UID that the last sweep saw. Otherwise nothing
+//!   at all is deleted.
 //!
 //! Who copies a message names an old object anew. That it is not forgotten meanwhile follows
 //! from the retention: a copy is made of what was known `copy_age_max` ago at most, and what
@@ -23,7 +24,7 @@
 
 use super::survey::{Survey, Whole, millis, out_of_step};
 use crate::account::SweepReport;
-use crate::mailbox::{ContentId, Deleted, Ledger, MailboxId, MailboxState};
+use crate::mailbox::{ContentId, Deleted, Directory, Ledger, MailboxId, MailboxState};
 use crate::random::Random;
 use crate::seal::ItemKind;
 use crate::storage::{
@@ -139,6 +140,10 @@ impl Sweep {
         let mut past = Vec::new();
         let whole = self.survey.directory().await?;
         let directory = sound(&whole)?;
+        let initial = Directory::initial(&self.survey.keys);
+        if !self.survey.missing(&whole, initial).await?.is_empty() {
+            return Err(Hindrance::Lost);
+        }
         named.checkpoints.extend(whole.checkpoint_objects());
         let gone = |id: &MailboxId| !directory.knows(*id);
         if before.mailboxes.keys().any(gone) {
@@ -147,7 +152,10 @@ impl Sweep {
         for mailbox in directory.ids() {
             let whole = self.survey.mailbox(directory, mailbox).await?;
             let state = sound(&whole)?;
-            if before.mailboxes.get(&mailbox) > Some(&state.uid_next()) {
+            let initial = MailboxState::new(directory.uid_validity(mailbox));
+            if before.mailboxes.get(&mailbox) > Some(&state.uid_next())
+                || !self.survey.missing(&whole, initial).await?.is_empty()
+            {
                 return Err(Hindrance::Lost);
             }
             ledger.mailboxes.insert(mailbox, state.uid_next());

@@ -179,7 +179,8 @@ fn a_damaged_item_of_a_log_is_kept_elsewhere_and_its_messages_come_back() {
         .items
         .keys()
         .filter(|key| key.partition.0.ends_with("/x"));
-    assert_eq!(aside.count(), 1);
+    // With a note that it is missing where it was.
+    assert_eq!(aside.count(), 2);
     let state = server.status(&mut storage, "Archive");
     assert_eq!(shown(&state), [(1, 31), (2, 32), (3, 33)]);
     // The UID of the lost message never names another one.
@@ -270,6 +271,186 @@ fn a_lost_item_of_a_log_is_missed() {
     storage.items.remove(&covered);
     let report = check(&mut server, &mut storage, false, false);
     assert_eq!(troubles(&report), [Trouble::Disagreement], "{covered:?}");
+}
+
+fn without_checkpoints() -> Config {
+    Config {
+        checkpoint_operations_min: 1_000,
+        ..config()
+    }
+}
+
+/// The items of the log of INBOX, each writer's in order.
+fn inbox_items(storage: &Store) -> Vec<ItemKey> {
+    let partition = Places::new(keys().account()).log(inbox_id());
+    let items = storage.items.keys();
+    let items = items.filter(|key| key.partition == partition && !key.sort.0.starts_with('#'));
+    items.cloned().collect()
+}
+
+/// What is missing is told, noted, and not told again.
+fn is_told_once(server: &mut Server, storage: &mut Store, trouble: &Trouble, place: &str) {
+    for repair in [false, true] {
+        let report = check(server, storage, repair, false);
+        assert_eq!(
+            troubles(&report),
+            core::slice::from_ref(trouble),
+            "{report:?}"
+        );
+        assert_eq!(report.findings[0].place, place);
+        assert_eq!(report.findings[0].repaired, repair);
+        // UIDs that it may have claimed are not given again.
+        assert_eq!(report.lost.len(), usize::from(place.contains("/m/")));
+    }
+    let report = check(server, storage, false, false);
+    assert!(report.findings.is_empty(), "{report:?}");
+    assert!(report.lost.is_empty(), "{report:?}");
+}
+
+#[test]
+fn an_item_that_storage_withholds_is_missed_by_its_number() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, without_checkpoints());
+    fill(&mut server, &mut storage, "INBOX", 1, 8);
+    let items = inbox_items(&storage);
+    let withheld = &items[items.len() - 3];
+    storage.items.remove(withheld);
+    let place = format!("{}/{}", withheld.partition, withheld.sort);
+    // Whoever may write to the storage cannot note it.
+    let note = Places::new(keys().account()).noted(withheld);
+    storage.items.insert(note.clone(), (vec![1].into(), 1));
+    let report = check(&mut server, &mut storage, false, false);
+    // Its message is there, and has been for less than a day.
+    assert_eq!(report.waiting, 1);
+    storage.items.remove(&note);
+    is_told_once(&mut server, &mut storage, &Trouble::ItemMissing, &place);
+    // Nor is it told again by who makes a checkpoint without it.
+    server = Server::new(2, config());
+    fill(&mut server, &mut storage, "INBOX", 9, 40);
+    pass(&mut server, &mut storage, Duration::from_secs(61));
+    pass(&mut server, &mut storage, Duration::from_secs(61));
+    let report = check(&mut server, &mut storage, false, false);
+    assert!(report.findings.is_empty(), "{report:?}");
+}
+
+#[test]
+fn the_last_item_of_a_writer_is_missed_by_who_had_read_it() {
+    for checkpointed in [false, true] {
+        let mut storage = Store::default();
+        let mut server = Server::new(1, without_checkpoints());
+        fill(&mut server, &mut storage, "INBOX", 1, 4);
+        let before = inbox_items(&storage);
+        server.restart(2);
+        fill(&mut server, &mut storage, "INBOX", 5, 6);
+        assert!(
+            check(&mut server, &mut storage, false, false)
+                .findings
+                .is_empty()
+        );
+        storage.items.remove(before.last().unwrap());
+        server = Server::new(3, config());
+        if checkpointed {
+            // Also when nothing else is left of who had read it.
+            fill(&mut server, &mut storage, "INBOX", 7, 40);
+            for number in 41..=44 {
+                pass(&mut server, &mut storage, Duration::from_secs(61));
+                fill(&mut server, &mut storage, "INBOX", number, number);
+            }
+            let left = inbox_items(&storage);
+            assert!(before.iter().all(|item| !left.contains(item)), "{left:?}");
+        }
+        let report = check(&mut server, &mut storage, false, false);
+        assert_eq!(troubles(&report), [Trouble::BatchMissing], "{report:?}");
+        let place = report.findings[0].place.clone();
+        is_told_once(&mut server, &mut storage, &Trouble::BatchMissing, &place);
+    }
+}
+
+#[test]
+fn putting_everything_back_is_noticed_once_somebody_writes_who_knew_more() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, without_checkpoints());
+    fill(&mut server, &mut storage, "INBOX", 1, 3);
+    let earlier = (storage.items.clone(), storage.objects.clone());
+    fill(&mut server, &mut storage, "INBOX", 4, 6);
+    let last = inbox_items(&storage);
+    server.input(AccountInput::Shutdown);
+    server.drain(&mut storage);
+    assert!(server.done);
+    (storage.items, storage.objects) = earlier;
+    // Nobody can tell it from an account to which nothing has happened yet.
+    server = server.next_machine(2);
+    assert!(
+        check(&mut server, &mut storage, false, false)
+            .findings
+            .is_empty()
+    );
+    // But the process knows which numbers it has used.
+    fill(&mut server, &mut storage, "INBOX", 7, 7);
+    let report = check(&mut server, &mut storage, false, false);
+    assert_eq!(troubles(&report), [Trouble::ItemMissing], "{report:?}");
+    let place = &report.findings[0].place;
+    assert!(
+        place.ends_with(&format!(" to {}", last.last().unwrap().sort)),
+        "{place}"
+    );
+}
+
+#[test]
+fn an_item_of_the_directory_is_missed_as_well() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let connection = server.connect();
+    for mailbox in ["One", "Two", "Three"] {
+        let create = AccountRequest::Create {
+            name: name(mailbox),
+            special_use: None,
+        };
+        server.ask(&mut storage, connection, create);
+    }
+    let directory = Places::new(keys().account()).directory();
+    let items = storage.items.keys();
+    let items = items.filter(|key| key.partition == directory && !key.sort.0.starts_with('#'));
+    let items: Vec<_> = items.cloned().collect();
+    let withheld = &items[items.len() - 2];
+    storage.items.remove(withheld);
+    server.restart(2);
+    let place = format!("{directory}/{}", withheld.sort);
+    is_told_once(&mut server, &mut storage, &Trouble::ItemMissing, &place);
+}
+
+#[test]
+fn an_item_that_comes_while_the_log_is_read_is_not_missed() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, without_checkpoints());
+    fill(&mut server, &mut storage, "INBOX", 1, 8);
+    let items = inbox_items(&storage);
+    let late = items[items.len() - 3].clone();
+    let value = storage.items.remove(&late).unwrap();
+    let connection = server.connect();
+    let options = CheckOptions {
+        bodies: Bodies::Skip,
+        repair: false,
+        rebuild: false,
+    };
+    server.send(connection, AccountRequest::Check(options));
+    // It is there when the log is read for the second time.
+    let mut readings = 0;
+    while readings < 2 {
+        let reads = server.open.front().map(|(_, request)| request.clone());
+        if let Some(crate::storage::StorageRequest::ReadRange(range)) = reads {
+            let begins = range.start.0.is_empty() && range.partition == late.partition;
+            readings += usize::from(begins);
+        }
+        if readings < 2 {
+            assert!(server.step(&mut storage, Fate::Works));
+        }
+    }
+    storage.items.insert(late, value);
+    match server.await_reply(&mut storage, connection, |_| Fate::Works) {
+        AccountReply::Checked(report) => assert!(report.findings.is_empty(), "{report:?}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

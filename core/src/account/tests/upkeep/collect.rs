@@ -50,6 +50,35 @@ fn what_was_stored_and_never_named_goes_after_two_days() {
 }
 
 #[test]
+fn a_message_whose_arrival_is_withheld_is_not_taken_for_one_that_nobody_names() {
+    let mut storage = Store::default();
+    let long = Config {
+        checkpoint_operations_min: 1_000,
+        ..config()
+    };
+    let mut server = Server::new(1, long);
+    fill(&mut server, &mut storage, "INBOX", 1, 6);
+    let log = Places::new(keys().account()).log(inbox_id());
+    let items = storage.items.keys().filter(|key| key.partition == log);
+    let withheld = items.cloned().nth_back(3).unwrap();
+    let (key, value) = storage.items.remove_entry(&withheld).unwrap();
+    let connection = server.connect();
+    for _ in 0..4 {
+        let reply = server.ask(&mut storage, connection, AccountRequest::Sweep);
+        assert_eq!(failure(reply), AccountFailure::Corrupt);
+        pass(&mut server, &mut storage, DAY);
+    }
+    assert_eq!(bodies(&storage), [1, 2, 3, 4, 5, 6]);
+    // When it is given back all is well.
+    storage.items.insert(key, value);
+    for _ in 0..4 {
+        sweep(&mut server, &mut storage);
+        pass(&mut server, &mut storage, DAY);
+    }
+    assert_eq!(bodies(&storage), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
 fn an_append_under_way_on_another_server_survives_whatever_its_clock_shows() {
     for hours in [0, 5, 24 * 365 * 20] {
         let mut storage = Store::default();

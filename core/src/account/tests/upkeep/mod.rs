@@ -4,10 +4,10 @@ mod check;
 mod collect;
 mod undelete;
 
-use super::world::{Fate, Server, Store, config, failure, keys, name, uid, view};
+use super::world::{Fate, Server, Store, config, failure, inbox_id, keys, name, uid, view};
 use crate::account::{
-    AccountReply, AccountRequest, Bodies, CheckOptions, CheckReport, InternalDate, NewMessage,
-    Recovered, SweepReport,
+    AccountInput, AccountReply, AccountRequest, Bodies, CheckOptions, CheckReport, InternalDate,
+    NewMessage, Recovered, SweepReport,
 };
 use crate::config::Config;
 use crate::mailbox::{ContentId, Flag, FlagAction, FlagChange, Uid};

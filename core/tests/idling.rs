@@ -88,6 +88,47 @@ fn a_sign_of_life_comes_every_two_minutes_of_idle() {
 }
 
 #[test]
+fn two_minutes_are_counted_from_what_was_told_last() {
+    let mut world = World::new(7);
+    let alice = at_rest(&mut world);
+    let bob = world.log_in();
+    begin(&mut world, alice);
+    world.wait_s(100);
+    // IDLE ends and begins in one packet.
+    let answer = world.say(alice, b"DONE\r\ni IDLE\r\n");
+    assert_eq!(answer, "i OK IDLE is over\r\n+ idling\r\n");
+    world.wait_s(119);
+    assert_eq!(world.read(alice), "");
+    world.say(bob, b"a APPEND INBOX {3+}\r\nx\n\r\n");
+    world.wait_s(0);
+    assert!(world.read(alice).contains("* 11 EXISTS\r\n"));
+    world.wait_s(119);
+    assert_eq!(world.read(alice), "");
+    world.wait_s(1);
+    assert_eq!(world.read(alice), STILL_HERE);
+}
+
+#[test]
+fn an_empty_line_is_no_end_of_idle() {
+    let mut world = World::new(8);
+    let alice = at_rest(&mut world);
+    begin(&mut world, alice);
+    for nothing in [&b"\r\n"[..], b"\n", b"  \r\n", b"\r\n\r\n"] {
+        assert_eq!(world.say(alice, nothing), "");
+    }
+    // Nor is it a reason to wait for longer.
+    for _ in 0..32 {
+        world.wait_s(60);
+        world.say(alice, b"\r\n");
+    }
+    assert!(world.is_closed(alice));
+    let alice = world.log_in();
+    world.say(alice, b"i IDLE\r\n");
+    let answer = world.say(alice, b"\r\nDONE\r\nn NOOP\r\n");
+    assert_eq!(answer, "i OK IDLE is over\r\nn OK Done\r\n");
+}
+
+#[test]
 fn idle_that_is_renewed_in_time_goes_on_for_a_day() {
     for (minutes, who) in [(24, "K-9"), (29, "offlineimap, Thunderbird")] {
         let mut world = World::new(4);
@@ -98,9 +139,8 @@ fn idle_that_is_renewed_in_time_goes_on_for_a_day() {
             let said = world.read(alice);
             let signs = said.matches(STILL_HERE).count();
             assert_eq!(said, STILL_HERE.repeat(signs), "{who}");
-            // The two minutes go on from one IDLE into the next one of the same packet.
-            let expected = usize::try_from(minutes / 2).unwrap();
-            assert!((expected..=expected + 1).contains(&signs), "{who}: {signs}");
+            // The two minutes begin anew with each IDLE, also with one in the packet of DONE.
+            assert_eq!(signs, usize::try_from(minutes / 2).unwrap(), "{who}");
             let answer = world.say(alice, b"DONE\r\ni IDLE\r\n");
             assert_eq!(answer, "i OK IDLE is over\r\n+ idling\r\n", "{who}");
         }

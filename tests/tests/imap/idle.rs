@@ -9,6 +9,7 @@ pub(crate) const TESTS: &[Test] = tests![
     done_and_further_commands_in_one_packet,
     idle_done_and_idle_again_in_one_packet,
     anything_but_done_ends_idle_with_bad,
+    an_empty_line_does_not_end_idle,
     done_is_case_insensitive,
     idle_without_a_mailbox,
     many_idlers_hear_of_one_message,
@@ -96,6 +97,16 @@ fn anything_but_done_ends_idle_with_bad(server: &Server) {
     client.send("b NOOP\r\n");
     let reply = client.finish(&tag);
     assert_eq!(reply.status, Status::Bad, "{reply:?}");
+    client.ok("NOOP");
+}
+
+fn an_empty_line_does_not_end_idle(server: &Server) {
+    let mut client = server.select("Box", &[]);
+    let tag = idle(&mut client);
+    client.send("\r\n");
+    assert!(!client.has_more_within(Duration::from_millis(100)));
+    client.send("\r\nDONE\r\n");
+    assert_eq!(client.finish(&tag).status, Status::Ok);
     client.ok("NOOP");
 }
 

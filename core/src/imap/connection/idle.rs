@@ -7,6 +7,7 @@ use super::reply::{Completion, Outcome};
 use super::session::Session;
 use super::view::{Quiet, Renumber, View};
 use super::{Activity, Connection, view};
+use crate::boundary::Reason;
 use crate::imap::grammar::Tag;
 use crate::workflow::Workflow;
 use core::task::Poll;
@@ -22,6 +23,7 @@ pub(super) struct Idling {
 impl Connection {
     pub(super) fn start_idle(&mut self, tag: Tag) {
         self.write(b"+ idling\r\n");
+        self.told();
         self.activity = Activity::Idling(Idling {
             tag,
             announcing: None,
@@ -38,6 +40,7 @@ impl Connection {
                         view::highest_modseq(self.transmit.end(), modseq);
                     }
                     self.put_back(outcome.view, outcome.asleep);
+                    self.told();
                     if let Some(words) = outcome.bye {
                         self.say_bye(words);
                         return false;
@@ -59,8 +62,16 @@ impl Connection {
             return false;
         }
         if let Some(line) = self.inbox.take_line() {
-            // Whatever ends IDLE ends it; only DONE ends it well (RFC 2177 §3).
-            let completion = if line.trim_ascii().eq_ignore_ascii_case(b"DONE") {
+            let word = line.trim_ascii();
+            if word.is_empty() {
+                // No command and no end: DONE is still to come, and would be taken for a
+                // command if this had ended IDLE.
+                self.activity = Activity::Idling(idling);
+                return true;
+            }
+            // Whatever ends IDLE ends it; only DONE ends it well (RFC 2177 §3, RFC 9051
+            // §6.3.13).
+            let completion = if word.eq_ignore_ascii_case(b"DONE") {
                 Completion::ok("IDLE is over")
             } else {
                 Completion::bad("DONE was expected")
@@ -88,6 +99,11 @@ impl Connection {
                 .await;
             Outcome::new(Completion::ok("told"), Some(view))
         }))
+    }
+
+    /// Something was sent, so the tables of routers on the way live for as long again.
+    fn told(&mut self) {
+        self.timers.stop(Reason::KeepAlive);
     }
 
     /// Keeps the tables of routers on the way alive.

@@ -3,14 +3,16 @@
 //! [`Config::load`] gives a configuration that makes sense as a whole, or an error that
 //! names the file and the key.
 
+mod argon2;
 mod delivery;
+mod limits;
 mod service;
+mod storage;
 mod web;
 
-use crate::autodiscovery::limits::HttpLimits;
-use crate::secret::Secret;
-use crate::storage::garage::{GarageConfig, GarageLimits};
+pub use argon2::Argon2;
 pub use delivery::Delivery;
+pub use limits::Limits;
 use restante_core::config::Config as CoreConfig;
 use serde::Deserialize;
 pub use service::{Mode, ServiceAddress, ServiceListener};
@@ -19,14 +21,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use storage::{Storage, StorageKind};
 pub use web::{Autodiscovery, Public};
 
-/// Where Garage's S3 interface is unless told otherwise: as in Garage's own guide.
-const GARAGE_S3: &str = "http://127.0.0.1:3900";
-/// Where Garage's K2V interface is.
-const GARAGE_K2V: &str = "http://127.0.0.1:3904";
-/// Garage's region.
-const GARAGE_REGION: &str = "garage";
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// A server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -98,152 +97,12 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// Where mail is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Storage {
-    /// Which backend.
-    pub kind: StorageKind,
-    /// The folder of the embedded backend.
-    pub folder: Option<PathBuf>,
-    /// URL of Garage's S3 interface.
-    pub s3: Option<String>,
-    /// URL of Garage's K2V interface.
-    pub k2v: Option<String>,
-    /// The region that Garage was configured with.
-    pub region: Option<String>,
-    /// The bucket of all accounts whose entry names none.
-    pub bucket: Option<String>,
-    /// The key that opens it.
-    pub key_id: Option<String>,
-    /// The key's secret.
-    pub secret: Option<Secret>,
-    /// A file that holds the secret, instead of `secret`.
-    pub secret_file: Option<PathBuf>,
-    /// PEM file: whose certificates are trusted for `https`.
-    pub ca: Option<PathBuf>,
-    /// What requests to Garage may take.
-    #[serde(default)]
-    pub limits: GarageLimits,
-}
-
-/// A storage backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StorageKind {
-    /// A folder on this machine.
-    Embedded,
-    /// A Garage cluster.
-    Garage,
-}
-
 /// Who may log in.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountsFile {
     /// The accounts file.
     pub file: PathBuf,
-}
-
-/// How passwords are stretched (Argon2id, RFC 9106).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Argon2 {
-    /// KiB of memory for one login.
-    pub memory_kib: u32,
-    /// Passes over the memory.
-    pub passes: u32,
-    /// Lanes.
-    pub lanes: u32,
-    /// Octets of memory for all logins that are being checked at once.
-    pub checking_bytes_max: usize,
-    /// Logins that wait for that memory.
-    pub waiting_max: usize,
-}
-
-impl Default for Argon2 {
-    fn default() -> Self {
-        Self {
-            memory_kib: 19_456,
-            passes: 2,
-            lanes: 1,
-            checking_bytes_max: 64 * 1024 * 1024,
-            waiting_max: 1_024,
-        }
-    }
-}
-
-/// Limits that an operator may want to change.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Octets of one message.
-    pub message_bytes_max: u64,
-    /// Mailboxes of one account.
-    pub mailboxes_max: usize,
-    /// Messages of one mailbox.
-    pub messages_max: usize,
-    /// Connections of all clients together.
-    pub connections_max: usize,
-    /// Threads that serve connections; `0`: as many as suit the storage.
-    pub threads: usize,
-    /// Connections of one account.
-    pub connections_per_account_max: usize,
-    /// Recipients of one LMTP transaction.
-    pub lmtp_recipients_max: usize,
-    /// Copies of messages that are being stored at once, for all recipients of all LMTP
-    /// connections together.
-    pub lmtp_copies_max: usize,
-    /// HTTP connections of all clients together.
-    pub http_connections_max: usize,
-    /// Seconds a part of an HTTP request may take to come.
-    pub http_timeout_s: u64,
-    /// Seconds a connection may take to log in.
-    pub login_timeout_s: u64,
-    /// Seconds an authenticated connection may be silent.
-    pub inactivity_timeout_s: u64,
-    /// Seconds between two signs of life in IDLE.
-    pub keep_alive_interval_s: u64,
-    /// Seconds that commits may take when the server stops.
-    pub shutdown_timeout_s: u64,
-    /// Whether passwords may come without TLS from other machines.
-    pub plaintext_login: bool,
-    /// Days that expunged messages and deleted mailboxes can be brought back.
-    pub undelete_retention_days: u32,
-}
-
-/// A day.
-const DAY: Duration = Duration::from_secs(24 * 3_600);
-
-/// What `limits.undelete_retention_days` is where it is not said.
-const UNDELETE_RETENTION_DAYS: u32 = 14;
-
-/// What `limits.lmtp_copies_max` is where it is not said.
-const LMTP_COPIES_MAX: usize = 128;
-
-impl Default for Limits {
-    fn default() -> Self {
-        let core = CoreConfig::default();
-        let http = HttpLimits::default();
-        Self {
-            message_bytes_max: core.message_bytes_max,
-            mailboxes_max: core.mailboxes_max,
-            messages_max: core.messages_max,
-            connections_max: 10_000,
-            threads: 0,
-            connections_per_account_max: 50,
-            lmtp_recipients_max: core.lmtp_recipients_max,
-            lmtp_copies_max: LMTP_COPIES_MAX,
-            http_connections_max: http.connections_max,
-            http_timeout_s: http.request_timeout.as_secs(),
-            login_timeout_s: core.login_timeout.as_secs(),
-            inactivity_timeout_s: core.inactivity_timeout.as_secs(),
-            keep_alive_interval_s: core.keep_alive_interval.as_secs(),
-            shutdown_timeout_s: 10,
-            plaintext_login: core.plaintext_login,
-            undelete_retention_days: UNDELETE_RETENTION_DAYS,
-        }
-    }
 }
 
 /// The log.
@@ -391,146 +250,6 @@ impl Config {
     }
 }
 
-impl Storage {
-    fn check(&self) -> Result<(), String> {
-        let garage = [
-            ("s3", self.s3.is_some()),
-            ("k2v", self.k2v.is_some()),
-            ("region", self.region.is_some()),
-            ("bucket", self.bucket.is_some()),
-            ("key_id", self.key_id.is_some()),
-            ("secret", self.secret.is_some()),
-            ("secret_file", self.secret_file.is_some()),
-            ("ca", self.ca.is_some()),
-        ];
-        match self.kind {
-            StorageKind::Embedded => {
-                if self.folder.is_none() {
-                    return Err("storage.folder: the embedded storage needs a folder".to_owned());
-                }
-                match garage.iter().find(|(_, given)| *given) {
-                    Some((key, _)) => Err(format!("storage.{key}: only for kind = \"garage\"")),
-                    None => Ok(()),
-                }
-            }
-            StorageKind::Garage => {
-                if self.folder.is_some() {
-                    return Err("storage.folder: only for kind = \"embedded\"".to_owned());
-                }
-                if self.secret.is_some() && self.secret_file.is_some() {
-                    return Err("storage.secret_file: there is a secret already".to_owned());
-                }
-                for (key, given) in [
-                    ("bucket", self.bucket.is_some()),
-                    ("key_id", self.key_id.is_some()),
-                    (
-                        "secret_file",
-                        self.secret.is_some() || self.secret_file.is_some(),
-                    ),
-                ] {
-                    if !given {
-                        return Err(format!("storage.{key}: Garage cannot be used without"));
-                    }
-                }
-                self.limits.check()
-            }
-        }
-    }
-
-    /// How to get into Garage; reads the file with the secret.
-    ///
-    /// # Errors
-    /// When that file cannot be read or is empty, or a key is missing.
-    pub fn garage(&self) -> Result<GarageConfig, String> {
-        self.check()?;
-        let secret = match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => secret.clone(),
-            (None, Some(file)) => {
-                Secret::read(file).map_err(|why| format!("storage.secret_file: {why}"))?
-            }
-            (None, None) => return Err("storage.secret_file: there is none".to_owned()),
-        };
-        let or = |value: &Option<String>, default: &str| {
-            value.clone().unwrap_or_else(|| default.to_owned())
-        };
-        Ok(GarageConfig {
-            s3: or(&self.s3, GARAGE_S3),
-            k2v: or(&self.k2v, GARAGE_K2V),
-            region: or(&self.region, GARAGE_REGION),
-            bucket: or(&self.bucket, ""),
-            key_id: or(&self.key_id, ""),
-            secret,
-            ca: self.ca.clone(),
-            limits: self.limits.clone(),
-        })
-    }
-}
-
-impl Argon2 {
-    fn check(&self) -> Result<(), String> {
-        self.params()?;
-        if self.checking_bytes_max < self.memory_kib as usize * 1024 {
-            return Err(format!(
-                "argon2.checking_bytes_max: {} octets are too few for one login of {} KiB",
-                self.checking_bytes_max, self.memory_kib
-            ));
-        }
-        Ok(())
-    }
-
-    /// The parameters for new passwords.
-    ///
-    /// # Errors
-    /// When Argon2 cannot work with them.
-    pub fn params(&self) -> Result<argon2::Params, String> {
-        argon2::Params::new(self.memory_kib, self.passes, self.lanes, Some(32))
-            .map_err(|error| format!("argon2: {error}"))
-    }
-}
-
-impl Limits {
-    fn check(&self) -> Result<(), String> {
-        let positive = [
-            ("message_bytes_max", self.message_bytes_max),
-            ("mailboxes_max", self.mailboxes_max as u64),
-            ("messages_max", self.messages_max as u64),
-            ("connections_max", self.connections_max as u64),
-            (
-                "connections_per_account_max",
-                self.connections_per_account_max as u64,
-            ),
-            ("lmtp_recipients_max", self.lmtp_recipients_max as u64),
-            ("http_connections_max", self.http_connections_max as u64),
-            ("http_timeout_s", self.http_timeout_s),
-            ("login_timeout_s", self.login_timeout_s),
-            ("keep_alive_interval_s", self.keep_alive_interval_s),
-            (
-                "undelete_retention_days",
-                u64::from(self.undelete_retention_days),
-            ),
-        ];
-        for (key, value) in positive {
-            if value == 0 {
-                return Err(format!("limits.{key}: must not be 0"));
-            }
-        }
-        if self.lmtp_copies_max < self.lmtp_recipients_max {
-            return Err(format!(
-                "limits.lmtp_copies_max: {} are too few for one message to {} recipients",
-                self.lmtp_copies_max, self.lmtp_recipients_max
-            ));
-        }
-        // RFC 3501 §5.4
-        if self.inactivity_timeout_s < 1_800 {
-            return Err(format!(
-                "limits.inactivity_timeout_s: {} is less than the 1800 seconds of RFC 3501",
-                self.inactivity_timeout_s
-            ));
-        }
-        Ok(())
-    }
-}
-
 /// Why a configuration file cannot be used.
 #[derive(Debug)]
 pub struct ConfigError {
@@ -551,6 +270,7 @@ impl std::error::Error for ConfigError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::garage::GarageLimits;
 
     const EXAMPLE: &str = include_str!("../../docs/restante.toml");
     const LEAST: &str = "imap = [{ address = '127.0.0.1:143', tls = 'none' }]\n\

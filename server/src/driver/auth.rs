@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::connection::{self, Driver};
-use super::service::{Service, ServiceSocket};
+use super::service::{Caller, Service, ServiceSocket};
 use super::socket::Socket;
 use crate::runtime::Runtime;
 use crate::seed::seed;
@@ -10,7 +10,6 @@ use futures_io::{AsyncRead, AsyncWrite};
 use restante_core::account::ConnectionId;
 use restante_core::auth::{Connection, Numbers};
 use restante_core::config::Config as CoreConfig;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 struct Auth(Arc<CoreConfig>);
@@ -32,11 +31,12 @@ impl<R: Runtime> Server<R> {
 impl<R: Runtime> Service<R> for Auth {
     const NAME: &'static str = "Dovecot's authentication protocol";
 
-    fn welcome<S>(&self, server: &Arc<Server<R>>, stream: S, peer: SocketAddr)
+    fn welcome<S>(&self, server: &Arc<Server<R>>, stream: S, caller: Caller<'_>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (this, core) = (Arc::clone(server), Arc::clone(&self.0));
+        let source = caller.source();
         let serve = move |stream, id: ConnectionId| {
             let numbers = Numbers {
                 process: std::process::id(),
@@ -45,9 +45,9 @@ impl<R: Runtime> Service<R> for Auth {
             };
             let machine = Connection::new(core, seed(), this.clock.now(), numbers);
             let socket = Socket::Plain(stream);
-            connection::drive(Driver::new(this, id, peer, None, socket, machine))
+            connection::drive(Driver::new(this, id, source, None, socket, machine))
         };
         // There is no word for "too many" in the protocol.
-        server.welcome(stream, &peer, None, serve);
+        server.welcome(stream, &caller, None, serve);
     }
 }

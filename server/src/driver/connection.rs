@@ -27,7 +27,7 @@ use restante_core::lmtp;
 use restante_core::storage::{RequestId, StorageResponse};
 use restante_core::time::{Instant, Now};
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Rounds that a connection may make before the other tasks of its thread have a turn.
@@ -95,7 +95,8 @@ where
 pub(crate) struct Driver<R: Runtime, M, S> {
     server: Arc<Server<R>>,
     id: ConnectionId,
-    peer: SocketAddr,
+    /// Whose wrong passwords count together.
+    source: IpAddr,
     acceptor: Option<TlsAcceptor>,
     machine: M,
     socket: Socket<S>,
@@ -138,14 +139,14 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
     pub(crate) fn new(
         server: Arc<Server<R>>,
         id: ConnectionId,
-        peer: SocketAddr,
+        source: IpAddr,
         acceptor: Option<TlsAcceptor>,
         socket: Socket<S>,
         machine: M,
     ) -> Self {
         Self {
             id,
-            peer,
+            source,
             acceptor,
             machine,
             socket,
@@ -241,7 +242,7 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
 
     fn derive(&mut self, id: RequestId, credentials: Credentials) {
         let server = Arc::clone(&self.server);
-        let source = credentials.source.unwrap_or(self.peer.ip());
+        let source = credentials.source.unwrap_or(self.source);
         let login = async move { server.accounts.login(credentials, source).await };
         self.logins.push((id, Box::pin(login)));
     }

@@ -7,9 +7,10 @@
 
 mod hyper_io;
 
+use super::Server;
+use super::flood::Flood;
 use super::phase::Watch;
 use super::socket::Socket;
-use super::{Server, refuse};
 use crate::autodiscovery::limits::HttpLimits;
 use crate::autodiscovery::routes::refusal;
 use crate::autodiscovery::{Answer, Request, Service};
@@ -47,6 +48,8 @@ pub struct Web {
     service: Service,
     limits: HttpLimits,
     connections: AtomicUsize,
+    /// Clients that came when there were too many.
+    refused: Flood,
 }
 
 impl Web {
@@ -57,6 +60,7 @@ impl Web {
             service,
             limits,
             connections: AtomicUsize::new(0),
+            refused: Flood::default(),
         })
     }
 }
@@ -99,7 +103,7 @@ impl<R: Runtime> Server<R> {
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let refusal = (tls == TlsMode::None).then_some(TOO_MANY);
                 let Some(place) = Place::take(&web) else {
-                    return refuse(stream, &peer, refusal);
+                    return server.refuse(stream, &peer, refusal, &web.refused);
                 };
                 let serving = Arc::clone(&server);
                 server.welcome(stream, &peer, refusal, move |stream, _| async move {

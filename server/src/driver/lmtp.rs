@@ -3,7 +3,7 @@
 use super::Server;
 use super::connection::{self, Driver};
 use super::post::Post;
-use super::service::{Service, ServiceSocket};
+use super::service::{Caller, Service, ServiceSocket};
 use super::socket::Socket;
 use crate::accounts::address::Addresses;
 use crate::runtime::Runtime;
@@ -12,7 +12,6 @@ use futures_io::{AsyncRead, AsyncWrite};
 use restante_core::account::ConnectionId;
 use restante_core::config::Config as CoreConfig;
 use restante_core::lmtp::Connection;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The reply to a client that comes when there are too many.
@@ -42,18 +41,19 @@ impl<R: Runtime> Server<R> {
 impl<R: Runtime> Service<R> for Lmtp {
     const NAME: &'static str = "LMTP";
 
-    fn welcome<S>(&self, server: &Arc<Server<R>>, stream: S, peer: SocketAddr)
+    fn welcome<S>(&self, server: &Arc<Server<R>>, stream: S, caller: Caller<'_>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (this, core) = (Arc::clone(server), Arc::clone(&self.core));
+        let source = caller.source();
         let post = Post::new(Arc::clone(server), Arc::clone(&self.addresses));
         let serve = move |stream, id: ConnectionId| {
             let machine = Connection::new(core, seed(), this.clock.now());
             let socket = Socket::Plain(stream);
-            let driver = Driver::new(this, id, peer, None, socket, machine);
+            let driver = Driver::new(this, id, source, None, socket, machine);
             connection::drive(driver.with_post(post))
         };
-        server.welcome(stream, &peer, Some(TOO_MANY), serve);
+        server.welcome(stream, &caller, Some(TOO_MANY), serve);
     }
 }

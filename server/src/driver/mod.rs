@@ -13,6 +13,7 @@ mod auth;
 mod clock;
 mod connection;
 mod doorbell;
+mod flood;
 pub mod http;
 mod inboxes;
 mod kept;
@@ -41,6 +42,7 @@ use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use doorbell::Ringer;
+use flood::Flood;
 use futures_util::future::{self, Either, FutureExt};
 use futures_util::io::{AsyncWrite, AsyncWriteExt};
 use inboxes::Writers;
@@ -89,6 +91,10 @@ pub struct Server<R: Runtime> {
     phases: Arc<Phases>,
     connections: AtomicUsize,
     next_connection: AtomicU64,
+    /// Clients that came when there were too many.
+    refused: Flood,
+    /// Clients that came and could not be accepted.
+    unaccepted: Flood,
 }
 
 impl<R: Runtime> Server<R> {
@@ -119,6 +125,8 @@ impl<R: Runtime> Server<R> {
             phases: Arc::default(),
             connections: AtomicUsize::new(0),
             next_connection: AtomicU64::new(1),
+            refused: Flood::default(),
+            unaccepted: Flood::default(),
         });
         server.watch();
         server
@@ -206,6 +214,9 @@ impl<R: Runtime> Server<R> {
                 runtime::sleep(&self.runtime, STOP_POLL).await;
             }
         }
+        if let Some(count) = self.refused.rest() {
+            tracing::warn!(count, "connections were refused: there were too many");
+        }
         if self.registry.len() > 0 {
             tracing::warn!(
                 accounts = self.registry.len(),
@@ -231,7 +242,9 @@ impl<R: Runtime> Server<R> {
             match accepted {
                 Ok(accepted) => welcome(accepted),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if let Some(count) = self.unaccepted.happened(self.clock.instant()) {
+                        tracing::warn!(%error, count, "connections could not be accepted");
+                    }
                     runtime::sleep(&self.runtime, ACCEPT_PAUSE).await;
                 }
             }
@@ -251,7 +264,10 @@ impl<R: Runtime> Server<R> {
     {
         let place = Place::take(self);
         if self.connections.load(Ordering::SeqCst) > self.connections_max {
-            return refuse(stream, peer, refusal);
+            return self.refuse(stream, peer, refusal, &self.refused);
+        }
+        if let Some(count) = self.refused.due(self.clock.instant()) {
+            tracing::warn!(count, "connections were refused: there were too many");
         }
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let span = tracing::info_span!("connection", id = id.0, %peer);
@@ -261,6 +277,24 @@ impl<R: Runtime> Server<R> {
         let serve = AssertUnwindSafe(serve).catch_unwind();
         let task = serve.map(move |_| drop(place));
         self.runtime.spawn(task.instrument(span));
+    }
+
+    /// Says `refusal` to a client that comes when there are too many. Anybody can come a
+    /// thousand times a second, so not each is told to the log.
+    fn refuse<S: AsyncWrite + Unpin>(
+        &self,
+        mut stream: S,
+        peer: &dyn Display,
+        refusal: Option<&[u8]>,
+        refused: &Flood,
+    ) {
+        if let Some(count) = refused.happened(self.clock.instant()) {
+            tracing::warn!(%peer, count, "connections are refused: there are too many");
+        }
+        if let Some(refusal) = refusal {
+            // As far as the empty send buffer takes it; nobody waits for more.
+            drop(stream.write(refusal).now_or_never());
+        }
     }
 
     async fn serve(
@@ -292,7 +326,7 @@ impl<R: Runtime> Server<R> {
             tls: tls == TlsMode::Implicit,
         };
         let machine = Connection::new(core, seed(), self.clock.now(), seen);
-        let driver = Driver::new(self, id, peer, acceptor, socket, machine);
+        let driver = Driver::new(self, id, peer.ip(), acceptor, socket, machine);
         connection::drive(driver).await;
     }
 
@@ -316,15 +350,6 @@ impl<R: Runtime> Server<R> {
             let span = tracing::info_span!(parent: None, "account", id = %account);
             server.runtime.spawn(task.instrument(span));
         })
-    }
-}
-
-/// Says `refusal` to a client that comes when there are too many.
-fn refuse<S: AsyncWrite + Unpin>(mut stream: S, peer: &dyn Display, refusal: Option<&[u8]>) {
-    tracing::warn!(%peer, "too many connections");
-    if let Some(refusal) = refusal {
-        // As far as the empty send buffer takes it; nobody waits for more.
-        drop(stream.write(refusal).now_or_never());
     }
 }
 

@@ -4,13 +4,41 @@ use super::Server;
 use crate::runtime::Runtime;
 use futures_io::{AsyncRead, AsyncWrite};
 use rustix::net::sockopt::set_socket_keepalive;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 
-/// Who comes by a Unix socket has no address but this machine's.
-const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// Who has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Caller<'a> {
+    /// From this address.
+    Tcp(SocketAddr),
+    /// By this socket, on the same machine. That is all that is known.
+    Unix(&'a Path),
+}
+
+impl Caller<'_> {
+    /// Whose wrong passwords count together.
+    pub(super) fn source(self) -> IpAddr {
+        match self {
+            Self::Tcp(address) => address.ip(),
+            Self::Unix(_) => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+}
+
+/// As the configuration has it.
+impl fmt::Display for Caller<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
 
 /// A bound socket. None of the services asks who comes.
 #[derive(Debug)]
@@ -27,7 +55,7 @@ pub(super) trait Service<R: Runtime>: Send + Sync + 'static {
     const NAME: &'static str;
 
     /// Serves a connection in a task of its own.
-    fn welcome<S>(&self, server: &Arc<Server<R>>, stream: S, peer: SocketAddr)
+    fn welcome<S>(&self, server: &Arc<Server<R>>, stream: S, caller: Caller<'_>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 }
@@ -53,7 +81,7 @@ impl<R: Runtime> Server<R> {
                         if let Err(error) = set_socket_keepalive(R::socket(&stream), true) {
                             tracing::debug!(%error, "no keep-alive");
                         }
-                        service.welcome(&server, stream, peer);
+                        service.welcome(&server, stream, Caller::Tcp(peer));
                     };
                     server.accept(next, welcome).await;
                 });
@@ -64,7 +92,9 @@ impl<R: Runtime> Server<R> {
                 tracing::info!(?address, "listening for {}", V::NAME);
                 self.runtime.spawn(async move {
                     let next = || server.runtime.accept_local(&socket);
-                    let welcome = |stream| service.welcome(&server, stream, LOCAL);
+                    let path = address.as_pathname().unwrap_or(Path::new(""));
+                    let caller = Caller::Unix(path);
+                    let welcome = |stream| service.welcome(&server, stream, caller);
                     server.accept(next, welcome).await;
                 });
             }

@@ -86,7 +86,26 @@ fn too_many_connections(server: &Server) {
     assert_eq!(said, "421 4.3.2 Too many connections\r\n");
     // Nobody needs to listen to this.
     let _gone = last.write_all(b"LHLO a\r\n");
+    // A flood does not fill the log.
+    for _ in 0..200 {
+        let mut more = TcpStream::connect(server.lmtp_address()).expect("the socket listens");
+        said.clear();
+        more.read_to_string(&mut said).expect("a last word");
+        assert_eq!(said, "421 4.3.2 Too many connections\r\n");
+    }
+    assert_eq!(server.log().matches("connections are refused").count(), 1);
     drop(open);
+    server.stop();
+    let refused = server.log();
+    let refused = refused
+        .lines()
+        .filter(|line| line.contains("refused: there were too many"));
+    let counted: Vec<_> = refused.collect();
+    assert_eq!(counted.len(), 1, "{counted:?}");
+    let count = counted[0].split("count=").nth(1).expect("a number");
+    let count: u32 = count.trim().parse().expect("a number");
+    // Those that were refused while the first ones were waited for may be among them.
+    assert!(count >= 200, "{count}");
 }
 
 /// A connection that is let in. One that was closed a moment ago may still be counted.

@@ -110,7 +110,7 @@ fn session(
         react,
     };
     let server = Arc::clone(server);
-    let driver = Driver::new(server, ConnectionId(1), peer, None, socket, machine);
+    let driver = Driver::new(server, ConnectionId(1), peer.ip(), None, socket, machine);
     let task = std::thread::spawn(move || async_io::block_on(drive(driver)));
     Session { client, told, task }
 }
@@ -214,7 +214,7 @@ fn whoever_has_much_to_look_at_lets_others_have_a_turn() {
     let mut driving = Box::pin(drive(Driver::new(
         server,
         ConnectionId(1),
-        peer,
+        peer.ip(),
         None,
         socket,
         machine,

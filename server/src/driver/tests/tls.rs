@@ -70,7 +70,14 @@ fn starttls(acceptor: Option<TlsAcceptor>) -> (TcpStream, std::thread::JoinHandl
         },
     };
     let socket = Socket::Plain(Async::new(stream).unwrap());
-    let driver = Driver::new(server, ConnectionId(1), peer, acceptor, socket, machine);
+    let driver = Driver::new(
+        server,
+        ConnectionId(1),
+        peer.ip(),
+        acceptor,
+        socket,
+        machine,
+    );
     let task = std::thread::spawn(move || {
         async_io::block_on(drive(driver));
         drop(folder);

@@ -20,6 +20,8 @@ pub type Answer = Response<Bytes>;
 pub const APPLE_PATH: &str = "/apple.mobileconfig";
 /// Where the style sheet of the page is.
 pub const STYLE_PATH: &str = "/style.css";
+/// Where Outlook's XML is asked for.
+const OUTLOOK_PATH: &str = "/autodiscover/autodiscover.xml";
 /// The parameter with the address, as Mozilla calls it.
 pub const PARAMETER: &str = "emailaddress";
 /// What Outlook calls it.
@@ -197,7 +199,7 @@ fn place(path: &str) -> Option<Place> {
         "/" => Place::Page,
         STYLE_PATH => Place::Style,
         "/mail/config-v1.1.xml" | "/.well-known/autoconfig/mail/config-v1.1.xml" => Place::Mozilla,
-        "/autodiscover/autodiscover.xml" => Place::Outlook,
+        OUTLOOK_PATH => Place::Outlook,
         "/autodiscover/autodiscover.json" => Place::OutlookJson,
         APPLE_PATH => Place::Apple,
         _ if lower.strip_prefix(JSON_PREFIX)?.contains('/') => return None,
@@ -214,6 +216,28 @@ fn is_trick(path: &str) -> bool {
         || decoded
             .split(|octet| *octet == b'/')
             .any(|segment| segment == b"." || segment == b"..")
+}
+
+/// Where Outlook's question by HTTP leads, if this is it and there is an answer by HTTPS.
+///
+/// It asks `http://autodiscover.<domain>/autodiscover/autodiscover.xml` by GET and without
+/// saying for whom, when nobody answers by HTTPS under the domain's own names, and sends its
+/// POST to where it is led (MS-OXDISCO §3.1.5.3). Where that is does not depend on the request.
+#[must_use]
+pub fn to_https(service: &Service, method: &Method, uri: &Uri) -> Option<Answer> {
+    let url = &service.url;
+    let asks = matches!(*method, Method::GET | Method::HEAD);
+    let is_origin_form = uri.scheme().is_none() && uri.authority().is_none();
+    if !asks || !is_origin_form || place(uri.path()) != Some(Place::Outlook) {
+        return None;
+    }
+    let location = url
+        .starts_with("https://")
+        .then(|| url.clone() + OUTLOOK_PATH)?;
+    let mut answer = refusal(StatusCode::FOUND);
+    let location = HeaderValue::try_from(location).ok()?;
+    answer.headers_mut().insert(header::LOCATION, location);
+    Some(answer)
 }
 
 /// A refusal that says no more than its status.

@@ -6,7 +6,7 @@ use super::{Failure, descriptors, logging, notify::notify, sockets};
 use crate::accounts::Accounts;
 use crate::accounts::file::AccountsFile;
 use crate::accounts::stretch::Stretcher;
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, TlsMode};
 use crate::driver::Server;
 use crate::driver::http::Web;
 use crate::runtime::{Runtime, Signal};
@@ -58,7 +58,8 @@ pub(super) fn run<R: Runtime>(
             certificate,
             config,
         )?;
-        let answers = Web::new(config.service(), config.http_limits());
+        let https = config.http.iter().any(|it| it.tls == TlsMode::Implicit);
+        let answers = Web::new(config.service(), config.http_limits(), https);
         for (socket, listener) in web.into_iter().zip(&config.http) {
             server.listen_http(socket, listener, Arc::clone(&answers))?;
         }

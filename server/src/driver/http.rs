@@ -12,7 +12,7 @@ use super::flood::Flood;
 use super::phase::Watch;
 use super::socket::Socket;
 use crate::autodiscovery::limits::HttpLimits;
-use crate::autodiscovery::routes::refusal;
+use crate::autodiscovery::routes::{refusal, to_https};
 use crate::autodiscovery::{Answer, Request, Service};
 use crate::config::{Listener, TlsMode};
 use crate::runtime::{self, Runtime};
@@ -47,18 +47,21 @@ const READS_MAX: usize = 16;
 pub struct Web {
     service: Service,
     limits: HttpLimits,
+    /// Whether the same is answered by HTTPS, and who asks without may be led there.
+    https: bool,
     connections: AtomicUsize,
     /// Clients that came when there were too many.
     refused: Flood,
 }
 
 impl Web {
-    /// Tells clients about a service.
+    /// Tells clients about a service; whether by HTTPS as well.
     #[must_use]
-    pub fn new(service: Service, limits: HttpLimits) -> Arc<Self> {
+    pub fn new(service: Service, limits: HttpLimits, https: bool) -> Arc<Self> {
         Arc::new(Self {
             service,
             limits,
+            https,
             connections: AtomicUsize::new(0),
             refused: Flood::default(),
         })
@@ -132,7 +135,8 @@ impl<R: Runtime> Server<R> {
                 None => return tracing::debug!("the TLS handshake took too long"),
             }
         }
-        let converse = self.converse(socket, web);
+        let leads_away = web.https && tls == TlsMode::None;
+        let converse = self.converse(socket, web, leads_away);
         match runtime::timeout(&self.runtime, limits.connection_timeout, converse).await {
             Some(mut socket) => {
                 let linger = core::future::poll_fn(|cx| poll_linger(&mut socket, cx));
@@ -143,14 +147,20 @@ impl<R: Runtime> Server<R> {
         }
     }
 
-    /// Requests and answers, until one of both sides has enough.
-    async fn converse(&self, socket: Socket<R::Stream>, web: &Arc<Web>) -> Socket<R::Stream> {
+    /// Requests and answers, until one of both sides has enough. `leads_away`: to HTTPS, where
+    /// a client looks for that.
+    async fn converse(
+        &self,
+        socket: Socket<R::Stream>,
+        web: &Arc<Web>,
+        leads_away: bool,
+    ) -> Socket<R::Stream> {
         let limits = &web.limits;
         let answer = service_fn(|request| -> BoxFuture<'_, Result<_, Infallible>> {
             let (runtime, web) = (self.runtime.clone(), Arc::clone(web));
             Box::pin(async move {
                 let sign = |content: &[u8]| self.certificate.as_ref()?.sign(content);
-                let answer = respond(&runtime, &web, sign, request).await;
+                let answer = respond(&runtime, &web, leads_away, sign, request).await;
                 Ok(answer.map(Full::new))
             })
         });
@@ -178,11 +188,12 @@ impl<R: Runtime> Server<R> {
 async fn respond<R: Runtime>(
     runtime: &R,
     web: &Web,
+    leads_away: bool,
     sign: impl Fn(&[u8]) -> Option<Vec<u8>>,
     request: http::Request<Incoming>,
 ) -> Answer {
     let (head, body) = request.into_parts();
-    let answer = match read(runtime, &web.limits, &head, body).await {
+    let answer = match read(runtime, web, leads_away, &head, body).await {
         Ok((request, body)) => {
             let mut answer = request.answer(&web.service, &body);
             if request.wants_signature()
@@ -203,10 +214,12 @@ async fn respond<R: Runtime>(
 /// A request that makes sense, with its body if that means something; or the refusal.
 async fn read<'a, R: Runtime>(
     runtime: &R,
-    limits: &HttpLimits,
+    web: &Web,
+    leads_away: bool,
     head: &'a Head,
     body: Incoming,
 ) -> Result<(Request<'a>, Bytes), Answer> {
+    let limits = &web.limits;
     // Whatever it is good for.
     if body.size_hint().lower() > limits.body_bytes_max as u64 {
         return Err(last(StatusCode::PAYLOAD_TOO_LARGE));
@@ -214,6 +227,9 @@ async fn read<'a, R: Runtime>(
     // RFC 9112 §3.2
     if head.version == Version::HTTP_11 && !head.headers.contains_key(header::HOST) {
         return Err(last(StatusCode::BAD_REQUEST));
+    }
+    if leads_away && let Some(answer) = to_https(&web.service, &head.method, &head.uri) {
+        return Err(answer);
     }
     let request = Request::read(&head.method, &head.uri)?;
     if !request.wants_body() {

@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
     requests_may_come_all_at_once => needs(&[Need::OwnProcess]),
     head_is_get_without_the_body => needs(&[Need::OwnProcess]),
     https_shows_the_certificate_of_imap => needs(&[Need::OwnProcess]),
+    outlook_is_led_from_http_to_https => needs(&[Need::OwnProcess]),
     http_1_0_gets_one_answer => needs(&[Need::OwnProcess]),
     a_server_that_stops_does_not_wait_for_idle_clients => needs(&[Need::OwnProcess]),
     the_dns_records_of_a_domain => needs(&[Need::OwnProcess]),
@@ -91,6 +92,30 @@ fn https_shows_the_certificate_of_imap(server: &Server) {
     let imap = tls::handshake(socket(server.tls_address())).expect("TLS");
     assert!(shown.is_some());
     assert_eq!(shown.as_deref(), imap.conn.peer_certificates());
+}
+
+/// Step by step as Outlook goes.
+fn outlook_is_led_from_http_to_https(server: &Server) {
+    let path = "/autodiscover/autodiscover.xml";
+    let led = Http::connect(server.http_address()).get(path);
+    assert_eq!(led.status, 302);
+    let port = server.https_address().port();
+    // The server's own name: that of the request is anybody's.
+    let expected = format!("https://mx.example.org:{port}{path}");
+    assert_eq!(led.field("location"), Some(&*expected));
+    let stream = tls::handshake(socket(server.https_address())).expect("TLS");
+    let mut client = Http::on(stream);
+    // Who is there already is not led in a circle.
+    assert_eq!(client.get(path).status, 405);
+    let xml = "<EMailAddress>alice@example.org</EMailAddress>";
+    let post = format!(
+        "POST {path} HTTP/1.1\r\nHost: mx.example.org\r\nContent-Length: {}\r\n\r\n{xml}",
+        xml.len()
+    );
+    client.send(post.as_bytes()).expect("the server is there");
+    let answer = client.answer(false).expect("an answer");
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("<LoginName>alice@example.org<"));
 }
 
 fn http_1_0_gets_one_answer(server: &Server) {

@@ -103,6 +103,46 @@ fn answers_load_nothing_are_not_kept_and_set_nothing() {
 }
 
 #[test]
+fn outlook_is_led_from_http_to_https_and_nobody_else() {
+    let lead = |service: &Service, method: &str, target: &str| {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        to_https(service, &method, &target.parse().unwrap())
+    };
+    for method in ["GET", "HEAD"] {
+        for target in [
+            "/autodiscover/autodiscover.xml",
+            "/Autodiscover/Autodiscover.xml?a=b",
+        ] {
+            let answer = lead(&service(), method, target).unwrap();
+            assert_eq!(answer.status(), 302);
+            assert_eq!(
+                field(&answer, "location").as_deref(),
+                Some("https://imap.example.org/autodiscover/autodiscover.xml")
+            );
+            assert_eq!(field(&answer, "cache-control").as_deref(), Some("no-store"));
+        }
+    }
+    for (method, target) in [
+        ("POST", "/autodiscover/autodiscover.xml"),
+        ("GET", "/autodiscover/autodiscover.json"),
+        ("GET", "/"),
+        ("GET", "/mail/config-v1.1.xml"),
+        ("GET", "//autodiscover/autodiscover.xml"),
+        ("GET", "http://evil.example/autodiscover/autodiscover.xml"),
+    ] {
+        assert!(
+            lead(&service(), method, target).is_none(),
+            "{method} {target}"
+        );
+    }
+    let plain = Service {
+        url: "http://mail.example.org".to_owned(),
+        ..service()
+    };
+    assert!(lead(&plain, "GET", "/autodiscover/autodiscover.xml").is_none());
+}
+
+#[test]
 fn methods_are_those_that_are_allowed() {
     for (target, allow, refused) in [
         (

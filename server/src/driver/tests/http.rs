@@ -31,7 +31,7 @@ fn hasty() -> (Arc<Server<Threads>>, TempDir, SocketAddr) {
         address,
         tls: TlsMode::None,
     };
-    let web = Web::new(service, limits);
+    let web = Web::new(service, limits, false);
     server.listen_http(socket, &listener, web).unwrap();
     (server, folder, address)
 }

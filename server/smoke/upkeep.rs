@@ -200,6 +200,33 @@ fn damage_is_found_and_put_right() {
 }
 
 #[test]
+fn an_item_that_storage_takes_out_of_a_log_is_missed() {
+    let kept = Kept::filled(4);
+    let storage = kept.storage();
+    let account = objects(&storage)[0].0.split_once('/').unwrap().0.to_owned();
+    let accounts = fs::read_to_string(kept.folder.path().join("accounts.toml")).unwrap();
+    let inbox = accounts.split("inbox = \"").nth(1).unwrap();
+    let inbox = inbox.split('"').next().unwrap();
+    let log = items(&storage, &format!("m/{inbox}"));
+    let taken = &log[log.len() - 2];
+    let delete = vec![(taken.key.clone(), taken.token.clone())];
+    assert_eq!(execute(&storage, StorageRequest::DeleteItems(delete)), StorageResponse::Done);
+    drop(storage);
+    let place = format!("{account}/m/{inbox}/{}", taken.key.sort);
+    let line = format!("INBOX: an item of the log is missing ({place})");
+    let (code, said) = kept.run("fsck", &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&line), "{said}");
+    let (code, said) = kept.run("fsck", &["--repair"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("{line} — noted as lost")), "{said}");
+    let (code, said) = kept.run("fsck", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    // The UID that went with it is not given to another message.
+    assert!(kept.exists("INBOX").contains("(MESSAGES 3 UIDNEXT "));
+}
+
+#[test]
 fn an_index_that_is_lost_is_rebuilt_from_the_objects() {
     let kept = Kept::filled(5);
     let before = kept.exists("INBOX");

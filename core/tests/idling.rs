@@ -104,7 +104,8 @@ fn two_minutes_are_counted_from_what_was_told_last() {
     assert!(world.read(alice).contains("* 11 EXISTS\r\n"));
     world.wait_s(119);
     assert_eq!(world.read(alice), "");
-    world.wait_s(1);
+    // The news took its time as well.
+    world.wait_s(2);
     assert_eq!(world.read(alice), STILL_HERE);
 }
 
@@ -125,7 +126,7 @@ fn an_empty_line_is_no_end_of_idle() {
     let alice = world.log_in();
     world.say(alice, b"i IDLE\r\n");
     let answer = world.say(alice, b"\r\nDONE\r\nn NOOP\r\n");
-    assert_eq!(answer, "i OK IDLE is over\r\nn OK Done\r\n");
+    assert_eq!(answer, "i OK IDLE is over\r\nn OK Nothing was done\r\n");
 }
 
 #[test]

@@ -33,14 +33,19 @@ impl Connection {
     /// Goes on with IDLE; `false` until the next input.
     pub(super) fn idle(&mut self, mut idling: Idling) -> bool {
         if let Some(mut body) = idling.announcing.take() {
-            match self.resume(&mut body) {
+            let unsent = self.transmit.len();
+            let resumed = self.resume(&mut body);
+            if self.transmit.len() > unsent {
+                self.told();
+            }
+            match resumed {
                 Poll::Ready(mut outcome) => {
                     let due = outcome.view.as_mut().and_then(View::take_due_modseq);
                     if let Some(modseq) = due {
                         view::highest_modseq(self.transmit.end(), modseq);
+                        self.told();
                     }
                     self.put_back(outcome.view, outcome.asleep);
-                    self.told();
                     if let Some(words) = outcome.bye {
                         self.say_bye(words);
                         return false;

@@ -62,7 +62,8 @@ fn name_and_password_open_the_account() {
 #[test]
 fn right_password_of_an_altered_entry_opens_nothing() {
     let (accounts, _folder) = accounts();
-    let alter = |change: fn(&mut Entry)| {
+    type Change = fn(&mut Entry);
+    let alter = |change: Change| {
         let altered = accounts.file.edit(|list| {
             let list = list.changed(|entries| change(&mut entries[0])).unwrap();
             Ok((list, ()))
@@ -70,7 +71,7 @@ fn right_password_of_an_altered_entry_opens_nothing() {
         altered.unwrap();
     };
     let before = accounts.file.read().unwrap().entries()[0].clone();
-    let changes: [(fn(&mut Entry), String); 2] = [
+    let changes: [(Change, String); 2] = [
         (
             |entry| entry.public_key[31] ^= 1,
             format!("public_key = \"{}\"", STANDARD.encode(before.public_key)),

@@ -150,6 +150,33 @@ fn fsck_and_undelete_of_a_sound_account() {
 }
 
 #[test]
+fn what_is_undeleted_has_its_date_and_flags() {
+    let kept = Kept::filled(0);
+    kept.client(|client| {
+        let append = "APPEND INBOX (\\Seen $Label1) \"17-Jul-1996 02:44:25 -0700\" {3+}\r\na\r\n";
+        assert!(command(client, append).starts_with("t OK [APPENDUID"));
+        assert!(command(client, "SELECT INBOX").starts_with("t OK"));
+        assert!(command(client, "STORE 1 +FLAGS (\\Flagged \\Deleted)").starts_with("t OK"));
+        assert!(command(client, "EXPUNGE").starts_with("t OK"));
+    });
+    assert_eq!(kept.run("undelete", &[]).1, "brought back 1 messages\n");
+    kept.client(|client| {
+        assert!(command(client, "SELECT INBOX").starts_with("t OK"));
+        client
+            .get_mut()
+            .write_all(b"f FETCH 1 (INTERNALDATE FLAGS)\r\n")
+            .unwrap();
+        let mut found = String::new();
+        client.read_line(&mut found).unwrap();
+        assert!(found.contains("INTERNALDATE \"17-Jul-1996 02:44:25 -0700\""), "{found}");
+        for flag in ["\\Seen", "\\Flagged", "$Label1"] {
+            assert!(found.contains(flag), "{found}");
+        }
+        assert!(!found.contains("\\Deleted"), "{found}");
+    });
+}
+
+#[test]
 fn a_deleted_mailbox_comes_back() {
     let kept = Kept::filled(1);
     kept.client(|client| {

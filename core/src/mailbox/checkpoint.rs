@@ -10,6 +10,7 @@ use super::blocks::{Keyed, SortedBlocks};
 use super::clock::Stamp;
 use super::encoding::{DecodeError, Decoder, Encoder};
 use super::history::{BatchId, History};
+use super::log::LogState;
 use super::merge::Floor;
 use super::message::{FlagBit, FlagSet, Message, Register, Registers};
 use super::operation::{decode_date, decode_kind, decode_uid, encode_date};
@@ -28,6 +29,9 @@ pub(super) const VERSION_WITH_HISTORY: u8 = 3;
 /// The first version that says which batches are missing; written only where some are, so
 /// that a server of before reads all others.
 pub(super) const VERSION_WITH_MISSING: u8 = 4;
+/// The first version that says how messages were that are expunged; written only where some
+/// are.
+pub(super) const VERSION_WITH_LAST: u8 = 5;
 
 /// What the pointer item says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,7 +249,8 @@ impl MailboxState {
         encoder.number(self.highest_modseq.0);
         encoder.number(self.lead);
         self.history.encode(encoder);
-        if !self.history.missing().is_empty() {
+        let version = self.checkpoint_version();
+        if version >= VERSION_WITH_MISSING {
             self.history.encode_missing(encoder);
         }
         encoder.count(bits.writers(self).count());
@@ -292,6 +297,9 @@ impl MailboxState {
             encoder.array(&tombstone.content.0);
             encoder.number(tombstone.at.0);
             encoder.number(u64::from(tombstone.uid.map_or(0, Uid::get)));
+        }
+        if version >= VERSION_WITH_LAST {
+            self.encode_last(encoder);
         }
     }
 
@@ -341,7 +349,7 @@ impl MailboxState {
         let mut last = None;
         state.decode_messages(decoder, &mut last, writers.len(), version)?;
         state.decode_pending(decoder, &mut last, writers.len(), version)?;
-        state.decode_past(decoder)?;
+        state.decode_past(decoder, version)?;
         state.writers = Arc::new(writers);
         state.keywords = Arc::new(keywords);
         Ok(state)
@@ -414,7 +422,7 @@ impl MailboxState {
         Ok(())
     }
 
-    fn decode_past(&mut self, decoder: &mut Decoder<'_>) -> Result<(), DecodeError> {
+    fn decode_past(&mut self, decoder: &mut Decoder<'_>, version: u8) -> Result<(), DecodeError> {
         let mut before = 0;
         let mut gone = Vec::new();
         for _ in 0..decoder.count(2)? {
@@ -430,6 +438,9 @@ impl MailboxState {
                 at: Stamp(decoder.number()?),
                 uid: Uid::new(decoder.number32()?),
             });
+        }
+        if version >= VERSION_WITH_LAST {
+            self.decode_last(decoder, &tombstones)?;
         }
         self.gone = sorted(gone)?;
         self.tombstones = sorted(tombstones)?;
@@ -614,6 +625,8 @@ mod tests {
             }],
         };
         state.apply_own(WriterId([9; 16]), &flag(Some(past)));
+        // As it was written before it was kept how messages were.
+        state.last = SortedBlocks::default();
         let golden = include_bytes!("golden/checkpoint-3.bin");
         assert_eq!(state.encode_checkpoint(&covered()), golden);
         let (decoded, contained) = MailboxState::decode_checkpoint(golden).unwrap();
@@ -640,11 +653,83 @@ mod tests {
         };
         state.apply_own(WriterId([11; 16]), &batch);
         assert_eq!(state.missing(), [withheld]);
+        // As it was written before it was kept how messages were.
+        state.last = SortedBlocks::default();
         let golden = include_bytes!("golden/checkpoint-4.bin");
         assert_eq!(state.encode_checkpoint(&contained), golden);
         let (decoded, contained) = MailboxState::decode_checkpoint(golden).unwrap();
         assert_eq!(decoded.missing(), [withheld]);
         assert_eq!(decoded.encode_checkpoint(&contained), golden);
+    }
+
+    #[test]
+    fn version_5_of_checkpoints_says_how_messages_were_that_are_expunged() {
+        let (mut state, contained) =
+            MailboxState::decode_checkpoint(include_bytes!("golden/checkpoint-3.bin")).unwrap();
+        assert_eq!(state.last.len(), 0);
+        let expunge = |state: &MailboxState, number: u8| {
+            let modseq = ModSeq(52 + u64::from(number));
+            Batch {
+                stamp: Stamp(0x0123_4567_89ab_0010 + u64::from(number)),
+                modseq,
+                past: Some(state.past(modseq)),
+                operations: vec![Operation::Expunge {
+                    messages: vec![MessageId([number; 16])],
+                }],
+            }
+        };
+        // With its keyword, which no message has any more; one without UID; one that has not
+        // come yet.
+        for number in [2, 3, 4, 9] {
+            let batch = expunge(&state, number);
+            state.apply_own(WriterId([9; 16]), &batch);
+        }
+        let golden = include_bytes!("golden/checkpoint-5.bin");
+        assert_eq!(state.encode_checkpoint(&contained), golden);
+        let (decoded, contained) = MailboxState::decode_checkpoint(golden).unwrap();
+        assert_eq!(decoded.encode_checkpoint(&contained), golden);
+        let last = |number| decoded.last(MessageId([number; 16]));
+        let flags = |number| last(number).unwrap().flags.to_vec();
+        let kept = Flag::Keyword(Keyword::new("kept"));
+        assert_eq!(flags(2), [Flag::Answered, Flag::Seen, kept.clone()]);
+        assert_eq!(flags(3), [Flag::Answered, kept]);
+        assert_eq!(flags(4), [Flag::Draft]);
+        assert_eq!(last(2).unwrap().internal_date, arrival(2).internal_date);
+        assert_eq!((last(1), last(9)), (None, None), "nobody knows");
+        assert!(decoded.keywords().is_empty());
+    }
+
+    #[test]
+    fn how_many_messages_were_is_kept_of_the_last_ones_only() {
+        let mut state = MailboxState::new(UidValidity(NonZeroU32::new(1).unwrap()));
+        let id = |number: u32| {
+            let mut id = [0; 16];
+            // Not in the order in which they go.
+            id[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b1).to_be_bytes());
+            id[4..8].copy_from_slice(&number.to_be_bytes());
+            MessageId(id)
+        };
+        for number in 1..=10_000 {
+            let arrive = Operation::Arrive {
+                message: id(number),
+                arrival: arrival(1),
+            };
+            let messages = vec![id(number)];
+            let batch = Batch {
+                stamp: Stamp(u64::from(number)),
+                modseq: ModSeq(u64::from(number) + 1),
+                past: None,
+                operations: vec![arrive, Operation::Expunge { messages }],
+            };
+            state.apply_own(WriterId([1; 16]), &batch);
+        }
+        let bytes = state.encode_checkpoint(&VersionVector::default());
+        let (decoded, _) = MailboxState::decode_checkpoint(&bytes).unwrap();
+        assert_eq!(decoded.tombstones.len(), 10_000);
+        for number in 1..=10_000 {
+            let kept = decoded.last(id(number)).is_some();
+            assert_eq!(kept, number > 10_000 - 4_096, "{number}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the two kinds of log have in common: a state, batches that change it, and
 //! checkpoints of it.
 
-use super::checkpoint::{VERSION_WITH_HISTORY, VERSION_WITH_MISSING};
+use super::checkpoint::{VERSION_WITH_HISTORY, VERSION_WITH_LAST, VERSION_WITH_MISSING};
 use super::claims::Owed;
 use super::clock::Stamp;
 use super::directory::{Directory, DirectoryBatch};
@@ -95,7 +95,7 @@ impl LogState for MailboxState {
     const OPERATION: ItemKind = ItemKind::Operation;
     const POINTER: ItemKind = ItemKind::CheckpointPointer;
     const CHECKPOINT: u8 = 1;
-    const CHECKPOINT_VERSION: u8 = VERSION_WITH_MISSING;
+    const CHECKPOINT_VERSION: u8 = VERSION_WITH_LAST;
 
     fn decode_batch(bytes: &[u8]) -> Result<Batch, DecodeError> {
         Batch::decode(bytes)
@@ -143,9 +143,10 @@ impl LogState for MailboxState {
         self.history.missing()
     }
     fn checkpoint_version(&self) -> u8 {
-        match self.missing().is_empty() {
-            true => VERSION_WITH_HISTORY,
-            false => VERSION_WITH_MISSING,
+        match (self.last.len() == 0, self.missing().is_empty()) {
+            (true, true) => VERSION_WITH_HISTORY,
+            (true, false) => VERSION_WITH_MISSING,
+            (false, _) => VERSION_WITH_LAST,
         }
     }
     fn encode_state(&self, encoder: &mut Encoder) {

@@ -283,6 +283,8 @@ impl Merge<'_> {
                 && let Some(tombstone) = self.state.tombstones.find_mut(id)
             {
                 tombstone.content = new.content;
+                let last = MailboxState::last_of_arrival(id, new);
+                self.state.keep_last(last);
             }
             return;
         }
@@ -500,8 +502,9 @@ impl Merge<'_> {
             }
             return;
         }
-        let (content, uid) = if let Some(message) = self.state.take(id) {
-            (message.content, Some(message.uid))
+        let (content, uid, last) = if let Some(message) = self.state.take(id) {
+            let last = (message.internal_date, message.flags);
+            (message.content, Some(message.uid), Some(last))
         } else {
             let pending = Arc::make_mut(&mut self.state.pending).remove(&id);
             let pending = pending.unwrap_or_default();
@@ -511,7 +514,9 @@ impl Merge<'_> {
                 Arc::make_mut(&mut self.state.reserved).remove(&uid);
             }
             let content = pending.arrival.map(|arrival| arrival.content);
-            (content.unwrap_or(ContentId([0; 16])), pending.claimed)
+            let last = pending.arrival.map(|it| (it.internal_date, it.flags));
+            let content = content.unwrap_or(ContentId([0; 16]));
+            (content, pending.claimed, last)
         };
         if let Some(uid) = uid {
             self.spend(uid);
@@ -522,6 +527,10 @@ impl Merge<'_> {
             at: self.stamp,
             uid,
         });
+        if let Some((date, flags)) = last {
+            let last = self.state.last_of(id, date, flags);
+            self.state.keep_last(last);
+        }
     }
 
     /// What is known of a message without UID.

@@ -328,7 +328,8 @@ pub(super) fn decode_date(decoder: &mut Decoder<'_>) -> Result<InternalDate, Dec
     })
 }
 
-fn flag_code(flag: &Flag, keywords: &[Keyword]) -> u64 {
+/// The number of a flag; keywords are numbered in a table. Also used by checkpoints.
+pub(super) fn flag_code(flag: &Flag, keywords: &[Keyword]) -> u64 {
     match flag {
         Flag::Answered => 0,
         Flag::Flagged => 1,
@@ -344,7 +345,8 @@ fn flag_code(flag: &Flag, keywords: &[Keyword]) -> u64 {
     }
 }
 
-fn flag_of(code: u64, keywords: &[Keyword]) -> Result<Flag, DecodeError> {
+/// Reads the number of a flag.
+pub(super) fn flag_of(code: u64, keywords: &[Keyword]) -> Result<Flag, DecodeError> {
     Ok(match code {
         0 => Flag::Answered,
         1 => Flag::Flagged,

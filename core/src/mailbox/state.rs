@@ -7,6 +7,7 @@
 use super::blocks::{Keyed, SortedBlocks};
 use super::clock::Stamp;
 use super::history::History;
+use super::last::Last;
 use super::message::{FlagBit, FlagSet, Message, Registers};
 use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid, UidValidity, WriterId};
 use crate::account::InternalDate;
@@ -39,6 +40,8 @@ pub struct MailboxState {
     pub(super) gone: SortedBlocks<Gone>,
     /// Messages that were expunged.
     pub(super) tombstones: SortedBlocks<Tombstone>,
+    /// How the last ones of them were.
+    pub(super) last: SortedBlocks<Last>,
     pub(super) keywords: Arc<Vec<Keyword>>,
     /// Those who changed flags, for [`Register::writer`](super::message::Register).
     pub(super) writers: Arc<Vec<WriterId>>,
@@ -135,6 +138,7 @@ impl MailboxState {
             reserved: Arc::default(),
             gone: SortedBlocks::default(),
             tombstones: SortedBlocks::default(),
+            last: SortedBlocks::default(),
             keywords: Arc::default(),
             writers: Arc::default(),
             unseen: 0,

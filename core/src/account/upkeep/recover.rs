@@ -2,11 +2,13 @@
 //! is still there and whom nobody names any more.
 //!
 //! It is brought back by appending it, as another message with another UID: an expunged
-//! UID never returns. Then somebody names it, so that asking again does nothing.
+//! UID never returns. Then somebody names it, so that asking again does nothing. It gets the
+//! date and the flags that it had where they are known; else the date when it was stored.
 
 use super::report::{Recoverable, Recovered};
 use super::survey::Survey;
-use crate::mailbox::{ContentId, Deleted, Directory, MailboxId, MailboxName};
+use crate::account::NewMessage;
+use crate::mailbox::{ContentId, Deleted, Directory, Last, MailboxId, MailboxName};
 use crate::storage::StorageError;
 use std::collections::BTreeMap;
 
@@ -22,6 +24,8 @@ pub(super) struct Undelete {
 struct Gone {
     mailbox: MailboxId,
     expunged_ms: Option<u64>,
+    /// How it was then, if that is known.
+    last: Option<Last>,
 }
 
 impl Undelete {
@@ -48,11 +52,16 @@ impl Undelete {
                 continue;
             };
             let entry = directory.mailboxes().find(|it| it.id == last.mailbox);
+            let mut message: NewMessage = inside.message(content);
+            if let Some(last) = last.last {
+                message.internal_date = last.internal_date;
+                message.flags = last.flags.into_vec();
+            }
             recovered.messages.push(Recoverable {
                 mailbox: entry.map(|entry| entry.name.clone()),
                 mailbox_id: last.mailbox,
                 expunged_ms: last.expunged_ms,
-                message: inside.message(content),
+                message,
             });
         }
         recovered.more = gone.peek().is_some();
@@ -75,7 +84,12 @@ impl Undelete {
                 let at = tombstone.at.unix_ms();
                 let since = self.since_ms.is_none_or(|since| at >= since);
                 if since && self.is_kept(at) && tombstone.content != ContentId([0; 16]) {
-                    note(&mut gone, tombstone.content, mailbox, Some(at));
+                    let new = Gone {
+                        mailbox,
+                        expunged_ms: Some(at),
+                        last: state.last(tombstone.id).cloned(),
+                    };
+                    note(&mut gone, tombstone.content, new);
                 }
             }
         }
@@ -89,8 +103,13 @@ impl Undelete {
             };
             if self.since_ms.is_none_or(|wanted| since >= wanted) && self.is_kept(since) {
                 let state = self.survey.mailbox(directory, mailbox).await?.state;
-                for content in state.contents() {
-                    note(&mut gone, content, mailbox, None);
+                for (content, last) in state.as_last() {
+                    let new = Gone {
+                        mailbox,
+                        expunged_ms: None,
+                        last: Some(last),
+                    };
+                    note(&mut gone, content, new);
                 }
             }
         }
@@ -106,16 +125,7 @@ impl Undelete {
 }
 
 /// Of several places where a message was, the last counts.
-fn note(
-    gone: &mut BTreeMap<ContentId, Gone>,
-    content: ContentId,
-    mailbox: MailboxId,
-    expunged_ms: Option<u64>,
-) {
-    let new = Gone {
-        mailbox,
-        expunged_ms,
-    };
+fn note(gone: &mut BTreeMap<ContentId, Gone>, content: ContentId, new: Gone) {
     match gone.entry(content) {
         std::collections::btree_map::Entry::Vacant(place) => {
             place.insert(new);

@@ -171,6 +171,7 @@ pub struct Recoverable {
     pub mailbox_id: MailboxId,
     /// When it was expunged, milliseconds since 1970; `None`: it went with its mailbox.
     pub expunged_ms: Option<u64>,
-    /// Its content, with the date and without the flags that it had.
+    /// Its content, with the date and the flags that it had, without `\Deleted`; where they are
+    /// not known, with the date when it was stored and no flags.
     pub message: NewMessage,
 }

@@ -35,6 +35,98 @@ fn expunged_messages_come_back_once_with_new_uids() {
     assert!(report.findings.is_empty(), "{report:?}");
 }
 
+/// Date and flags of the messages of a mailbox, by their numbers.
+fn dates_and_flags(server: &mut Server, storage: &mut Store) -> Vec<(u32, i64, i16, Vec<Flag>)> {
+    let state = server.status(storage, "INBOX");
+    let mut all: Vec<_> = state
+        .iter_from(0)
+        .map(|message| {
+            let number = u32::from_be_bytes(message.content.0[12..].try_into().unwrap());
+            let mut flags: Vec<_> = state.flags(message).collect();
+            flags.sort();
+            let date = message.internal_date;
+            (number, date.unix_s, date.zone_min, flags)
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn what_comes_back_has_its_date_and_flags() {
+    let keyword = |name: &str| Flag::Keyword(crate::mailbox::Keyword::new(name));
+    // Expunged where the log still says how it was; where a checkpoint does; with its mailbox.
+    for way in ["log", "checkpoint", "mailbox"] {
+        let mut storage = Store::default();
+        let mut server = Server::new(1, config());
+        let connection = server.connect();
+        let create = AccountRequest::Create {
+            name: name("Old"),
+            special_use: None,
+        };
+        server.ask(&mut storage, connection, create);
+        let from = if way == "mailbox" { "Old" } else { "INBOX" };
+        for number in 1..=4 {
+            let mut message = store_at(&mut storage, number, START_MS);
+            message.internal_date = InternalDate {
+                unix_s: 1_000_000_000 + i64::from(number),
+                zone_min: -330,
+            };
+            message.flags = vec![Flag::Seen, keyword("$Label1")];
+            server.append(&mut storage, from, vec![message]);
+        }
+        server.select(&mut storage, connection, from);
+        for (uids, action, flag) in [
+            (vec![1, 2], FlagAction::Add, Flag::Flagged),
+            (vec![2], FlagAction::Remove, Flag::Seen),
+            (vec![3], FlagAction::Remove, keyword("$label1")),
+        ] {
+            let request = AccountRequest::Store {
+                uids: uids.into_iter().map(uid).collect(),
+                change: FlagChange {
+                    action,
+                    flags: vec![flag],
+                },
+                unchanged_since: None,
+            };
+            server.ask(&mut storage, connection, request);
+        }
+        server.ask(&mut storage, connection, AccountRequest::Unselect);
+        if way == "mailbox" {
+            server.ask(
+                &mut storage,
+                connection,
+                AccountRequest::Delete(name("Old")),
+            );
+        } else {
+            // No message has the keyword any more.
+            expunge(&mut server, &mut storage, "INBOX", &[1, 2, 3, 4]);
+        }
+        if way == "checkpoint" {
+            for number in 11..=40 {
+                fill(&mut server, &mut storage, "INBOX", number, number);
+                pass(&mut server, &mut storage, Duration::from_secs(30));
+            }
+            let uids: Vec<u32> = (5..=34).collect();
+            expunge(&mut server, &mut storage, "INBOX", &uids);
+            pass(&mut server, &mut storage, DAY);
+        }
+        server.restart(2);
+        bring_back(&mut server, &mut storage, None);
+        let mut found = dates_and_flags(&mut server, &mut storage);
+        found.retain(|message| message.0 <= 4);
+        let expected = [
+            (1, vec![Flag::Flagged, Flag::Seen, keyword("$Label1")]),
+            (2, vec![Flag::Flagged, keyword("$Label1")]),
+            (3, vec![Flag::Seen]),
+            (4, vec![Flag::Seen, keyword("$Label1")]),
+        ];
+        let expected = expected
+            .map(|(number, flags)| (number, 1_000_000_000 + i64::from(number), -330, flags));
+        assert_eq!(found, expected, "{way}");
+    }
+}
+
 #[test]
 fn what_was_moved_was_not_deleted() {
     let mut storage = Store::default();

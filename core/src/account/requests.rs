@@ -309,8 +309,8 @@ impl Account {
     fn move_inbox(&mut self, ask: Ask, target: MailboxId) -> Result<(), Later> {
         let connection = ask.connection;
         let (ask, source) = self.find_for(ask, &MailboxName::inbox())?;
-        let age = self.copying_age(source);
-        let (ask, state) = self.mailbox_for(ask, source, age)?;
+        // What another server has moved away just now must not come again under this name.
+        let (ask, state) = self.mailbox_for(ask, source, Age::Fresh)?;
         let (ask, directory) = self.directory_for(ask, Age::Any)?;
         if !directory.contains(target) {
             self.fail(connection, AccountFailure::NonExistent);

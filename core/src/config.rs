@@ -84,8 +84,12 @@ pub struct Config {
     pub doorbell_poll_timeout: Duration,
     /// How long after a poll was armed the shard is read once more.
     pub doorbell_look_again: Duration,
-    /// Between two polls, two reads, and two announcements, of one shard.
+    /// Between two polls, two reads, and two announcements, of one shard, at least.
     pub doorbell_interval: Duration,
+    /// The same on average while there is always something to announce or to read.
+    pub doorbell_interval_max: Duration,
+    /// How many times in a row come at the shorter interval before the longer one rules.
+    pub doorbell_rush_max: u32,
     /// The longest pause before a failed poll, read or announcement is made again.
     pub doorbell_pause_max: Duration,
     /// After how long a silence what a server announced is deleted.
@@ -251,6 +255,8 @@ impl Default for Config {
             doorbell_poll_timeout: Duration::from_secs(60),
             doorbell_look_again: Duration::from_millis(300),
             doorbell_interval: Duration::from_millis(20),
+            doorbell_interval_max: Duration::from_millis(160),
+            doorbell_rush_max: 16,
             doorbell_pause_max: Duration::from_secs(5),
             doorbell_silence_max: Duration::from_secs(24 * 3_600),
             checkpoint_operations_min: 256,

@@ -158,7 +158,10 @@ impl Doorbell {
         }
         let deadlines = self.shards.iter().flat_map(|shard| {
             let watch = shard.watch.deadline(&self.config);
-            [shard.outgoing.deadline(), watch.filter(|_| !self.shutdown)]
+            [
+                shard.outgoing.deadline(&self.config),
+                watch.filter(|_| !self.shutdown),
+            ]
         });
         DoorbellOutput::Wait {
             deadline: deadlines.flatten().min(),
@@ -198,7 +201,7 @@ impl Doorbell {
             shard.outgoing.run(now, &self.config, &mut self.outlet);
             if self.shutdown {
                 // Whatever is still to be said failed just now, or nobody may say it.
-                if shard.outgoing.must_read() || shard.outgoing.deadline().is_some() {
+                if shard.outgoing.must_read() || shard.outgoing.deadline(&self.config).is_some() {
                     shard.outgoing.give_up();
                 }
                 continue;

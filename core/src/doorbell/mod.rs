@@ -14,6 +14,7 @@ mod backoff;
 mod boundary;
 mod machine;
 mod outgoing;
+mod pace;
 #[cfg(test)]
 mod tests;
 mod watch;

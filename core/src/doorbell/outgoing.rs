@@ -1,12 +1,13 @@
 //! The item in which this process announces its changes in one shard.
 //!
-//! At most one insert is under way, and there is a pause between one and the next. What
-//! changes meanwhile waits for the next one, which says all of it.
+//! At most one insert is under way, and there is a [pause](super::pace) between one and
+//! the next. What changes meanwhile waits for the next one, which says all of it.
 
 use super::Change;
 use super::announcement::Announcement;
 use super::backoff::Backoff;
 use super::machine::Outlet;
+use super::pace::Pace;
 use crate::config::Config;
 use crate::storage::{
     CausalityToken, InsertItem, ItemKey, RequestId, StorageError, StorageRequest, StorageResponse,
@@ -26,7 +27,7 @@ pub(super) struct Outgoing {
     due: bool,
     request: Option<RequestId>,
     /// When it may be said.
-    next: Instant,
+    pace: Pace,
     token: Option<CausalityToken>,
     /// Inserts since the token was read.
     siblings: u32,
@@ -40,7 +41,7 @@ impl Outgoing {
             said: Announcement::default(),
             due: false,
             request: None,
-            next: Instant(0),
+            pace: Pace::default(),
             token: None,
             siblings: 0,
             backoff: Backoff::default(),
@@ -71,7 +72,7 @@ impl Outgoing {
 
     /// Does not pause any more.
     pub(super) fn hurry(&mut self) {
-        self.next = Instant(0);
+        self.pace.hurry();
     }
 
     /// Says nothing more than what is being said.
@@ -80,18 +81,18 @@ impl Outgoing {
     }
 
     /// When to be woken.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         let waits = self.due && self.request.is_none() && !self.must_read();
-        waits.then(|| self.backoff.until().max(self.next))
+        waits.then(|| self.backoff.until().max(self.pace.next(config)))
     }
 
     /// Says what can be said now.
     pub(super) fn run(&mut self, now: Now, config: &Config, outlet: &mut Outlet) {
-        if self.deadline().is_none_or(|at| at > now.instant) {
+        if self.deadline(config).is_none_or(|at| at > now.instant) {
             return;
         }
         self.due = false;
-        self.next = now.instant.after(config.doorbell_interval);
+        self.pace.done(now.instant, config);
         self.siblings += 1;
         self.said.unix_ms = now.unix_ms;
         let insert = InsertItem {

@@ -321,6 +321,24 @@ fn a_burst_of_changes_is_few_announcements() {
     }
     let written = store.writes - before;
     assert!((8..=11).contains(&written), "{written}");
+    // However long it goes on, everybody hears of a change soon.
+    two.settle(&mut store);
+    two.take();
+    let mut silence = 0;
+    for _ in 0..2_000 {
+        one.input(DoorbellInput::Changed(change(1, Some(1))));
+        one.wait(&mut store, Duration::from_millis(1));
+        two.wait(&mut store, Duration::from_millis(1));
+        silence = if two.take().0.is_empty() {
+            silence + 1
+        } else {
+            0
+        };
+        assert!(silence <= 2 * 160 + 5, "{silence} ms");
+    }
+    let written = store.writes - before - written;
+    // Some at once, and then one in 160 ms.
+    assert!((16..=30).contains(&written), "{written}");
     // What came last is said, also by who ends before it may.
     one.input(DoorbellInput::Changed(change(1, Some(2))));
     one.input(DoorbellInput::Shutdown);

@@ -8,6 +8,7 @@ use super::DoorbellOutput;
 use super::announcement::Announcement;
 use super::backoff::Backoff;
 use super::machine::Outlet;
+use super::pace::Pace;
 use crate::config::Config;
 use crate::storage::{
     CausalityToken, Item, ItemKey, ItemRange, PartitionKey, RequestId, SortKey, StorageRequest,
@@ -33,12 +34,12 @@ pub(super) struct Watch {
     poll: Option<RequestId>,
     /// What the next poll is given.
     marker: Option<String>,
-    /// When the last poll began.
-    armed: Option<Instant>,
+    /// When the next poll may begin.
+    poll_pace: Pace,
     poll_backoff: Backoff,
     read: Option<Reading>,
     read_wanted: bool,
-    last_read: Option<Instant>,
+    read_pace: Pace,
     read_backoff: Backoff,
     look_again: Option<Instant>,
     /// Announcements may have been missed.
@@ -79,11 +80,11 @@ impl Watch {
             partition,
             poll: None,
             marker: None,
-            armed: None,
+            poll_pace: Pace::default(),
             poll_backoff: Backoff::default(),
             read: None,
             read_wanted: false,
-            last_read: None,
+            read_pace: Pace::default(),
             read_backoff: Backoff::default(),
             look_again: None,
             // What was announced before the first look may concern an open account.
@@ -106,13 +107,11 @@ impl Watch {
     }
 
     fn arm_at(&self, config: &Config) -> Instant {
-        let last = self.armed.map(|at| at.after(config.doorbell_interval));
-        last.unwrap_or_default().max(self.poll_backoff.until())
+        self.poll_pace.next(config).max(self.poll_backoff.until())
     }
 
     fn read_at(&self, config: &Config) -> Instant {
-        let last = self.last_read.map(|at| at.after(config.doorbell_interval));
-        last.unwrap_or_default().max(self.read_backoff.until())
+        self.read_pace.next(config).max(self.read_backoff.until())
     }
 
     /// Does what can be done now.
@@ -125,7 +124,7 @@ impl Watch {
                 seen: self.marker.clone(),
                 timeout_ms: u32::try_from(timeout).unwrap_or(u32::MAX),
             }));
-            self.armed = Some(now);
+            self.poll_pace.done(now, config);
             self.look_again = Some(now.after(config.doorbell_look_again));
         }
         if self.look_again.is_some_and(|at| at <= now) {
@@ -134,7 +133,7 @@ impl Watch {
         }
         if self.read_wanted && self.read.is_none() && self.read_at(config) <= now {
             self.read_wanted = false;
-            self.last_read = Some(now);
+            self.read_pace.done(now, config);
             let start = SortKey(String::new());
             self.read = Some(Reading {
                 request: outlet.request(self.range(start, config)),

@@ -1,19 +1,19 @@
 //! Items: Garage's K2V interface (`/bucket/partition?sort_key=…`, and batches as JSON).
 
+use super::answer::{next, nonsense, rest};
 use super::buckets::Bucket;
 use super::failure::Failure;
 use super::http::{Body, Http, Wait};
 use super::retry::{Effect, Retry};
-use super::signing::sign_request;
+use super::signing::{Service, sign_request};
 use super::splitter::{Splitter, TooLong};
 use crate::storage::limits::{PARTITION_KEY_BYTES_MAX, RANGE_BYTES_MAX, SORT_KEY_BYTES_MAX};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use core::time::Duration;
 use http::header::HeaderValue;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use restante_core::storage::{
     CausalityToken, InsertItem, Item, ItemKey, ItemRange, PartitionKey, SortKey, StorageResponse,
@@ -30,8 +30,6 @@ const READ_ITEMS_MAX: usize = 1_000;
 const INSERT_ITEMS_MAX: usize = 1_000;
 /// Octets of values that one request inserts; the item that passes it is the last.
 const INSERT_BYTES_MAX: usize = 1024 * 1024;
-/// Octets of an answer that is no list of items.
-const SHORT_ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Seconds that Garage waits in a poll, at most.
 const POLL_SECONDS_MAX: u64 = 600;
 /// The header that carries a token.
@@ -377,6 +375,7 @@ impl Items {
         let mut request = request.map_err(|error| Failure::Refused(error.to_string()))?;
         sign_request(
             &mut request,
+            Service::K2v,
             &bucket.identity,
             &self.region,
             SystemTime::now(),
@@ -402,43 +401,11 @@ impl Items {
     }
 
     async fn rest(&self, answer: Response<Body>) -> Result<Bytes, Failure> {
-        let mut body = answer.into_body();
-        let mut text = BytesMut::new();
-        while let Some(octets) = self.next(&mut body).await? {
-            if text.len() + octets.len() > SHORT_ANSWER_BYTES_MAX {
-                return Err(nonsense("too long"));
-            }
-            text.extend_from_slice(&octets);
-        }
-        Ok(text.freeze())
+        rest(&self.http, answer).await
     }
 
     async fn next(&self, body: &mut Body) -> Result<Option<Bytes>, Failure> {
         next(&self.http, body).await
-    }
-}
-
-/// The next octets of a body.
-pub(super) async fn next<B>(http: &Http, body: &mut B) -> Result<Option<Bytes>, Failure>
-where
-    B: http_body::Body<Data = Bytes> + Unpin,
-    B::Error: core::fmt::Display,
-{
-    loop {
-        let frame = http.within(http.timeout(), body.frame()).await;
-        let broken = |why: &dyn core::fmt::Display| {
-            Failure::Unavailable(format!("{}: an answer broke off: {why}", http.address()))
-        };
-        match frame {
-            None => return Err(broken(&"it went on too slowly")),
-            Some(None) => return Ok(None),
-            Some(Some(Err(error))) => return Err(broken(&error)),
-            // Trailers are nothing to us.
-            Some(Some(Ok(frame))) => match frame.into_data() {
-                Ok(octets) => return Ok(Some(octets)),
-                Err(_trailers) => {}
-            },
-        }
     }
 }
 
@@ -532,10 +499,6 @@ fn json<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, Failure> {
 
 fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(text).map_err(|error| nonsense(&error.to_string()))
-}
-
-fn nonsense(why: &str) -> Failure {
-    Failure::Unavailable(format!("an answer of K2V makes no sense: {why}"))
 }
 
 impl From<TooLong> for Failure {

@@ -1,12 +1,14 @@
 //! Storage in a Garage cluster, for any number of server processes.
 //!
-//! Objects go over S3 ([`objects`], [`stream`], [`upload`]) and items over K2V
-//! ([`items`]), both through one HTTP connector ([`http`]). [`buckets`] says which bucket
+//! Objects go over S3 ([`objects`], [`bodies`], [`stream`], [`upload`]) and items over K2V
+//! ([`items`]), both through one HTTP connector ([`http`]), whose answers [`answer`] reads. [`buckets`] says which bucket
 //! and key an account has, [`failure`] what an error means, [`retry`] what is tried again.
 //!
 //! What Garage does not give is not made up for here: there are no transactions, an
 //! insert that failed may still land, and a poll is only a doorbell.
 
+mod answer;
+mod bodies;
 mod buckets;
 mod failure;
 mod http;

@@ -1,9 +1,11 @@
-//! Objects: Garage's S3 interface, by the S3 SDK over our HTTP. One client serves every
-//! account; each request brings its own credentials.
+//! Objects: Garage's S3 interface. Reading and storing a body is done by [`Bodies`], everything else
+//! by the S3 SDK over the same HTTP. One client serves every account; each request brings
+//! its own credentials.
 
+use super::bodies::{Bodies, object_len};
 use super::buckets::Bucket;
 use super::failure::Failure;
-use super::http::{Http, SdkHttp};
+use super::http::{Body, Http, SdkHttp};
 use super::items::floor;
 use super::limits::GarageLimits;
 use super::retry::{Effect, Retry};
@@ -16,10 +18,10 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
-use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
+use http::header::ETAG;
 use restante_core::storage::{ObjectKey, StorageResponse};
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ pub(super) struct Objects(Arc<Shared>);
 
 struct Shared {
     client: Client,
+    bodies: Bodies,
     http: Http,
     retry: Arc<Retry>,
     streams: Permits,
@@ -47,7 +50,7 @@ pub(super) struct Got {
     /// Tells this object from others of the same key.
     pub(super) etag: String,
     /// The octets that were asked for.
-    pub(super) body: SdkBody,
+    pub(super) body: Body,
 }
 
 impl Objects {
@@ -68,6 +71,7 @@ impl Objects {
             .build();
         Self(Arc::new(Shared {
             client: Client::from_conf(config),
+            bodies: Bodies::new(http.clone(), region),
             http,
             retry,
             streams: Permits::new(limits.streams_max),
@@ -112,36 +116,18 @@ impl Objects {
             (start, None) => Some(format!("bytes={start}-")),
             (start, Some(end)) => Some(format!("bytes={start}-{}", end.saturating_sub(1))),
         };
-        let answer = self
-            .0
-            .client
-            .get_object()
-            .bucket(&bucket.name)
-            .key(&key.0)
-            .set_range(range)
-            .set_if_match(etag.map(str::to_owned))
-            .customize()
-            .config_override(credentials(bucket))
-            .send()
-            .await
-            .map_err(Failure::of_sdk)?;
-        let nonsense = |why: &str| Failure::Unavailable(format!("{key}: {why}"));
-        let found = answer
-            .e_tag
-            .ok_or_else(|| nonsense("an answer without ETag"))?;
+        let answer = self.0.bodies.get(bucket, key, range, etag).await?;
+        let found = answer.headers().get(ETAG).and_then(|it| it.to_str().ok());
+        let found = found
+            .map(str::to_owned)
+            .ok_or_else(|| Failure::Unavailable(format!("{key}: an answer without ETag")))?;
         if etag.is_some_and(|etag| etag != found) {
             return Err(Failure::Replaced);
         }
-        let len = match &answer.content_range {
-            Some(range) => range.rsplit_once('/').and_then(|(_, len)| len.parse().ok()),
-            None => answer
-                .content_length
-                .and_then(|len| u64::try_from(len).ok()),
-        };
         Ok(Got {
-            len: len.ok_or_else(|| nonsense("an answer without length"))?,
+            len: object_len(key, &answer)?,
             etag: found,
-            body: answer.body.into_inner(),
+            body: answer.into_body(),
         })
     }
 
@@ -174,20 +160,7 @@ impl Objects {
         key: &ObjectKey,
         body: Bytes,
     ) -> Result<(), Failure> {
-        let put = || async {
-            self.0
-                .client
-                .put_object()
-                .bucket(&bucket.name)
-                .key(&key.0)
-                .body(ByteStream::from(body.clone()))
-                .customize()
-                .config_override(credentials(bucket))
-                .send()
-                .await
-                .map(drop)
-                .map_err(Failure::of_sdk)
-        };
+        let put = || self.0.bodies.put(bucket, key, body.clone());
         self.0.retry.run(Effect::Write, put).await
     }
 

@@ -5,14 +5,14 @@
 //! once, each with a connection, only `streams_max` are left open; the others are read
 //! piece by piece.
 
+use super::answer::next;
 use super::buckets::Bucket;
 use super::failure::Failure;
-use super::items::next;
+use super::http::Body;
 use super::objects::{Got, Objects};
 use super::retry::Effect;
 use crate::permits::Permit;
 use crate::storage::{BoxFuture, ObjectSource, Opened};
-use aws_smithy_types::body::SdkBody;
 use bytes::{Bytes, BytesMut};
 use restante_core::storage::{ObjectKey, StorageError};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ struct Source {
 }
 
 struct OpenBody {
-    body: SdkBody,
+    body: Body,
     /// Octets that came along with those that were wanted.
     rest: Bytes,
     /// The place of a body that stays open.

@@ -15,6 +15,14 @@ use restante_tests::{
 /// How much a command may raise the peak over the level before, in KiB.
 const GROWTH_MAX_KIB: u64 = 4 * 1024;
 
+/// The same for a hundred APPENDs one after the other: besides what one needs, storage keeps
+/// what was written last, and freed pages wait for a moment before the system has them back.
+const APPENDS_MAX_KIB: u64 = 6 * 1024;
+
+/// What freed pages may be that have not gone back to the system yet, while mail comes in
+/// (docs/decisions/020-allocator.md), in KiB.
+const FREED_MAX_KIB: u64 = 1024;
+
 /// Octets of the large message.
 const LARGE: usize = 25 * 1024 * 1024;
 
@@ -35,6 +43,10 @@ fn main() -> std::process::ExitCode {
 
 /// Runs something and checks by how much it raised the peak of resident memory.
 fn bounded<T>(pid: Pid, what: &str, action: impl FnOnce() -> T) -> T {
+    bounded_by(GROWTH_MAX_KIB, pid, what, action)
+}
+
+fn bounded_by<T>(max_kib: u64, pid: Pid, what: &str, action: impl FnOnce() -> T) -> T {
     pid.wait_until_idle();
     pid.reset_peak();
     let before = pid.resident_kib();
@@ -42,7 +54,7 @@ fn bounded<T>(pid: Pid, what: &str, action: impl FnOnce() -> T) -> T {
     let growth = pid.peak_kib().saturating_sub(before);
     eprintln!("{what}: {growth} KiB over {before} KiB");
     assert!(
-        growth <= GROWTH_MAX_KIB,
+        growth <= max_kib,
         "{what} raised the peak by {growth} KiB over {before} KiB"
     );
     result
@@ -99,7 +111,7 @@ fn bounded_deliveries(server: &Server, count: usize, what: &str, deliver: impl F
     let before = pid.resident_kib();
     deliver();
     let growth = pid.peak_kib().saturating_sub(before);
-    let budget = count as u64 * copy_max_kib(server);
+    let budget = count as u64 * copy_max_kib(server) + FREED_MAX_KIB;
     eprintln!("{what}: {growth} KiB over {before} KiB, {budget} KiB allowed");
     assert!(
         growth <= budget,
@@ -184,11 +196,16 @@ fn fetch_and_search_of_a_hundred_messages(server: &Server) {
     warm_up(&mut client);
     let messages = seed100(server);
     client.ok("CREATE Seed");
-    bounded(server.pid(), "APPEND of 100 messages", || {
-        for message in &messages {
-            client.append_ok("Seed", "", message);
-        }
-    });
+    bounded_by(
+        APPENDS_MAX_KIB,
+        server.pid(),
+        "APPEND of 100 messages",
+        || {
+            for message in &messages {
+                client.append_ok("Seed", "", message);
+            }
+        },
+    );
     server.restart();
     let mut client = server.login();
     warm_up_again(&mut client);

@@ -50,7 +50,7 @@ impl Runtime for Smol {
     }
 
     fn timer(&self) -> SmolTimer {
-        SmolTimer(async_io::Timer::never())
+        SmolTimer(None)
     }
 
     fn listen(&self, socket: TcpListener) -> io::Result<Self::Listener> {
@@ -93,15 +93,22 @@ impl Runtime for Smol {
     }
 }
 
-/// async-io's timer.
-pub(crate) struct SmolTimer(async_io::Timer);
+/// async-io's timer, made when it is first set: most timers of a task are never needed, and tasks
+/// are what a server has many of.
+pub(crate) struct SmolTimer(Option<Box<async_io::Timer>>);
 
 impl Timer for SmolTimer {
     fn set(&mut self, deadline: Instant) {
-        self.0.set_at(deadline);
+        match &mut self.0 {
+            Some(timer) => timer.set_at(deadline),
+            none => *none = Some(Box::new(async_io::Timer::at(deadline))),
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(drop)
+        match &mut self.0 {
+            Some(timer) => Pin::new(&mut **timer).poll(cx).map(drop),
+            None => Poll::Pending,
+        }
     }
 }

@@ -3,6 +3,8 @@
 
 mod blocks;
 mod checkpoint;
+#[cfg(test)]
+mod checkpoint_tests;
 mod claims;
 mod clock;
 #[cfg(any(test, fuzzing))]
@@ -25,6 +27,7 @@ mod modseq;
 mod naming;
 mod operation;
 mod part;
+mod pointer;
 #[cfg(test)]
 mod roaming_tests;
 mod state;
@@ -40,7 +43,6 @@ pub use identity::{
 pub use message::{FlagBit, FlagSet, Message};
 pub use state::MailboxState;
 
-pub(crate) use checkpoint::CheckpointPointer;
 pub(crate) use claims::Owed;
 pub(crate) use clock::{Clock, Stamp};
 pub(crate) use directory::{DirectoryBatch, DirectoryOperation, InboxMove};
@@ -53,4 +55,5 @@ pub(crate) use merge::Floor;
 pub(crate) use naming::Making;
 pub(crate) use operation::{Batch, Operation};
 pub(crate) use part::Part;
+pub(crate) use pointer::CheckpointPointer;
 pub(crate) use version_vector::{LogPosition, VersionVector};

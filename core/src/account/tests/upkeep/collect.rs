@@ -192,11 +192,7 @@ fn a_deleted_mailbox_goes_with_all_it_had_after_the_retention() {
     let mut storage = Store::default();
     let mut server = Server::new(1, config());
     let connection = server.connect();
-    let create = AccountRequest::Create {
-        name: name("Old"),
-        special_use: None,
-    };
-    server.ask(&mut storage, connection, create);
+    make_old(&mut server, &mut storage, connection);
     fill(&mut server, &mut storage, "INBOX", 1, 1);
     fill(&mut server, &mut storage, "Old", 2, 30);
     let delete = AccountRequest::Delete(name("Old"));

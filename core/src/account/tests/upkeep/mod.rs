@@ -6,8 +6,8 @@ mod undelete;
 
 use super::world::{Fate, Server, Store, config, failure, inbox_id, keys, name, uid, view};
 use crate::account::{
-    AccountInput, AccountReply, AccountRequest, Bodies, CheckOptions, CheckReport, InternalDate,
-    NewMessage, Recovered, SweepReport,
+    AccountInput, AccountReply, AccountRequest, Bodies, CheckOptions, CheckReport, ConnectionId,
+    InternalDate, NewMessage, Recovered, SweepReport,
 };
 use crate::config::Config;
 use crate::mailbox::{ContentId, Flag, FlagAction, FlagChange, Uid};
@@ -65,6 +65,15 @@ fn write(mut writer: ContentWriter, text: &[u8]) -> (Bytes, Vec<u8>, SummaryPlac
     let summary = Summary::new(scanner.finish(), layout.encode().to_vec()).encode();
     let place = writer.finish(&summary, &mut sealed);
     (sealed.into(), summary, place)
+}
+
+/// Makes the mailbox `Old`.
+fn make_old(server: &mut Server, storage: &mut Store, connection: ConnectionId) {
+    let create = AccountRequest::Create {
+        name: name("Old"),
+        special_use: None,
+    };
+    server.ask(storage, connection, create);
 }
 
 /// Stores messages `from..=to` and appends them to a mailbox.

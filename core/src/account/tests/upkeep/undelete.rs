@@ -60,11 +60,7 @@ fn what_comes_back_has_its_date_and_flags() {
         let mut storage = Store::default();
         let mut server = Server::new(1, config());
         let connection = server.connect();
-        let create = AccountRequest::Create {
-            name: name("Old"),
-            special_use: None,
-        };
-        server.ask(&mut storage, connection, create);
+        make_old(&mut server, &mut storage, connection);
         let from = if way == "mailbox" { "Old" } else { "INBOX" };
         for number in 1..=4 {
             let mut message = store_at(&mut storage, number, START_MS);
@@ -162,11 +158,7 @@ fn messages_of_a_deleted_mailbox_come_back() {
     let mut storage = Store::default();
     let mut server = Server::new(1, config());
     let connection = server.connect();
-    let create = AccountRequest::Create {
-        name: name("Old"),
-        special_use: None,
-    };
-    server.ask(&mut storage, connection, create);
+    make_old(&mut server, &mut storage, connection);
     fill(&mut server, &mut storage, "Old", 1, 3);
     server.ask(
         &mut storage,

@@ -1,9 +1,9 @@
 //! Each version of checkpoints that was ever written is read; damage is refused.
 
-use super::blocks::SortedBlocks;
 use super::clock::Stamp;
 use super::encoding::DecodeError;
 use super::history::BatchId;
+use super::last::LastOnes;
 use super::merge::Floor;
 use super::operation::tests::arrival;
 use super::version_vector::VersionVector;
@@ -154,7 +154,7 @@ fn version_3_of_checkpoints_says_which_batches_knew_of_which() {
     };
     state.apply_own(WriterId([9; 16]), &flag(Some(past)));
     // As it was written before it was kept how messages were.
-    state.last = SortedBlocks::default();
+    state.last = LastOnes::default();
     let golden = include_bytes!("golden/checkpoint-3.bin");
     assert_eq!(state.encode_checkpoint(&covered()), golden);
     let (decoded, contained) = MailboxState::decode_checkpoint(golden).unwrap();
@@ -182,7 +182,7 @@ fn version_4_of_checkpoints_says_which_batches_are_missing() {
     state.apply_own(WriterId([11; 16]), &batch);
     assert_eq!(state.missing(), [withheld]);
     // As it was written before it was kept how messages were.
-    state.last = SortedBlocks::default();
+    state.last = LastOnes::default();
     let golden = include_bytes!("golden/checkpoint-4.bin");
     assert_eq!(state.encode_checkpoint(&contained), golden);
     let (decoded, contained) = MailboxState::decode_checkpoint(golden).unwrap();
@@ -258,6 +258,48 @@ fn how_many_messages_were_is_kept_of_the_last_ones_only() {
         let kept = decoded.last(id(number)).is_some();
         assert_eq!(kept, number > 10_000 - 4_096, "{number}");
     }
+}
+
+#[test]
+fn long_keywords_of_expunged_messages_take_bounded_room() {
+    let mut state = MailboxState::new(UidValidity(NonZeroU32::new(1).unwrap()));
+    let id = |number: u32| {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        MessageId(id)
+    };
+    let names = |number: u32| -> Vec<Flag> {
+        let name = |one| format!("{number}-{one}-{}", "x".repeat(180));
+        (0..100)
+            .map(|one| Flag::Keyword(Keyword::new(&name(one))))
+            .collect()
+    };
+    for number in 1..=1_000 {
+        let mut arrival = arrival(1);
+        arrival.flags = names(number);
+        let message = id(number);
+        let arrive = Operation::Arrive { message, arrival };
+        let messages = vec![message];
+        let batch = Batch {
+            stamp: Stamp(u64::from(number)),
+            modseq: ModSeq(u64::from(number) + 1),
+            past: None,
+            // Not in the table of the mailbox, which would limit them.
+            operations: vec![Operation::Expunge { messages }, arrive],
+        };
+        state.apply_own(WriterId([1; 16]), &batch);
+        assert!(state.last.octets() <= 2 * 1024 * 1024, "held at {number}");
+    }
+    let bytes = state.encode_checkpoint(&VersionVector::default());
+    let (decoded, _) = MailboxState::decode_checkpoint(&bytes).unwrap();
+    let octets = decoded.last.octets();
+    assert!((900_000..=1_048_576).contains(&octets), "{octets} octets");
+    assert!(decoded.last.len() < 1_000);
+    let newest = decoded.last(id(1_000)).unwrap();
+    assert_eq!(newest.flags.to_vec(), names(1_000));
+    assert!(decoded.last(id(1)).is_none());
+    let again = decoded.encode_checkpoint(&VersionVector::default());
+    assert!(again == bytes, "what is stored is stable");
 }
 
 #[test]

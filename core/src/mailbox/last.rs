@@ -17,6 +17,11 @@ use crate::account::{InternalDate, NewMessage};
 /// Expunged messages of one mailbox of which it is stored; up to twice as many are held.
 const LAST_MAX: usize = 4_096;
 
+/// Octets of memory that what is stored may take when it is read; up to twice as many are
+/// held. Some 90 a message are usual: this is for clients that put many long keywords on
+/// what they expunge.
+const LAST_OCTETS_MAX: usize = 1024 * 1024;
+
 /// How one message was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Last {
@@ -33,10 +38,62 @@ impl Keyed for Last {
     }
 }
 
+impl Last {
+    /// Octets of memory that it takes.
+    fn octets(&self) -> usize {
+        let names = self.flags.iter().map(|flag| match flag {
+            Flag::Keyword(keyword) => keyword.as_str().len(),
+            _ => 0,
+        });
+        size_of::<Self>() + size_of_val(&*self.flags) + names.sum::<usize>()
+    }
+}
+
+/// How the last ones were.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastOnes {
+    messages: SortedBlocks<Last>,
+    /// Of all of them.
+    octets: usize,
+}
+
+impl LastOnes {
+    /// `None` if they are not in the order of their ids.
+    fn from_sorted(messages: Vec<Last>) -> Option<Self> {
+        let octets = messages.iter().map(Last::octets).sum();
+        let messages = SortedBlocks::from_sorted(messages)?;
+        Some(Self { messages, octets })
+    }
+
+    fn insert(&mut self, last: Last) {
+        if let Some(before) = self.messages.find(last.id) {
+            self.octets -= before.octets();
+        }
+        self.octets += last.octets();
+        self.messages.insert(last);
+    }
+
+    /// Whether they are at most `times` what is stored.
+    fn are_within(&self, times: usize) -> bool {
+        self.messages.len() <= times * LAST_MAX && self.octets <= times * LAST_OCTETS_MAX
+    }
+
+    /// Octets of memory of all of them.
+    #[cfg(test)]
+    pub(super) fn octets(&self) -> usize {
+        self.octets
+    }
+
+    /// Of how many it is known.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+}
+
 impl MailboxState {
     /// How a message was that is expunged, if that is still known.
     pub(crate) fn last(&self, id: MessageId) -> Option<&Last> {
-        self.last.find(id)
+        self.last.messages.find(id)
     }
 
     /// How all messages are, also those that wait for a UID.
@@ -73,31 +130,37 @@ impl MailboxState {
     /// Notes how a message was, whose tombstone is there.
     pub(super) fn keep_last(&mut self, last: Last) {
         self.last.insert(last);
-        if self.last.len() > 2 * LAST_MAX {
+        if !self.last.are_within(2) {
             self.last = self.newest_last();
         }
     }
 
     /// Those of the messages that were expunged last.
-    fn newest_last(&self) -> SortedBlocks<Last> {
-        if self.last.len() <= LAST_MAX {
+    fn newest_last(&self) -> LastOnes {
+        if self.last.are_within(1) {
             return self.last.clone();
         }
         let at = |last: &Last| self.tombstones.find(last.id).map(|it| it.at);
-        let mut times: Vec<Option<Stamp>> = self.last.iter().map(at).collect();
-        let (_, oldest, _) = times.select_nth_unstable_by(LAST_MAX - 1, |one, two| two.cmp(one));
-        let oldest = *oldest;
-        let kept = self.last.iter().filter(|last| at(last) >= oldest);
-        // What was expunged together may be more.
-        let kept = kept.take(LAST_MAX).cloned().collect();
-        SortedBlocks::from_sorted(kept).expect("a part of what is sorted is sorted")
+        let all = self.last.messages.iter();
+        let mut times: Vec<(Option<Stamp>, &Last)> = all.map(|last| (at(last), last)).collect();
+        // Of what was expunged together, those whose ids are lower.
+        times.sort_by_key(|(at, last)| (core::cmp::Reverse(*at), last.id));
+        let mut octets = 0;
+        let newest = times.into_iter().take(LAST_MAX).map(|(_, last)| last);
+        let newest = newest.take_while(|last| {
+            octets += last.octets();
+            octets <= LAST_OCTETS_MAX
+        });
+        let mut newest: Vec<Last> = newest.cloned().collect();
+        newest.sort_by_key(|last| last.id);
+        LastOnes::from_sorted(newest).expect("ids are unique and sorted")
     }
 
     /// Appends the encoded form, which refers to tombstones by their order.
     pub(super) fn encode_last(&self, encoder: &mut Encoder) {
         let kept = self.newest_last();
         let mut keywords: Vec<&Keyword> = Vec::new();
-        for flag in kept.iter().flat_map(|last| &last.flags) {
+        for flag in kept.messages.iter().flat_map(|last| &last.flags) {
             if let Flag::Keyword(keyword) = flag
                 && let Err(place) = keywords.binary_search(&keyword)
             {
@@ -110,7 +173,7 @@ impl MailboxState {
             encoder.text(keyword.as_str());
         }
         let tombstones = self.tombstones.iter().enumerate();
-        let known = tombstones.filter_map(|(at, it)| Some((at, kept.find(it.id)?)));
+        let known = tombstones.filter_map(|(at, it)| Some((at, kept.messages.find(it.id)?)));
         let known: Vec<(usize, &Last)> = known.collect();
         encoder.count(known.len());
         let mut next = 0;
@@ -152,8 +215,7 @@ impl MailboxState {
                 flags: flags.collect::<Result<_, _>>()?,
             });
         }
-        let all = SortedBlocks::from_sorted(all);
-        self.last = all.ok_or(DecodeError::Invalid("order"))?;
+        self.last = LastOnes::from_sorted(all).ok_or(DecodeError::Invalid("order"))?;
         Ok(())
     }
 }

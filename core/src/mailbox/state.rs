@@ -7,7 +7,7 @@
 use super::blocks::{Keyed, SortedBlocks};
 use super::clock::Stamp;
 use super::history::History;
-use super::last::Last;
+use super::last::LastOnes;
 use super::message::{FlagBit, FlagSet, Message, Registers};
 use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid, UidValidity, WriterId};
 use crate::account::InternalDate;
@@ -41,7 +41,7 @@ pub struct MailboxState {
     /// Messages that were expunged.
     pub(super) tombstones: SortedBlocks<Tombstone>,
     /// How the last ones of them were.
-    pub(super) last: SortedBlocks<Last>,
+    pub(super) last: LastOnes,
     pub(super) keywords: Arc<Vec<Keyword>>,
     /// Those who changed flags, for [`Register::writer`](super::message::Register).
     pub(super) writers: Arc<Vec<WriterId>>,
@@ -138,7 +138,7 @@ impl MailboxState {
             reserved: Arc::default(),
             gone: SortedBlocks::default(),
             tombstones: SortedBlocks::default(),
-            last: SortedBlocks::default(),
+            last: LastOnes::default(),
             keywords: Arc::default(),
             writers: Arc::default(),
             unseen: 0,

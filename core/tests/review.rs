@@ -90,6 +90,25 @@ fn the_selected_mailbox_can_be_deleted_by_its_own_session() {
 }
 
 #[test]
+fn who_deletes_another_mailbox_hears_that_its_own_is_gone() {
+    let mut world = World::new(14);
+    let (alice, phone) = (world.log_in(), world.log_in());
+    world.say(
+        alice,
+        b"c CREATE Work\r\nc CREATE Other\r\ns SELECT Work\r\n",
+    );
+    world.hold_replies();
+    world.say(phone, b"d DELETE Work\r\n");
+    world.say(alice, b"d DELETE Other\r\n");
+    world.release_replies();
+    assert_eq!(
+        world.read(alice),
+        "d OK Deleted\r\n* BYE The selected mailbox was deleted\r\n"
+    );
+    assert!(world.is_closed(alice));
+}
+
+#[test]
 fn whoever_leaves_a_mailbox_while_it_is_deleted_stays() {
     for (command, answer) in [
         ("UNSELECT", "c OK"),

@@ -228,6 +228,29 @@ fn a_mailbox_that_is_deleted_ends_the_connection() {
 }
 
 #[test]
+fn who_sleeps_may_delete_its_own_mailbox() {
+    for dormant in [false, true] {
+        let mut world = World::new(9);
+        let phone = world.log_in();
+        say(&mut world, phone, "c CREATE Lists");
+        say(&mut world, phone, "s SELECT Lists");
+        say(&mut world, phone, "i IDLE");
+        world.wait_s(6);
+        if dormant {
+            assert!(world.rest_account());
+        }
+        let answer = say(&mut world, phone, "DONE\r\nd DELETE Lists");
+        assert_eq!(answer, "i OK IDLE is over\r\nd OK Deleted\r\n");
+        assert_eq!(
+            say(&mut world, phone, "n NOOP"),
+            "n OK Nothing was done\r\n"
+        );
+        let answer = say(&mut world, phone, "f FETCH 1 FLAGS");
+        assert_eq!(answer, "f BAD Select a mailbox first\r\n");
+    }
+}
+
+#[test]
 fn what_was_on_its_way_when_the_client_fell_asleep_is_not_lost() {
     let mut world = World::new(6);
     let (alice, phone) = (world.log_in(), world.log_in());

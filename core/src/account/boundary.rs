@@ -225,6 +225,11 @@ pub struct Copied {
 pub enum AccountReply {
     /// Done, and there is nothing more to say.
     Done,
+    /// To `Delete`.
+    Deleted {
+        /// It was the one that this connection has selected: nothing is from now on.
+        selected: bool,
+    },
     /// To `List`.
     Directory(Arc<Directory>),
     /// To `Select`.

@@ -374,6 +374,7 @@ impl Account {
     }
 
     fn after_directory(&mut self, happened: Vec<Happened<Directory>>) {
+        let left = self.leave_deleted(&happened);
         for event in happened {
             match event {
                 Happened::Written => self.ring(None),
@@ -398,6 +399,10 @@ impl Account {
                         match answer {
                             DirectoryAnswer::Done(connection) => {
                                 self.reply(connection, AccountReply::Done);
+                            }
+                            DirectoryAnswer::Deleted(connection, _) => {
+                                let selected = left.contains(&connection);
+                                self.reply(connection, AccountReply::Deleted { selected });
                             }
                             DirectoryAnswer::MoveInbox(connection, to, target) => {
                                 self.dispatch(Ask::move_inbox(connection, to, target));

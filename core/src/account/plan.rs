@@ -521,6 +521,8 @@ pub(super) enum DirectoryChange {
 #[derive(Debug)]
 pub(super) enum DirectoryAnswer {
     Done(ConnectionId),
+    /// The mailbox is no more.
+    Deleted(ConnectionId, MailboxId),
     /// Now the messages of INBOX go there.
     MoveInbox(ConnectionId, MailboxName, MailboxId),
 }
@@ -544,7 +546,11 @@ impl Planner for Directory {
         let mut answer = DirectoryAnswer::Done(work.connection);
         let operations = match &work.wanted {
             DirectoryChange::Create(name, special_use) => making.create(self, name, *special_use),
-            DirectoryChange::Delete(name) => making.delete(self, name),
+            DirectoryChange::Delete(name) => {
+                let mailbox = making.delete(self, name)?;
+                answer = DirectoryAnswer::Deleted(work.connection, mailbox);
+                Ok(vec![DirectoryOperation::Delete { mailbox }])
+            }
             DirectoryChange::Rename(from, to) => making.rename(self, from, to),
             DirectoryChange::RenameInbox(to) => {
                 let (operations, mailbox) = making.rename_inbox(self, to)?;

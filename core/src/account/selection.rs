@@ -1,10 +1,12 @@
 //! Who has what selected, and who is told what: a requester gets the new state with its
 //! reply, everybody else who has the mailbox selected gets it as a change.
 
+use super::log::Happened;
 use super::machine::{Account, Selected};
+use super::plan::DirectoryAnswer;
 use super::shared::LogId;
 use super::{AccountFailure, AccountOutput, AccountReply, ConnectionId, Snapshot};
-use crate::mailbox::{MailboxId, MailboxState};
+use crate::mailbox::{Directory, MailboxId, MailboxState};
 use std::sync::Arc;
 
 impl Account {
@@ -150,6 +152,29 @@ impl Account {
         if let Some(it) = self.mailboxes.get_mut(&mailbox) {
             it.log.hold(held);
         }
+    }
+
+    /// Who deleted the very mailbox that it has selected has nothing selected any more, and
+    /// hears of it in the answer to its DELETE.
+    pub(super) fn leave_deleted(&mut self, happened: &[Happened<Directory>]) -> Vec<ConnectionId> {
+        let answers = happened.iter().filter_map(|event| match event {
+            Happened::Done(answers) => Some(answers),
+            _ => None,
+        });
+        let mut left = Vec::new();
+        for answer in answers.flatten() {
+            let DirectoryAnswer::Deleted(id, mailbox) = answer else {
+                continue;
+            };
+            let selected = self
+                .connections
+                .get_mut(id)
+                .and_then(|it| it.selected.take_if(|it| it.mailbox == *mailbox));
+            if selected.is_some() {
+                left.push(*id);
+            }
+        }
+        left
     }
 
     /// Mailboxes that are no more: their connections are told.

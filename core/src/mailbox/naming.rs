@@ -47,8 +47,12 @@ impl Making<'_> {
         self.with_parents(directory, &name, special_use)
     }
 
-    /// DELETE (RFC 3501 §6.3.4).
-    pub(crate) fn delete(&mut self, directory: &Directory, name: &MailboxName) -> Operations {
+    /// The mailbox that DELETE is about (RFC 3501 §6.3.4).
+    pub(crate) fn delete(
+        &mut self,
+        directory: &Directory,
+        name: &MailboxName,
+    ) -> Result<MailboxId, AccountFailure> {
         if name.is_inbox() {
             return Err(AccountFailure::Cannot("INBOX cannot be deleted"));
         }
@@ -56,7 +60,7 @@ impl Making<'_> {
         if directory.has_children(name) {
             return Err(AccountFailure::Cannot("It has children"));
         }
-        Ok(vec![DirectoryOperation::Delete { mailbox: entry.id }])
+        Ok(entry.id)
     }
 
     /// RENAME of anything but INBOX (RFC 3501 §6.3.5).

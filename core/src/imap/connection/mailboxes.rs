@@ -60,13 +60,14 @@ pub(super) async fn change(
     };
     match io.account(request).await {
         AccountReply::Failed(failure) => Outcome::new(failure.into(), view),
-        AccountReply::Done => {
+        AccountReply::Done | AccountReply::Deleted { selected: false } => {
             if let Some(view) = &mut view {
                 view.announce(io, context, Renumber::Allowed, &Quiet::default())
                     .await;
             }
             Outcome::new(Completion::ok(done), view)
         }
+        AccountReply::Deleted { selected: true } => Outcome::left(Completion::ok(done)),
         _ => out_of_step(view),
     }
 }

@@ -479,18 +479,18 @@ impl Connection {
         }
         self.say_due_modseq(&mut outcome);
         let vanished = core::mem::take(&mut self.vanished);
-        let deleted_it = vanished && name == "DELETE" && outcome.completion.is_ok();
         let Outcome {
             completion,
             view,
             asleep,
+            left,
             bye,
             ..
         } = outcome;
-        if deleted_it {
+        if left {
             self.forget_asleep();
         }
-        self.put_back(view.filter(|_| !deleted_it), asleep);
+        self.put_back(view, asleep);
         self.complete(tag, &completion, name);
         if let Some(words) = bye {
             return self.say_bye(words);

@@ -129,6 +129,8 @@ pub(super) struct Outcome {
     pub(super) view: Option<View>,
     /// The same, if it could not be woken.
     pub(super) asleep: Option<Box<Asleep>>,
+    /// What was asleep is selected no more.
+    pub(super) left: bool,
     /// The socket must be closed: a literal was begun and cannot be finished.
     pub(super) abort: Option<&'static str>,
     /// The connection ends with these words.
@@ -141,8 +143,17 @@ impl Outcome {
             completion,
             view,
             asleep: None,
+            left: false,
             abort: None,
             bye: None,
+        }
+    }
+
+    /// Nothing is selected any more.
+    pub(super) fn left(completion: Completion) -> Self {
+        Self {
+            left: true,
+            ..Self::new(completion, None)
         }
     }
 

@@ -1,9 +1,11 @@
 //! Real Garage under a server, and the faults between the two.
 
-use std::sync::Arc;
+use std::{process::Command, sync::Arc};
 
-pub use restante_garage_node::{Bucket, Mode};
-use restante_garage_node::{Cluster, Node, Proxy, REGION};
+pub use restante_garage_node::{Bucket, Mode, Proxy};
+use restante_garage_node::{Cluster, Node, REGION};
+
+use crate::neighbours::{self, Program};
 
 /// Where a server under test keeps its mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,24 @@ impl Garage {
         proxies[interface as usize].set(mode);
     }
 
+    /// The keys of the uploads in parts that are neither finished nor aborted.
+    ///
+    /// # Panics
+    /// When curl(1) fails.
+    #[must_use]
+    pub fn uploads(&self) -> Vec<String> {
+        let url = format!("{}/{}?uploads=", self.bucket.s3_url(), self.bucket.name);
+        let list = neighbours::success(curl(&self.bucket).arg(url));
+        let uploads = list.split("<Upload>").skip(1);
+        uploads
+            .map(|upload| {
+                let (_, rest) = upload.split_once("<Key>").expect("an upload has a key");
+                let (key, _) = rest.split_once("</Key>").expect("which ends");
+                key.to_owned()
+            })
+            .collect()
+    }
+
     /// The section `[storage]` of a server that goes through the proxies, if any.
     pub(crate) fn configuration(&self) -> String {
         let mut bucket = self.bucket.clone();
@@ -115,6 +135,16 @@ impl Nodes {
             Self::Three(cluster) => &cluster.nodes[0],
         }
     }
+}
+
+/// curl(1) that signs its requests with the bucket's key.
+pub fn curl(bucket: &Bucket) -> Command {
+    let mut curl = Program::CURL.command();
+    curl.args(["--silent", "--show-error", "--fail", "--path-as-is"])
+        .args(["--aws-sigv4", "aws:amz:garage:s3"])
+        .args(["--header", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
+        .args(["--user", &format!("{}:{}", bucket.key_id, bucket.secret)]);
+    curl
 }
 
 /// The section `[storage]` of a server that keeps its mail in this bucket.

@@ -6,7 +6,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -31,6 +31,11 @@ pub enum Mode {
     /// Connections are taken, and no byte goes through in either direction until the
     /// mode changes. Then those that were held go on.
     Hang,
+    /// The same on each connection once its client has sent so many bytes, which go through.
+    HangAfter(usize),
+    /// Once the client of a connection has sent so many bytes, it is answered no more: all
+    /// that it sends goes through, and nothing that comes back.
+    MuteAfter(usize),
     /// The first byte of each answer comes that much later.
     Slow(Duration),
     /// The connection is closed after so many bytes of an answer.
@@ -57,7 +62,16 @@ struct State {
     /// Both ends of each open connection, by a number of its own.
     links: HashMap<u64, [TcpStream; 2]>,
     next_link: u64,
+    /// Reads whose bytes are held back.
+    held: usize,
     dropped: bool,
+}
+
+/// From the client to the server, or back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
 }
 
 /// One direction of a connection.
@@ -66,6 +80,9 @@ struct Pump {
     link: u64,
     from: TcpStream,
     to: TcpStream,
+    direction: Direction,
+    /// Bytes that the client has sent.
+    sent: Arc<AtomicUsize>,
     /// Whether bytes went up since the last that came down: the next are a new answer.
     asked: Arc<AtomicBool>,
 }
@@ -85,6 +102,7 @@ impl Proxy {
                 listener: Some(listen(address)),
                 links: HashMap::new(),
                 next_link: 0,
+                held: 0,
                 dropped: false,
             }),
             changed: Condvar::new(),
@@ -117,6 +135,11 @@ impl Proxy {
     /// How many connections are open.
     pub fn connections(&self) -> usize {
         self.shared.state().links.len()
+    }
+
+    /// In how many directions of connections bytes have come that are held back.
+    pub fn held(&self) -> usize {
+        self.shared.state().held
     }
 }
 
@@ -156,12 +179,14 @@ impl Shared {
         state.next_link += 1;
         state.links.insert(link, ends);
         drop(state);
-        let asked = Arc::new(AtomicBool::new(false));
+        let (sent, asked) = (Arc::default(), Arc::default());
         let up = Pump {
             shared: Arc::clone(self),
             link,
             from: client.try_clone()?,
             to: server.try_clone()?,
+            direction: Direction::Up,
+            sent: Arc::clone(&sent),
             asked: Arc::clone(&asked),
         };
         let down = Pump {
@@ -169,6 +194,8 @@ impl Shared {
             link,
             from: server,
             to: client,
+            direction: Direction::Down,
+            sent,
             asked,
         };
         thread::spawn(move || up.run(Pump::carry_up));
@@ -176,13 +203,19 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits while no byte may go through.
-    fn wait_while_hung(&self) {
-        let state = self.state();
-        drop(
-            self.changed
-                .wait_while(state, |state| state.mode == Mode::Hang && !state.dropped),
-        );
+    /// Waits while no byte may go through in this direction of a connection whose client has
+    /// sent so many.
+    fn wait_while_held(&self, direction: Direction, sent: usize) {
+        let mut state = self.state();
+        state.held += 1;
+        let mut state = self
+            .changed
+            .wait_while(state, |state| {
+                state.holds(direction, sent) && !state.dropped
+            })
+            // As in `state`.
+            .unwrap_or_else(PoisonError::into_inner);
+        state.held -= 1;
     }
 
     /// Waits as long as an answer has to, at most until the mode changes.
@@ -211,6 +244,15 @@ impl Shared {
 }
 
 impl State {
+    fn holds(&self, direction: Direction, sent: usize) -> bool {
+        match self.mode {
+            Mode::Hang => true,
+            Mode::HangAfter(bytes) => sent >= bytes,
+            Mode::MuteAfter(bytes) => direction == Direction::Down && sent >= bytes,
+            _ => false,
+        }
+    }
+
     fn close_links(&mut self) {
         for (_, ends) in self.links.drain() {
             shut(&ends);
@@ -225,6 +267,11 @@ impl Pump {
         self.shared.close(self.link);
     }
 
+    fn wait_while_held(&self) {
+        let sent = self.sent.load(Ordering::SeqCst);
+        self.shared.wait_while_held(self.direction, sent);
+    }
+
     fn carry_up(&mut self) -> std::io::Result<()> {
         let mut buffer = [0; 16 * 1024];
         loop {
@@ -232,8 +279,10 @@ impl Pump {
             if length == 0 {
                 return Ok(());
             }
-            self.shared.wait_while_hung();
+            self.wait_while_held();
             self.asked.store(true, Ordering::SeqCst);
+            // Before the server can answer them.
+            self.sent.fetch_add(length, Ordering::SeqCst);
             self.to.write_all(&buffer[..length])?;
         }
     }
@@ -250,7 +299,7 @@ impl Pump {
                 answered = 0;
                 self.shared.delay_answer();
             }
-            self.shared.wait_while_hung();
+            self.wait_while_held();
             let allowed = self.shared.answer_max().saturating_sub(answered);
             self.to.write_all(&buffer[..length.min(allowed)])?;
             if length >= allowed {

@@ -5,6 +5,10 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -122,22 +126,34 @@ fn two_of_three_nodes_serve() {
 
 /// A server that answers each line with ten bytes.
 fn ten_bytes_a_line() -> SocketAddr {
+    counts_lines().0
+}
+
+/// The same, and how many lines it has read.
+fn counts_lines() -> (SocketAddr, Arc<AtomicUsize>) {
+    let lines = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&lines);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            let lines = Arc::clone(&counting);
             thread::spawn(move || {
                 let mut byte = [0];
                 let mut stream = stream;
                 while stream.read_exact(&mut byte).is_ok() {
-                    if byte == *b"\n" && stream.write_all(b"0123456789").is_err() {
+                    if byte != *b"\n" {
+                        continue;
+                    }
+                    lines.fetch_add(1, Ordering::SeqCst);
+                    if stream.write_all(b"0123456789").is_err() {
                         return;
                     }
                 }
             });
         }
     });
-    address
+    (address, lines)
 }
 
 fn connect(proxy: &Proxy) -> TcpStream {
@@ -218,4 +234,29 @@ fn a_hanging_proxy_holds_bytes_until_it_goes_on() {
     assert!(!asking.is_finished());
     proxy.set(Mode::Pass);
     assert_eq!(asking.join().expect("no panic").0, 10);
+}
+
+#[test]
+fn a_proxy_hangs_or_falls_silent_after_so_many_bytes() {
+    for (mode, heard) in [(Mode::HangAfter(2), 2), (Mode::MuteAfter(2), 3)] {
+        let (address, lines) = counts_lines();
+        let proxy = Proxy::to(address);
+        proxy.set(mode);
+        let mut stream = connect(&proxy);
+        assert_eq!(ask(&mut stream).0, 10);
+        for _ in 0..2 {
+            stream.write_all(b"\n").expect("the proxy is there");
+            assert!(wait_for(|| proxy.held() > 0), "{mode:?}");
+        }
+        assert!(wait_for(|| lines.load(Ordering::SeqCst) == heard));
+        thread::sleep(MOMENT);
+        assert_eq!(lines.load(Ordering::SeqCst), heard, "{mode:?}");
+        stream.set_nonblocking(true).expect("it is open");
+        let error = stream.peek(&mut [0]).expect_err("no answer has come");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        stream.set_nonblocking(false).expect("it is open");
+        proxy.set(Mode::Pass);
+        stream.read_exact(&mut [0; 20]).expect("what was held");
+        assert!(wait_for(|| proxy.held() == 0));
+    }
 }

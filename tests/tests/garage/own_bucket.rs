@@ -9,13 +9,11 @@ use std::{
 use restante_tests::{
     Server, Status, Storage, Test,
     binaries::{self, Profile},
-    garage::Bucket,
+    garage::{Bucket, curl},
     neighbours::{self, Program},
     samples, tests,
     trials::Need,
 };
-
-use crate::starting::curl;
 
 pub(crate) const TESTS: &[Test] = tests![
     its_mail_is_in_its_own_bucket_and_nowhere_else

@@ -2,7 +2,7 @@
 
 use restante_tests::{
     Flavour, Server, Storage, Test,
-    garage::{Bucket, configuration},
+    garage::{configuration, curl},
     neighbours::{self, Program},
     samples, tests,
     trials::Need,
@@ -125,16 +125,6 @@ fn foreign_objects_stay_as_they_are(server: &Server) {
         let stored = neighbours::success(curl(&server.garage().bucket).arg(url(key)));
         assert_eq!(stored, content(key));
     }
-}
-
-/// curl(1) that signs its requests with the bucket's key.
-pub(crate) fn curl(bucket: &Bucket) -> std::process::Command {
-    let mut curl = Program::CURL.command();
-    curl.args(["--silent", "--show-error", "--fail", "--path-as-is"])
-        .args(["--aws-sigv4", "aws:amz:garage:s3"])
-        .args(["--header", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
-        .args(["--user", &format!("{}:{}", bucket.key_id, bucket.secret)]);
-    curl
 }
 
 fn no_thread_of_the_other_runtime(server: &Server) {

@@ -6,13 +6,12 @@ use std::{thread, time::Duration};
 use restante_tests::{
     Client, Server, Status, Storage, Test,
     client::Tag,
+    garage::curl,
     neighbours::{self, Program},
     process::wait_for,
     samples, tests,
     trials::Need,
 };
-
-use crate::starting::curl;
 
 pub(crate) const TESTS: &[Test] = tests![
     an_upload_of_a_killed_server_is_removed_and_no_other
@@ -27,21 +26,6 @@ const LARGE: usize = 5_000_000;
 /// An upload of another program, which is never touched.
 const FOREIGN: &str = "videos/holidays.mkv";
 
-/// The keys of the uploads that are neither finished nor aborted.
-fn uploads(server: &Server) -> Vec<String> {
-    let bucket = &server.garage().bucket;
-    let url = format!("{}/{}?uploads=", bucket.s3_url(), bucket.name);
-    let list = neighbours::success(curl(bucket).arg(url));
-    let uploads = list.split("<Upload>").skip(1);
-    uploads
-        .map(|upload| {
-            let (_, rest) = upload.split_once("<Key>").expect("an upload has a key");
-            let (key, _) = rest.split_once("</Key>").expect("which ends");
-            key.to_owned()
-        })
-        .collect()
-}
-
 /// Begins an APPEND and stops half way.
 fn append_half(server: &Server, message: &[u8]) -> (Client, Tag) {
     let mut client = server.login();
@@ -55,31 +39,34 @@ fn an_upload_of_a_killed_server_is_removed_and_no_other(server: &Server) {
     let bucket = &server.garage().bucket;
     let foreign = format!("{}/{}/{FOREIGN}?uploads=", bucket.s3_url(), bucket.name);
     neighbours::success(curl(bucket).args(["--request", "POST"]).arg(foreign));
-    assert_eq!(uploads(server), [FOREIGN]);
+    assert_eq!(server.garage().uploads(), [FOREIGN]);
 
     let message = samples::large(LARGE);
     let (client, _) = append_half(server, &message);
-    assert!(wait_for(|| uploads(server).len() == 2));
+    assert!(wait_for(|| server.garage().uploads().len() == 2));
     server.kill();
     drop(client);
-    let left = uploads(server);
+    let left = server.garage().uploads();
     thread::sleep(Duration::from_secs(2));
     // Whose it is, nobody knows: it is too young.
     server.start_again().expect("it starts again");
     let second = server.second();
     thread::sleep(Duration::from_secs(5));
-    assert_eq!(uploads(server), left);
+    assert_eq!(server.garage().uploads(), left);
     let (mut client, tag) = append_half(&second, &message);
-    assert!(wait_for(|| uploads(server).len() == 3));
+    assert!(wait_for(|| server.garage().uploads().len() == 3));
 
-    assert!(wait_for(|| uploads(server).len() == 2), "it stays");
-    let right = uploads(server);
+    assert!(
+        wait_for(|| server.garage().uploads().len() == 2),
+        "it stays"
+    );
+    let right = server.garage().uploads();
     assert!(right.iter().any(|key| key == FOREIGN), "{right:?}");
     assert!(right.iter().any(|key| !left.contains(key)), "{right:?}");
     client.send(&message[message.len() / 2..]);
     client.send("\r\n");
     assert_eq!(client.finish(&tag).status, Status::Ok);
-    assert_eq!(uploads(server), [FOREIGN]);
+    assert_eq!(server.garage().uploads(), [FOREIGN]);
     let mut client = server.login();
     assert_eq!(client.ok("SELECT INBOX").exists(), Some(1));
     assert!(client.fetch(1, "BODY.PEEK[]").bytes("BODY[]") == message);

@@ -15,7 +15,7 @@ use restante_garage_node::unused_port;
 use crate::{
     Server,
     neighbours::{self, Program},
-    process::wait_for,
+    process::{Pid, wait_for},
 };
 
 /// See the module. Mail for others is thrown away.
@@ -37,40 +37,27 @@ impl Postfix {
     /// When it does not come up.
     #[must_use]
     pub fn start(server: &Server) -> Self {
+        Self::start_with(server, &format!("unix:{}", server.lmtp_socket().display()))
+    }
+
+    /// The same, handing mail over to what listens at this address, as transport(5) writes it.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_with(server: &Server, lmtp: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("restante-postfix-")
             .tempdir()
             .expect("a temporary folder");
         let path = folder.path();
-        let open = |path: &Path, mode| {
-            fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
-        };
-        // Its processes run as the user postfix, in whose group is who may ask.
-        open(path, 0o755);
-        open(server.folder(), 0o711);
-        let (postfix, group) = (id("-u"), id("-g"));
-        chown(server.auth_socket(), None, Some(group)).expect("we are root");
         for name in ["spool", "data"] {
             fs::create_dir(path.join(name)).expect("the folder is ours");
         }
-        chown(path.join("data"), Some(postfix), None).expect("we are root");
+        chown(path.join("data"), Some(id("-u")), None).expect("we are root");
         let [by_tcp, by_unix, from_outside] = [(); 3].map(|()| unused_port().port());
-        fs::write(path.join("main.cf"), main_cf(path, server)).expect("the folder is ours");
-        fs::write(
-            path.join("master.cf"),
-            master_cf(by_tcp, by_unix, from_outside, &server.auth_socket()),
-        )
-        .expect("the folder is ours");
-        let process = Program::POSTFIX
-            .command()
-            .arg("-c")
-            .arg(path)
-            .arg("start-fg")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program was found before");
+        configure(path, [by_tcp, by_unix, from_outside], server, lmtp);
+        let process = begin(path);
         let this = Self {
             folder,
             process,
@@ -78,10 +65,7 @@ impl Postfix {
             by_unix,
             from_outside,
         };
-        this.open_lmtp(server);
-        for port in [by_tcp, by_unix, from_outside] {
-            assert!(wait_for(|| greets(port)), "no Postfix\n{}", this.log());
-        }
+        this.wait_until_ready();
         this
     }
 
@@ -91,6 +75,65 @@ impl Postfix {
     /// When there is none.
     pub fn open_lmtp(&self, server: &Server) {
         chown(server.lmtp_socket(), Some(id("-u")), None).expect("we are root");
+    }
+
+    fn wait_until_ready(&self) {
+        for port in [self.by_tcp, self.by_unix, self.from_outside] {
+            assert!(wait_for(|| greets(port)), "no Postfix\n{}", self.log());
+        }
+    }
+
+    /// Kills its LMTP clients (SIGKILL), of which one must be there. The rest of it goes on.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn kill_clients(&self) {
+        let clients = self.processes().into_iter();
+        let clients: Vec<Pid> = clients.filter(|it| it.name() == "lmtp").collect();
+        assert!(!clients.is_empty(), "no client\n{}", self.log());
+        for client in clients {
+            client.signal("KILL");
+        }
+    }
+
+    /// Kills all of it (SIGKILL).
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn kill(&mut self) {
+        // What is stopped starts no others, nor notices that they end.
+        self.master().signal("STOP");
+        let all = [self.processes(), vec![self.master()]].concat();
+        for process in &all {
+            process.signal("KILL");
+        }
+        let _script = self.process.wait().expect("it was started");
+        // Whoever has adopted them may leave their remains.
+        let gone = |process: &Pid| !process.is_there();
+        assert!(wait_for(|| all.iter().all(gone)), "{all:?}");
+    }
+
+    /// Starts it again on what the killed one left, beside a server that may have been started
+    /// again as well.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_again(&mut self, server: &Server, lmtp: &str) {
+        let ports = [self.by_tcp, self.by_unix, self.from_outside];
+        configure(self.folder.path(), ports, server, lmtp);
+        self.process = begin(self.folder.path());
+        self.wait_until_ready();
+    }
+
+    /// The process that starts all others.
+    fn master(&self) -> Pid {
+        let file = self.folder.path().join("spool/pid/master.pid");
+        let text = fs::read_to_string(file).expect("it runs");
+        Pid(text.trim().parse().expect("a number"))
+    }
+
+    fn processes(&self) -> Vec<Pid> {
+        self.master().children()
     }
 
     /// Mails that wait, as Postfix lists them.
@@ -130,6 +173,39 @@ impl Drop for Postfix {
     }
 }
 
+/// Writes its configuration, and lets it use the sockets of the server.
+fn configure(folder: &Path, ports: [u16; 3], server: &Server, lmtp: &str) {
+    let open = |path: &Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+    };
+    // Its processes run as the user postfix, in whose group is who may ask.
+    open(folder, 0o755);
+    open(server.folder(), 0o711);
+    chown(server.auth_socket(), None, Some(id("-g"))).expect("we are root");
+    chown(server.lmtp_socket(), Some(id("-u")), None).expect("we are root");
+    let files = [
+        ("main.cf", main_cf(folder, server, lmtp)),
+        ("master.cf", master_cf(ports, &server.auth_socket())),
+    ];
+    for (name, text) in files {
+        fs::write(folder.join(name), text).expect("the folder is ours");
+    }
+}
+
+/// Starts it in its folder.
+fn begin(folder: &Path) -> Child {
+    Program::POSTFIX
+        .command()
+        .arg("-c")
+        .arg(folder)
+        .arg("start-fg")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program was found before")
+}
+
 fn greets(port: u16) -> bool {
     let mut code = [0; 3];
     TcpStream::connect(("127.0.0.1", port))
@@ -144,7 +220,7 @@ fn id(which: &str) -> u32 {
     said.trim().parse().expect("a number")
 }
 
-fn main_cf(folder: &Path, server: &Server) -> String {
+fn main_cf(folder: &Path, server: &Server, lmtp: &str) -> String {
     let folder = folder.display();
     format!(
         "compatibility_level = 3.6\n\
@@ -160,21 +236,21 @@ fn main_cf(folder: &Path, server: &Server) -> String {
          alias_database =\n\
          local_recipient_maps =\n\
          default_transport = discard:\n\
-         transport_maps = inline:{{{{example.org = lmtp:unix:{}}}}}\n\
+         transport_maps = inline:{{{{example.org = lmtp:{lmtp}}}}}\n\
          queue_run_delay = 1s\n\
          minimal_backoff_time = 1s\n\
          maximal_backoff_time = 2s\n\
          transport_retry_time = 1s\n\
+         service_throttle_time = 1s\n\
          smtpd_sasl_auth_enable = yes\n\
          smtpd_sasl_type = dovecot\n\
          smtpd_sasl_path = inet:{}\n\
          smtpd_relay_restrictions = permit_sasl_authenticated, reject\n",
-        server.lmtp_socket().display(),
         server.auth_address()
     )
 }
 
-fn master_cf(by_tcp: u16, by_unix: u16, from_outside: u16, socket: &Path) -> String {
+fn master_cf([by_tcp, by_unix, from_outside]: [u16; 3], socket: &Path) -> String {
     let socket = socket.display();
     format!(
         "127.0.0.1:{by_tcp} inet n - n - - smtpd\n\

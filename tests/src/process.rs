@@ -47,6 +47,38 @@ impl Pid {
             .collect()
     }
 
+    /// What it is called.
+    pub fn name(self) -> String {
+        // One that has ended meanwhile has no name.
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.0));
+        name.unwrap_or_default().trim().to_owned()
+    }
+
+    /// Whether it is there and has not ended.
+    pub fn is_there(self) -> bool {
+        // What is left of one that has ended has no command line.
+        fs::read(format!("/proc/{}/cmdline", self.0)).is_ok_and(|line| !line.is_empty())
+    }
+
+    /// The processes that it started and that are there.
+    ///
+    /// # Panics
+    /// Without `/proc`.
+    pub fn children(self) -> Vec<Self> {
+        let entries = fs::read_dir("/proc").expect("Linux has it").flatten();
+        let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        processes
+            .map(Self)
+            .filter(|process| process.parent() == Some(self))
+            .collect()
+    }
+
+    fn parent(self) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?;
+        let (_, after) = stat.rsplit_once(')')?;
+        after.split_whitespace().nth(1)?.parse().ok().map(Self)
+    }
+
     /// CPU time used so far, in clock ticks, of user and system together.
     pub fn cpu_ticks(self) -> u64 {
         let stat = self.read("stat");

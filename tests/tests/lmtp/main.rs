@@ -4,6 +4,7 @@ mod delivering;
 mod hostile;
 mod kills;
 mod postfix;
+mod postfix_kills;
 mod smtplib;
 
 use restante_tests::Client;
@@ -14,6 +15,7 @@ fn main() -> std::process::ExitCode {
         ("hostile", hostile::TESTS),
         ("kills", kills::TESTS),
         ("postfix", postfix::TESTS),
+        ("postfix_kills", postfix_kills::TESTS),
         ("smtplib", smtplib::TESTS),
     ])
 }

@@ -2,7 +2,7 @@
 //! verifiable without the others.
 //!
 //! ```text
-//! header 4: compressed 1 bit | last 1 bit | zero 6 bits | sealed length 24 bits
+//! header 4: compressed 1 bit | last 1 bit | packed 1 bit | zero 5 bits | sealed length 24 bits
 //! AES-256-GCM ciphertext | tag 16
 //! ```
 //!
@@ -14,7 +14,7 @@
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 
-use super::compression::{Compressor, Decompressor};
+use super::compression::{Compressor, Decompressor, Form};
 use super::{ContentKind, SealError};
 use crate::mailbox::ContentId;
 
@@ -58,7 +58,7 @@ impl ChunkPlace {
 pub(super) struct ChunkHeader {
     /// Ciphertext and tag, in octets.
     pub(super) sealed_bytes: usize,
-    pub(super) compressed: bool,
+    pub(super) form: Form,
     pub(super) last: bool,
 }
 
@@ -71,7 +71,7 @@ impl ChunkHeader {
     ) -> Result<Self, SealError> {
         let word = u32::from_be_bytes(bytes);
         let sealed_bytes = (word & LENGTH_MASK) as usize;
-        if word & !(COMPRESSED | LAST | LENGTH_MASK) != 0 || sealed_bytes < TAG_BYTES {
+        if word & !(COMPRESSED | LAST | PACKED | LENGTH_MASK) != 0 || sealed_bytes < TAG_BYTES {
             return Err(SealError::Forged);
         }
         if sealed_bytes > chunk_bytes + TAG_BYTES {
@@ -79,14 +79,18 @@ impl ChunkHeader {
         }
         Ok(Self {
             sealed_bytes,
-            compressed: word & COMPRESSED != 0,
+            form: Form {
+                packed: word & PACKED != 0,
+                compressed: word & COMPRESSED != 0,
+            },
             last: word & LAST != 0,
         })
     }
 
     fn to_bytes(self) -> [u8; CHUNK_HEADER_BYTES] {
         let mut word = u32::try_from(self.sealed_bytes).expect("a chunk is under 2^24 octets");
-        word |= if self.compressed { COMPRESSED } else { 0 };
+        word |= if self.form.compressed { COMPRESSED } else { 0 };
+        word |= if self.form.packed { PACKED } else { 0 };
         word |= if self.last { LAST } else { 0 };
         word.to_be_bytes()
     }
@@ -94,6 +98,7 @@ impl ChunkHeader {
 
 const COMPRESSED: u32 = 1 << 31;
 const LAST: u32 = 1 << 30;
+const PACKED: u32 = 1 << 29;
 const LENGTH_MASK: u32 = (1 << 24) - 1;
 
 /// Seals and opens the chunks of one object.
@@ -123,14 +128,10 @@ impl ChunkCipher {
         let start = out.len();
         out.resize(start + CHUNK_HEADER_BYTES + plaintext.len(), 0);
         let body = &mut out[start + CHUNK_HEADER_BYTES..];
-        let compressed = compressor.compress(plaintext, body);
-        let length = compressed.unwrap_or(plaintext.len());
-        if compressed.is_none() {
-            body.copy_from_slice(plaintext);
-        }
+        let (length, form) = compressor.shorten(plaintext, body);
         let header = ChunkHeader {
             sealed_bytes: length + TAG_BYTES,
-            compressed: compressed.is_some(),
+            form,
             last: place.last,
         }
         .to_bytes();
@@ -220,12 +221,8 @@ impl ChunkOpener {
         let text = self
             .cipher
             .open_in_place(place, &header.to_bytes(), sealed)?;
-        let length = if header.compressed {
-            self.decompressor.decompress(text, self.chunk_bytes, out)?
-        } else {
-            out.extend_from_slice(text);
-            text.len()
-        };
+        let limit = self.chunk_bytes;
+        let length = self.decompressor.restore(header.form, text, limit, out)?;
         if !header.last && length != self.chunk_bytes {
             out.truncate(start);
             return Err(SealError::Forged);

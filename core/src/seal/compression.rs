@@ -1,14 +1,55 @@
-//! Compression of chunks with zstd, each chunk by itself, so that it can be read
-//! without the others. The length of what is stored tells how well a chunk compresses;
-//! that is accepted, since nobody but the sender chooses what stands in a message.
+//! Chunks are stored shorter than they are, each by itself, so that it can be read
+//! without the others: attachments without their [base64](super::base64_lines), and what is
+//! left compressed with zstd. The length of what is stored tells how well a chunk
+//! compresses; that is accepted, since nobody but the sender chooses what stands in a
+//! message.
 
 use zstd::zstd_safe::{CCtx, CParameter, DCtx};
 
-use super::SealError;
+use super::{SealError, base64_lines};
 
-/// Compresses what is worth it. Holds its zstd context (some 300 KiB, made with the
-/// first chunk that is tried) and what it has learnt about the object.
+/// What was done to a chunk before it was sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// First: base64 was taken out.
+    pub(super) packed: bool,
+    /// Then it was compressed.
+    pub(super) compressed: bool,
+}
+
+/// Makes chunks shorter where it is worth it. Holds at most a packed chunk besides the
+/// zstd context.
 pub(super) struct Compressor {
+    zstd: Zstd,
+    packed: Vec<u8>,
+}
+
+impl Compressor {
+    pub(super) fn new() -> Self {
+        Self {
+            zstd: Zstd::new(),
+            packed: Vec::new(),
+        }
+    }
+
+    /// Writes what is to be sealed to the beginning of `out`, which must be as long as
+    /// `plaintext`; the length and its form.
+    pub(super) fn shorten(&mut self, plaintext: &[u8], out: &mut [u8]) -> (usize, Form) {
+        let packed = base64_lines::pack(plaintext, &mut self.packed);
+        let text = if packed { &self.packed } else { plaintext };
+        let compressed = self.zstd.compress(text, out);
+        let length = compressed.unwrap_or(text.len());
+        if compressed.is_none() {
+            out[..length].copy_from_slice(text);
+        }
+        let compressed = compressed.is_some();
+        (length, Form { packed, compressed })
+    }
+}
+
+/// Compresses what gets shorter by it. Holds its zstd context (some 300 KiB, made with the
+/// first chunk that is tried) and what it has learnt about the object.
+struct Zstd {
     context: Option<CCtx<'static>>,
     /// Chunks that will be stored as they are before the next try.
     skip: u32,
@@ -16,8 +57,8 @@ pub(super) struct Compressor {
     skipped: u32,
 }
 
-impl Compressor {
-    pub(super) fn new() -> Self {
+impl Zstd {
+    fn new() -> Self {
         Self {
             context: None,
             skip: 0,
@@ -28,7 +69,7 @@ impl Compressor {
     /// Compresses `plaintext` into the beginning of `out`, which must be as long as
     /// it; the length, or `None` where the chunk is better stored as it is. After each
     /// failure twice as many chunks go by untried as after the one before.
-    pub(super) fn compress(&mut self, plaintext: &[u8], out: &mut [u8]) -> Option<usize> {
+    fn compress(&mut self, plaintext: &[u8], out: &mut [u8]) -> Option<usize> {
         if plaintext.len() < PLAINTEXT_BYTES_MIN {
             return None;
         }
@@ -55,7 +96,7 @@ impl Compressor {
     }
 }
 
-/// Decompresses chunks, with one zstd context (some 100 KiB) for all of them.
+/// Makes of chunks what they were, with one zstd context (some 100 KiB) for all of them.
 pub(super) struct Decompressor(Option<DCtx<'static>>);
 
 impl Decompressor {
@@ -63,8 +104,32 @@ impl Decompressor {
         Self(None)
     }
 
+    /// Appends at most `limit` octets to `out`, or nothing on failure; how many they are.
+    pub(super) fn restore(
+        &mut self,
+        form: Form,
+        text: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, SealError> {
+        let Form { packed, compressed } = form;
+        match (packed, compressed) {
+            (false, false) => {
+                out.extend_from_slice(text);
+                Ok(text.len())
+            }
+            (false, true) => self.decompress(text, limit, out),
+            (true, false) => base64_lines::unpack(text, limit, out),
+            (true, true) => {
+                let mut packed = Vec::new();
+                self.decompress(text, limit, &mut packed)?;
+                base64_lines::unpack(&packed, limit, out)
+            }
+        }
+    }
+
     /// Appends at most `limit` octets to `out`, or nothing on failure.
-    pub(super) fn decompress(
+    fn decompress(
         &mut self,
         compressed: &[u8],
         limit: usize,
@@ -127,7 +192,7 @@ mod tests {
     fn an_incompressible_object_is_seldom_tried() {
         let mut random = Random::new(Seed::new([1; 32]));
         let noise = random.bytes::<4096>();
-        let mut compressor = Compressor::new();
+        let mut compressor = Zstd::new();
         let mut out = [0; 4096];
         let mut tries = 0;
         for _ in 0..1_000 {
@@ -147,7 +212,7 @@ mod tests {
     #[test]
     fn more_than_the_limit_is_refused() {
         let mut compressed = [0; 4096];
-        let length = Compressor::new()
+        let length = Zstd::new()
             .compress(&[b'a'; 4096], &mut compressed)
             .unwrap();
         let mut decompressor = Decompressor::new();
@@ -164,7 +229,7 @@ mod tests {
 
     #[test]
     fn contexts_are_small() {
-        let mut compressor = Compressor::new();
+        let mut compressor = Zstd::new();
         let text: Vec<u8> = (0..65_536_u32)
             .map(|i| b"some text "[(i % 10) as usize])
             .collect();

@@ -11,7 +11,7 @@ pub enum SealError {
     Truncated,
     /// Not sealed with this key, for this place, or changed since.
     Forged,
-    /// Authentic, but what was compressed does not unfold to at most one chunk.
+    /// Authentic, but what was compressed or packed does not unfold to at most one chunk.
     Compression,
     /// A length in it is over the limit of its format.
     TooLarge,

@@ -48,6 +48,7 @@
 //! # Ok::<(), SealError>(())
 //! ```
 
+mod base64_lines;
 mod chunk;
 mod compression;
 mod content;

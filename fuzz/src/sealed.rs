@@ -6,6 +6,7 @@
 use super::mime;
 use super::source::{Source, pieces};
 use restante_core::config::Config;
+use restante_core::imap::grammar::encode_base64;
 use restante_core::mailbox::{AccountId, ContentId};
 use restante_core::mime::Scanner;
 use restante_core::random::{Random, Seed};
@@ -18,6 +19,8 @@ use restante_core::storage::{ItemKey, PartitionKey, SortKey};
 use restante_core::summary::Summary;
 use std::sync::LazyLock;
 
+/// First octets from here on mean a message with attachments.
+const ATTACHMENT: u8 = 0xf0;
 const ACCOUNT: AccountId = AccountId([7; 16]);
 const ID: ContentId = ContentId([8; 16]);
 const KEK: [u8; 32] = [9; 32];
@@ -46,6 +49,9 @@ pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
     let what = source.byte();
     let choices = source.byte();
+    if what >= ATTACHMENT {
+        return attachment(&mut source, choices);
+    }
     match what % 6 {
         0 => layout(source.rest(), choices),
         1 => summary(source.rest()),
@@ -207,6 +213,40 @@ fn changed_object(source: &mut Source<'_>, choices: u8) {
         if let Ok(opened) = open_summary(&KEYS, kind, ID, head, sealed) {
             assert_eq!(opened, *layout.encode(), "another summary is given");
         }
+    }
+}
+
+/// Lines that are or look like base64 come back as they were, whole and from anywhere.
+fn attachment(source: &mut Source<'_>, choices: u8) {
+    let mut message = Vec::new();
+    for _ in 0..choices % 4 + 1 {
+        let (line, repeated) = (usize::from(source.byte()), usize::from(source.byte()));
+        let octets = source.octets();
+        let characters = encode_base64(&octets.repeat(repeated % 32 + 1));
+        for line in characters.as_bytes().chunks(line.max(1)) {
+            message.extend_from_slice(line);
+            message.extend_from_slice(b"\r\n");
+        }
+        message.extend_from_slice(source.octets());
+    }
+    let message = change(&message, source);
+    let chunk_bytes = 64 * (usize::from(source.byte()) + 1);
+    let kind = ContentKind::Message;
+    let mut writer = ContentWriter::new(&KEYS, kind, ID, chunk_bytes, &mut random());
+    let mut stored = Vec::new();
+    writer.write(&message, &mut stored);
+    let layout = writer.end_body(&mut stored);
+    writer.finish(b"", &mut stored);
+    for offset in [0, message.len() as u64 / 3, message.len() as u64] {
+        let mut reader = ContentReader::at(&layout, kind, ID, offset);
+        let from = reader.stored_start() as usize;
+        let (plaintext, end) = read(&mut reader, &stored[from..], choices);
+        assert_eq!(end, Ok(Progress::End));
+        let given = &plaintext[reader.first_skip()..];
+        assert!(
+            given == &message[offset as usize..],
+            "other octets are given"
+        );
     }
 }
 

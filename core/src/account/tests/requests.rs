@@ -25,7 +25,8 @@ fn create(mailbox: &str) -> AccountRequest {
 }
 
 fn done(reply: AccountReply) {
-    assert!(matches!(reply, AccountReply::Done), "{reply:?}");
+    let done = matches!(reply, AccountReply::Done | AccountReply::Deleted { .. });
+    assert!(done, "{reply:?}");
 }
 
 fn server() -> (Server, Store, ConnectionId) {

@@ -21,21 +21,32 @@ pub(super) struct Form {
 /// zstd context.
 pub(super) struct Compressor {
     zstd: Zstd,
+    packs: bool,
+    has_packed: bool,
     packed: Vec<u8>,
 }
 
 impl Compressor {
-    pub(super) fn new() -> Self {
+    /// `packs`: base64 is taken out as well.
+    pub(super) fn new(packs: bool) -> Self {
         Self {
             zstd: Zstd::new(),
+            packs,
+            has_packed: false,
             packed: Vec::new(),
         }
+    }
+
+    /// Whether any chunk was packed.
+    pub(super) fn has_packed(&self) -> bool {
+        self.has_packed
     }
 
     /// Writes what is to be sealed to the beginning of `out`, which must be as long as
     /// `plaintext`; the length and its form.
     pub(super) fn shorten(&mut self, plaintext: &[u8], out: &mut [u8]) -> (usize, Form) {
-        let packed = base64_lines::pack(plaintext, &mut self.packed);
+        let packed = self.packs && base64_lines::pack(plaintext, &mut self.packed);
+        self.has_packed |= packed;
         let text = if packed { &self.packed } else { plaintext };
         let compressed = self.zstd.compress(text, out);
         let length = compressed.unwrap_or(text.len());

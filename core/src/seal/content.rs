@@ -111,6 +111,7 @@ impl ContentWriter {
             self.key.clone(),
             self.chunk_bytes,
             self.plaintext_bytes,
+            self.compressor.has_packed(),
             lengths,
         )
     }
@@ -164,7 +165,7 @@ impl ContentWriter {
         Self {
             cipher: ChunkCipher::new(&head.key, kind, id),
             key: head.key,
-            compressor: Compressor::new(),
+            compressor: Compressor::new(kind.packs()),
             chunk_bytes: head.chunk_bytes,
             head: Some(bytes),
             chunk: Vec::new(),

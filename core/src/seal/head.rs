@@ -4,6 +4,9 @@
 //! magic "RSTC" | version 1 | kind 1 | chunk_bytes 4 | wrapped content key 80
 //! ```
 //!
+//! Version 2 says that chunks may be [packed](super::base64_lines). Checkpoints have no
+//! base64 and are written as version 1. Both are read.
+//!
 //! Each object has a random content key. The account wraps it with XChaCha20-Poly1305
 //! (nonce 24, ciphertext 32, tag 16, zero 8); who delivers without the account's keys
 //! seals it to the account's public key (a letter of 80 octets). Which of the two is
@@ -38,6 +41,11 @@ pub enum ContentKind {
 }
 
 impl ContentKind {
+    /// Whether its chunks may be packed.
+    pub(super) fn packs(self) -> bool {
+        self != Self::Checkpoint
+    }
+
     /// What an object with this head claims to be. Only opening it tells whether it is.
     #[must_use]
     pub fn claimed(head: &[u8]) -> Option<Self> {
@@ -122,7 +130,7 @@ impl Head {
         let wrapped = rest
             .first_chunk::<WRAPPED_BYTES>()
             .ok_or(SealError::Truncated)?;
-        if plain[..4] != MAGIC || plain[4] != VERSION {
+        if plain[..4] != MAGIC || !(VERSION_MIN..=VERSION).contains(&plain[4]) {
             return Err(SealError::Version);
         }
         if plain[5] != kind as u8 {
@@ -146,7 +154,8 @@ impl Head {
 }
 
 const MAGIC: [u8; 4] = *b"RSTC";
-const VERSION: u8 = 1;
+const VERSION_MIN: u8 = 1;
+const VERSION: u8 = 2;
 const PLAIN_BYTES: usize = 10;
 const NONCE_BYTES: usize = 24;
 const PADDING_BYTES: usize = WRAPPED_BYTES - NONCE_BYTES - 32 - 16;
@@ -157,7 +166,8 @@ fn plain(kind: ContentKind, chunk_bytes: usize) -> [u8; PLAIN_BYTES] {
     let chunk_bytes = u32::try_from(chunk_bytes).expect("the writer limits chunks to 1 MiB");
     let mut plain = [0; PLAIN_BYTES];
     plain[..4].copy_from_slice(&MAGIC);
-    plain[4..6].copy_from_slice(&[VERSION, kind as u8]);
+    let version = if kind.packs() { VERSION } else { VERSION_MIN };
+    plain[4..6].copy_from_slice(&[version, kind as u8]);
     plain[6..].copy_from_slice(&chunk_bytes.to_be_bytes());
     plain
 }

@@ -5,6 +5,8 @@
 //! ```text
 //! version 1 | chunk_bytes 4 | plaintext octets 8 | content key 32 | stored length 3 …
 //! ```
+//!
+//! Version 2 says that a chunk of it is [packed](super::base64_lines).
 
 use core::fmt;
 use core::ops::Range;
@@ -22,6 +24,8 @@ pub struct ContentLayout {
     pub(super) key: SecretBytes,
     pub(super) chunk_bytes: usize,
     plaintext_bytes: u64,
+    /// A chunk is.
+    packed: bool,
     /// Of each chunk, header included, big endian.
     stored: Vec<[u8; 3]>,
 }
@@ -31,6 +35,7 @@ impl ContentLayout {
         key: SecretBytes,
         chunk_bytes: usize,
         plaintext_bytes: u64,
+        packed: bool,
         stored: Vec<[u8; 3]>,
     ) -> Self {
         debug_assert_eq!(chunks(plaintext_bytes, chunk_bytes), stored.len() as u64);
@@ -38,6 +43,7 @@ impl ContentLayout {
             key,
             chunk_bytes,
             plaintext_bytes,
+            packed,
             stored,
         }
     }
@@ -69,7 +75,7 @@ impl ContentLayout {
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(START_BYTES + 3 * self.stored.len()));
         let chunk_bytes = u32::try_from(self.chunk_bytes).expect("chunks are limited to 1 MiB");
-        bytes.push(VERSION);
+        bytes.push(if self.packed { PACKED_VERSION } else { VERSION });
         bytes.extend_from_slice(&chunk_bytes.to_be_bytes());
         bytes.extend_from_slice(&self.plaintext_bytes.to_be_bytes());
         bytes.extend_from_slice(&*self.key);
@@ -84,7 +90,7 @@ impl ContentLayout {
     /// everything else.
     pub fn decode(bytes: &[u8]) -> Result<Self, SealError> {
         let (&version, rest) = bytes.split_first().ok_or(SealError::Truncated)?;
-        if version != VERSION {
+        if !matches!(version, VERSION | PACKED_VERSION) {
             return Err(SealError::Version);
         }
         let (chunk_bytes, rest) = rest.split_first_chunk::<4>().ok_or(SealError::Truncated)?;
@@ -115,6 +121,7 @@ impl ContentLayout {
             key: Zeroizing::new(*key),
             chunk_bytes,
             plaintext_bytes,
+            packed: version == PACKED_VERSION,
             stored,
         })
     }
@@ -138,6 +145,7 @@ impl fmt::Debug for ContentLayout {
 }
 
 const VERSION: u8 = 1;
+const PACKED_VERSION: u8 = 2;
 const START_BYTES: usize = 1 + 4 + 8 + 32;
 
 /// How many chunks a body has: an empty one has an empty last chunk.

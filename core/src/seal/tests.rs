@@ -148,11 +148,16 @@ fn golden_object() {
     let object = seal(&noise(150), &noise(70), 64);
     assert_eq!(
         hex(&object.bytes),
-        include_str!("golden/content.hex").trim()
+        include_str!("golden/content-2.hex").trim()
     );
-    let golden = from_hex(include_str!("golden/content.hex"));
-    assert_eq!(read_all(&golden, 150).unwrap(), noise(150));
-    assert_eq!(read_summary(&golden).unwrap(), noise(70));
+    for golden in [
+        include_str!("golden/content.hex"),
+        include_str!("golden/content-2.hex"),
+    ] {
+        let golden = from_hex(golden);
+        assert_eq!(read_all(&golden, 150).unwrap(), noise(150));
+        assert_eq!(read_summary(&golden).unwrap(), noise(70));
+    }
 }
 
 #[test]
@@ -185,6 +190,37 @@ fn golden_compressed_object() {
 }
 
 #[test]
+fn golden_packed_object() {
+    // Noise in base64: nothing that zstd would compress.
+    let characters = base64_simd::STANDARD.encode_to_string(noise(1_500));
+    let lines = characters.as_bytes().chunks(76);
+    let lines = lines.flat_map(|line| [line, b"\r\n"].concat());
+    let body: Vec<u8> = b"\r\n".iter().copied().chain(lines).collect();
+    let object = seal(&body, b"", 1_024);
+    assert_eq!(hex(&object.bytes), include_str!("golden/packed.hex").trim());
+    let golden = from_hex(include_str!("golden/packed.hex"));
+    assert_eq!(read_all(&golden, body.len() as u64).unwrap(), body);
+    assert!(golden.len() < 1_850, "{}", golden.len());
+    let packed = |header: &[u8]| header[0] & 0x20 != 0;
+    let chunks: Vec<bool> = bounds(&object)
+        .into_iter()
+        .map(|chunk| packed(&golden[chunk]))
+        .collect();
+    assert_eq!(chunks, [true, true, false], "the last one is short");
+    // Its layout says so, others do not.
+    let layout = include_str!("golden/layout-2.hex").trim();
+    assert_eq!(hex(&object.layout.encode()), layout);
+    let decoded = ContentLayout::decode(&from_hex(layout)).unwrap();
+    assert!(decoded == object.layout);
+    let golden = Object {
+        bytes: golden,
+        layout: decoded,
+        summary: object.summary,
+    };
+    assert_eq!(read_at(&golden, 1_000).unwrap(), body[1_000..]);
+}
+
+#[test]
 fn golden_delivery() {
     let mut random = random(3);
     let (keys, mut bytes) = (account(), Vec::new());
@@ -193,11 +229,16 @@ fn golden_delivery() {
     writer.write(b"hello", &mut bytes);
     writer.end_body(&mut bytes);
     writer.finish(b"summary", &mut bytes);
-    assert_eq!(hex(&bytes), include_str!("golden/delivery.hex").trim());
-    let golden = from_hex(include_str!("golden/delivery.hex"));
+    assert_eq!(hex(&bytes), include_str!("golden/delivery-2.hex").trim());
     let kind = ContentKind::Delivery;
-    let mut reader = ContentReader::from_start(&keys, kind, ID, 5);
-    assert_eq!(drain(&mut reader, &golden, 10).unwrap(), b"hello");
+    for golden in [
+        include_str!("golden/delivery.hex"),
+        include_str!("golden/delivery-2.hex"),
+    ] {
+        let mut reader = ContentReader::from_start(&keys, kind, ID, 5);
+        assert_eq!(drain(&mut reader, &from_hex(golden), 10).unwrap(), b"hello");
+    }
+    let golden = from_hex(include_str!("golden/delivery-2.hex"));
     // What was made without the keys cannot pass for the account's own.
     assert_eq!(read_all(&golden, 5), Err(SealError::Forged));
     let mut renamed = golden;
@@ -475,7 +516,7 @@ fn a_summary_that_unfolds_to_too_much_is_refused() {
     let mut random = random(2);
     let (head, bytes) = head::Head::seal(&account(), KIND, ID, CHUNK_BYTES_MAX, &mut random);
     let cipher = chunk::ChunkCipher::new(&head.key, KIND, ID);
-    let mut compressor = compression::Compressor::new();
+    let mut compressor = compression::Compressor::new(true);
     let (zeros, mut sealed) = (vec![0; CHUNK_BYTES_MAX], Vec::new());
     for index in 0..17 {
         let last = index == 16;

@@ -14,6 +14,9 @@
 //!   as an APPEND does; COUNT times. Then as many reads of what is new in a partition.
 //! - `put COUNT BYTES IN_FLIGHT`: the same on as many pairs of connections, without the
 //!   reads: as much as deliveries on parallel connections store.
+//! - `relay BYTES`: what is left of `get` with 16 in flight when an IMAP client takes what is
+//!   read: says on which port it listens, and answers each FETCH of one connection with all
+//!   objects in their order, filled up to BYTES in all. It looks into nothing and keeps nothing secret.
 //! - `put-sizes`: the same with the sizes of the message objects of the bucket.
 //!
 //! One JSON object a line comes out. What `put` wrote (`floor/…`) is deleted again.
@@ -29,8 +32,9 @@ use base64::engine::general_purpose::STANDARD;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::{Instant, SystemTime};
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -52,6 +56,7 @@ fn main() -> Result<(), Failure> {
         ["put", count, bytes, ways] => {
             put_in_flight(&place, count.parse()?, bytes.parse()?, ways.parse()?)
         }
+        ["relay", bytes] => relay(&place, bytes.parse()?),
         ["put-sizes"] => {
             let objects = list(&place)?;
             put(
@@ -59,7 +64,7 @@ fn main() -> Result<(), Failure> {
                 &objects.iter().map(|(_, size)| *size).collect::<Vec<_>>(),
             )
         }
-        _ => Err("one of: get, put COUNT BYTES [IN_FLIGHT], put-sizes".into()),
+        _ => Err("one of: get, put COUNT BYTES [IN_FLIGHT], put-sizes, relay BYTES".into()),
     }
 }
 
@@ -77,6 +82,62 @@ fn get(place: &Place) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Passes on what it reads.
+fn relay(place: &Place, bytes: usize) -> Result<(), Failure> {
+    let objects = list(place)?;
+    let stored: usize = objects.iter().map(|(_, size)| size).sum();
+    let filling = vec![b'x'; bytes];
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?.port());
+    let (client, _) = listener.accept()?;
+    client.set_nodelay(true)?;
+    let mut commands = BufReader::new(client.try_clone()?);
+    let mut client = client;
+    client.write_all(b"* OK\r\n")?;
+    let mut wires: Vec<_> = (0..WAYS[2])
+        .map(|_| Wire::connect(place, Service::S3, true))
+        .collect::<Result<_, _>>()?;
+    loop {
+        let mut command = String::new();
+        if commands.read_line(&mut command)? == 0 {
+            return Ok(());
+        }
+        let tag = command.split(' ').next().unwrap_or("*");
+        std::thread::scope(|scope| -> Result<(), Failure> {
+            // Each connection reads every sixteenth object, one ahead of the client.
+            let ways = wires.len();
+            let ahead = wires.iter_mut().enumerate().map(|(way, wire)| {
+                let (read, reading) = sync_channel(1);
+                let objects = objects.iter().skip(way).step_by(ways);
+                scope.spawn(move || {
+                    for (key, _) in objects {
+                        let body = wire.ask("GET", &format!("/{}/{key}", place.bucket), b"");
+                        if read.send(body).is_err() {
+                            return;
+                        }
+                    }
+                });
+                reading
+            });
+            let ahead: Vec<_> = ahead.collect();
+            let mut left = bytes;
+            for (number, (_, size)) in objects.iter().enumerate() {
+                let body = ahead[number % ways].recv()??;
+                let length = (size * bytes / stored).min(left);
+                left -= length;
+                let head = format!("* {} FETCH (BODY[] {{{length}}}\r\n", number + 1);
+                client.write_all(head.as_bytes())?;
+                let body = &body[..body.len().min(length)];
+                client.write_all(body)?;
+                client.write_all(&filling[..length - body.len()])?;
+                client.write_all(b")\r\n")?;
+            }
+            client.write_all(format!("{tag} OK\r\n").as_bytes())?;
+            Ok(())
+        })?;
+    }
 }
 
 /// Reads all objects once; the time it took, connecting left out.

@@ -244,7 +244,7 @@ impl Record {
             octets: number(&record[7..]),
         };
         let Lines { first, line } = record.lines;
-        if record.octets % 3 != 0 || first > line || (line == 0 && record.octets > 0) {
+        if !record.octets.is_multiple_of(3) || first > line || (line == 0 && record.octets > 0) {
             return Err(SealError::Compression);
         }
         let split = behind.split_at_checked(record.literal);

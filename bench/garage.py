@@ -22,6 +22,7 @@ import rounds
 import servers
 
 START_TIMEOUT_S = 30
+RELAY_REPEATS = 5
 FLOOR_PUTS, FLOOR_PUT_BYTES = 1500, 1600  # a message of 2 kB, sealed, is about so long
 STORAGE = """[storage]
 kind = "garage"
@@ -158,6 +159,7 @@ class GarageRun(rounds.Run):
             result["floor_put"] = self.floor(name, "put-sizes")
             result |= self.bench(name, ["fetch"], *data, "--repeat", "5", pid=pid)
             result["floor_get"] = self.floor(name, "get")
+            result["relay"] = self.relay(name, self.mbox.stat().st_size)
             result |= self.bench(name, ["search"], *data, "--repeat", "3", pid=pid)
             death = self.servers[name].death()
             return {**result, "server_ended": death} if death else result
@@ -184,12 +186,32 @@ class GarageRun(rounds.Run):
     def fill(self, name, missing):
         """There is no faster way than APPEND: the mailbox stays as long as it is."""
 
+    def place(self, name):
+        """Where a server's bucket is, for those who ask it themselves."""
+        place = self.buckets[name]
+        return {**os.environ, "GARAGE_S3": f"127.0.0.1:{place['s3']}", "GARAGE_K2V": f"127.0.0.1:{place['k2v']}",
+                "GARAGE_BUCKET": place["bucket"], "GARAGE_KEY": place["key"], "GARAGE_SECRET": place["secret"]}
+
+    def relay(self, name, octets):
+        """The floor's objects through the hands of an IMAP client, of `octets` in all."""
+        command = [self.floor_binary, "relay", str(octets)]
+        with subprocess.Popen(command, env=self.place(name), stdout=subprocess.PIPE) as relay:
+            client = self.client.Imap("127.0.0.1", int(relay.stdout.readline()), 60)
+            client.ok("FETCH 1:* (BODY.PEEK[])")  # connecting left out, as everywhere
+            walls = []
+            for _ in range(RELAY_REPEATS):
+                begin = time.monotonic()
+                client.ok("FETCH 1:* (BODY.PEEK[])")
+                walls.append(time.monotonic() - begin)
+            client.sock.close()
+        if relay.returncode:
+            raise SystemExit(f"the relay ended with {relay.returncode}")
+        return {"wall_s": statistics.median(walls)}
+
     def floor(self, name, *command):
         """What the storage gives to a client that does nothing else."""
-        place = self.buckets[name]
-        env = {**os.environ, "GARAGE_S3": f"127.0.0.1:{place['s3']}", "GARAGE_K2V": f"127.0.0.1:{place['k2v']}",
-               "GARAGE_BUCKET": place["bucket"], "GARAGE_KEY": place["key"], "GARAGE_SECRET": place["secret"]}
-        out = subprocess.run([self.floor_binary, *map(str, command)], env=env, stdout=subprocess.PIPE, check=True)
+        out = subprocess.run([self.floor_binary, *map(str, command)], env=self.place(name), stdout=subprocess.PIPE,
+                             check=True)
         lines = [json.loads(line) for line in out.stdout.decode().splitlines()]
         if command[0] != "get":
             return lines[0]

@@ -3,16 +3,19 @@
 //! a reference says what they may be told.
 //!
 //! Clients of one server talk at the same time: all orders of what they said are tried, and
-//! each that explains the answers is gone on with.
+//! each that explains the answers is gone on with. The same model runs on both binaries.
 
 #[path = "directory/commands.rs"]
 mod commands;
+#[path = "directory/explain.rs"]
+mod explain;
 #[path = "directory/reference.rs"]
 mod reference;
 mod world;
 
 use commands::{Answer, Command};
 use core::time::Duration;
+use explain::{Chance, after};
 use reference::{Kind, Reference};
 use restante_core::account::ConnectionId;
 use restante_core::config::Config;
@@ -22,23 +25,8 @@ use world::World;
 const CLIENTS: usize = 2;
 /// Rounds of a case.
 const ROUNDS: usize = 40;
-/// Explanations that are gone on with at most.
-const WAYS_MAX: usize = 64;
-
 /// Cases, unless `RESTANTE_DIRECTORY_CASES` says how many when this is compiled.
 const CASES: u64 = 30;
-
-/// A small generator of numbers.
-struct Chance(u64);
-
-impl Chance {
-    fn draw(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) as usize % below
-    }
-}
 
 struct Case {
     servers: [World; 2],
@@ -75,7 +63,7 @@ impl Case {
             server: 0,
             connections: Vec::new(),
             ways: vec![reference],
-            chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            chance: Chance::new(seed),
             texts: 0,
             tags: 0,
             commands: 0,
@@ -191,26 +179,8 @@ impl Case {
                 return Err(format!("{client} is not answered\n{}", self.transcript));
             }
         }
-        let (mut ways, mut why) = (Vec::new(), String::new());
-        for reference in &self.ways {
-            for order in orders(said.len()) {
-                match explain(reference, &said, &answers, &order) {
-                    Ok(more) => {
-                        for way in more {
-                            if !ways.contains(&way) {
-                                ways.push(way);
-                            }
-                        }
-                    }
-                    Err(what) => why = what,
-                }
-            }
-        }
-        if ways.is_empty() {
-            return Err(format!("{why}\n{}", self.transcript));
-        }
-        ways.truncate(WAYS_MAX);
-        self.ways = ways;
+        self.ways = after(&self.ways, &said, &answers)
+            .map_err(|why| format!("{why}\n{}", self.transcript))?;
         self.leave()
     }
 
@@ -230,45 +200,6 @@ impl Case {
             }
         }
         Ok(())
-    }
-}
-
-/// What there may be if all was said in this order. A command whose client was sent away
-/// before its answer was carried out or not.
-fn explain(
-    reference: &Reference,
-    said: &[(usize, Command)],
-    answers: &[Answer],
-    order: &[usize],
-) -> Result<Vec<Reference>, String> {
-    let mut ways = vec![reference.clone()];
-    for at in order {
-        let ((client, command), answer) = (&said[*at], &answers[*at]);
-        let mut next = Vec::new();
-        let mut why = String::new();
-        for way in ways {
-            let mut done = way.clone();
-            match command.apply(&mut done, *client, answer) {
-                Ok(()) => next.push(done),
-                Err(what) => why = format!("client {client}, {command:?}: {what}"),
-            }
-            if answer.tagged.is_none() {
-                next.push(way);
-            }
-        }
-        if next.is_empty() {
-            return Err(why);
-        }
-        ways = next;
-    }
-    Ok(ways)
-}
-
-/// All orders of so many things.
-fn orders(count: usize) -> Vec<Vec<usize>> {
-    match count {
-        1 => vec![vec![0]],
-        _ => vec![vec![0, 1], vec![1, 0]],
     }
 }
 

@@ -313,7 +313,7 @@ fn numbers(set: &str) -> Vec<u32> {
 }
 
 impl Answer {
-    fn code(&self, name: &str) -> Option<String> {
+    pub(crate) fn code(&self, name: &str) -> Option<String> {
         let lines = self.lines.iter().chain(&self.tagged);
         let mut codes = lines.filter_map(|line| line.split_once(&format!("[{name} ")));
         let (code, _) = codes.next()?.1.split_once(']')?;
@@ -360,7 +360,7 @@ impl Answer {
     }
 
     /// UIDs and what the messages say.
-    fn fetched(&self) -> Vec<(u32, u32)> {
+    pub(crate) fn fetched(&self) -> Vec<(u32, u32)> {
         let number = |line: &str, word: &str, end: char| {
             let (_, rest) = line.split_once(word)?;
             rest.split_once(end)?.0.parse::<u32>().ok()
@@ -371,7 +371,7 @@ impl Answer {
         fetches.collect()
     }
 
-    fn listed(&self, kind: Kind) -> BTreeSet<(BTreeSet<String>, String)> {
+    pub(crate) fn listed(&self, kind: Kind) -> BTreeSet<(BTreeSet<String>, String)> {
         let word = match kind {
             Kind::Lsub => "* LSUB (",
             _ => "* LIST (",

@@ -54,7 +54,7 @@ fn is_valid(name: &str) -> bool {
 }
 
 /// The names above one, the topmost first.
-fn above(name: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn above(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('/').map(|(at, _)| &name[..at])
 }
 

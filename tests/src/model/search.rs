@@ -18,17 +18,25 @@ const BATCH_CASES: u32 = 25;
 /// Cases that are tried to make one that fails smaller.
 const SHRINKS_MAX: u32 = 4_000;
 
-/// How long to look: the seconds of `RESTANTE_MODEL_SECONDS`, or this.
+/// How long to look, unless `RESTANTE_MODEL_SECONDS` says it.
 const TIME: Duration = Duration::from_secs(3);
+
+/// How long to look for a case that fails.
+///
+/// # Panics
+/// When `RESTANTE_MODEL_SECONDS` is no number.
+pub fn time() -> Duration {
+    let seconds = std::env::var("RESTANTE_MODEL_SECONDS").ok();
+    let seconds = seconds.map(|it| it.parse().expect("RESTANTE_MODEL_SECONDS is a number"));
+    seconds.map_or(TIME, Duration::from_secs)
+}
 
 /// Runs cases until there is no time left, and says how many there were.
 ///
 /// # Panics
 /// With the smallest case that still fails, and the conversation.
 pub fn search(name: &str, run: impl Fn(&Case) -> Result<Count, String>) {
-    let seconds = std::env::var("RESTANTE_MODEL_SECONDS").ok();
-    let seconds = seconds.map(|it| it.parse().expect("RESTANTE_MODEL_SECONDS is a number"));
-    let (begin, time) = (Instant::now(), seconds.map_or(TIME, Duration::from_secs));
+    let (begin, time) = (Instant::now(), time());
     let total = RefCell::new((0_u64, Count::default()));
     while begin.elapsed() < time {
         let mut runner = TestRunner::new(Config {

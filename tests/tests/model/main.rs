@@ -1,4 +1,16 @@
-//! The model of IMAP on both binaries (docs/modelling.md), by sockets.
+//! The models of IMAP and of the directory on both binaries (docs/modelling.md), by sockets.
+
+#[path = "../../../core/tests/directory/commands.rs"]
+mod commands;
+mod directory;
+#[path = "../../../core/tests/directory/explain.rs"]
+mod explain;
+mod judge;
+#[path = "../../../core/tests/directory/reference.rs"]
+mod reference;
+mod seeds;
+mod talk;
+mod two_servers;
 
 use restante_tests::model::run::run;
 use restante_tests::model::search::search;
@@ -9,7 +21,11 @@ use std::cell::Cell;
 const TESTS: &[Test] = tests![clients_are_told_what_is];
 
 fn main() -> std::process::ExitCode {
-    restante_tests::trials::run_on_every_storage(&[("model", TESTS)])
+    restante_tests::trials::run_on_every_storage(&[
+        ("model", TESTS),
+        ("directory", directory::TESTS),
+        ("two_servers", two_servers::TESTS),
+    ])
 }
 
 fn clients_are_told_what_is(server: &Server) {

@@ -23,6 +23,7 @@ import servers
 
 START_TIMEOUT_S = 30
 RELAY_REPEATS = 5
+SEED_MESSAGES = 100  # of seed100; what earlier rounds stored is in the bucket as well
 FLOOR_PUTS, FLOOR_PUT_BYTES = 1500, 1600  # a message of 2 kB, sealed, is about so long
 STORAGE = """[storage]
 kind = "garage"
@@ -156,9 +157,9 @@ class GarageRun(rounds.Run):
         try:
             data = ("--mbox", str(self.mbox), "--aux-pid", f"garage={self.node.child.pid}")
             result = self.bench(name, ["append"], *data, pid=pid)
-            result["floor_put"] = self.floor(name, "put-sizes")
+            result["floor_put"] = self.floor(name, "put-sizes", SEED_MESSAGES)
             result |= self.bench(name, ["fetch"], *data, "--repeat", "5", pid=pid)
-            result["floor_get"] = self.floor(name, "get")
+            result["floor_get"] = self.floor(name, "get", SEED_MESSAGES)
             result["relay"] = self.relay(name, self.mbox.stat().st_size)
             result |= self.bench(name, ["search"], *data, "--repeat", "3", pid=pid)
             death = self.servers[name].death()
@@ -194,7 +195,7 @@ class GarageRun(rounds.Run):
 
     def relay(self, name, octets):
         """The floor's objects through the hands of an IMAP client, of `octets` in all."""
-        command = [self.floor_binary, "relay", str(octets)]
+        command = [self.floor_binary, "relay", str(SEED_MESSAGES), str(octets)]
         with subprocess.Popen(command, env=self.place(name), stdout=subprocess.PIPE) as relay:
             client = self.client.Imap("127.0.0.1", int(relay.stdout.readline()), 60)
             client.ok("FETCH 1:* (BODY.PEEK[])")  # connecting left out, as everywhere

@@ -7,17 +7,18 @@
 //! GARAGE_SECRET=… cargo run --release -p restante-server --example garage_floor -- COMMAND
 //! ```
 //!
-//! - `get`: reads every message object of the bucket (`…/c/…`, so the very bytes that a
-//!   FETCH of everything reads), one by one, then with 8 and 16 requests in flight, five
+//! - `get COUNT`: reads the last message objects of the bucket (`…/c/…`, whose names begin with
+//!   the time, so the very bytes that a FETCH of everything reads after an APPEND of as
+//!   many), one by one, then with 8 and 16 requests in flight, five
 //!   times each; all of it once more with the kernel's usual, delayed acknowledgements.
 //! - `put COUNT BYTES`: one after the other, an object of BYTES and two items in one batch,
 //!   as an APPEND does; COUNT times. Then as many reads of what is new in a partition.
 //! - `put COUNT BYTES IN_FLIGHT`: the same on as many pairs of connections, without the
 //!   reads: as much as deliveries on parallel connections store.
-//! - `relay BYTES`: what is left of `get` with 16 in flight when an IMAP client takes what is
-//!   read: says on which port it listens, and answers each FETCH of one connection with all
+//! - `relay COUNT BYTES`: what is left of `get` with 16 in flight when an IMAP client takes what is
+//!   read: says on which port it listens, and answers each FETCH of one connection with the same
 //!   objects in their order, filled up to BYTES in all. It looks into nothing and keeps nothing secret.
-//! - `put-sizes`: the same with the sizes of the message objects of the bucket.
+//! - `put-sizes COUNT`: the same with the sizes of the last message objects of the bucket.
 //!
 //! One JSON object a line comes out. What `put` wrote (`floor/…`) is deleted again.
 
@@ -51,29 +52,39 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["get"] => get(&place),
+        ["get", count] => get(&place, &last(&place, count)?),
         ["put", count, bytes] => put(&place, &vec![bytes.parse()?; count.parse()?]),
         ["put", count, bytes, ways] => {
             put_in_flight(&place, count.parse()?, bytes.parse()?, ways.parse()?)
         }
-        ["relay", bytes] => relay(&place, bytes.parse()?),
-        ["put-sizes"] => {
-            let objects = list(&place)?;
+        ["relay", count, bytes] => relay(&place, &last(&place, count)?, bytes.parse()?),
+        ["put-sizes", count] => {
+            let objects = last(&place, count)?;
             put(
                 &place,
                 &objects.iter().map(|(_, size)| *size).collect::<Vec<_>>(),
             )
         }
-        _ => Err("one of: get, put COUNT BYTES [IN_FLIGHT], put-sizes, relay BYTES".into()),
+        _ => Err(
+            "one of: get COUNT, put COUNT BYTES [IN_FLIGHT], put-sizes COUNT, relay COUNT BYTES"
+                .into(),
+        ),
     }
 }
 
-fn get(place: &Place) -> Result<(), Failure> {
-    let objects = list(place)?;
+/// The newest objects of the only account that stored any, with their lengths.
+fn last(place: &Place, count: &str) -> Result<Vec<(String, usize)>, Failure> {
+    let mut objects = list(place)?;
+    let older = objects.len().checked_sub(count.parse()?);
+    objects.drain(..older.ok_or("there are fewer objects")?);
+    Ok(objects)
+}
+
+fn get(place: &Place, objects: &[(String, usize)]) -> Result<(), Failure> {
     let bytes: usize = objects.iter().map(|(_, size)| size).sum();
     for (quick_ack, ways) in [true, false].into_iter().flat_map(|q| WAYS.map(|w| (q, w))) {
         for _ in 0..ROUNDS {
-            let seconds = get_all(place, &objects, ways, quick_ack)?;
+            let seconds = get_all(place, objects, ways, quick_ack)?;
             println!(
                 "{{\"measure\": \"get\", \"in_flight\": {ways}, \"quick_ack\": {quick_ack}, \
                  \"objects\": {}, \"bytes\": {bytes}, \"wall_s\": {seconds:.4}}}",
@@ -85,8 +96,7 @@ fn get(place: &Place) -> Result<(), Failure> {
 }
 
 /// Passes on what it reads.
-fn relay(place: &Place, bytes: usize) -> Result<(), Failure> {
-    let objects = list(place)?;
+fn relay(place: &Place, objects: &[(String, usize)], bytes: usize) -> Result<(), Failure> {
     let stored: usize = objects.iter().map(|(_, size)| size).sum();
     let filling = vec![b'x'; bytes];
     let listener = TcpListener::bind("127.0.0.1:0")?;

@@ -107,8 +107,16 @@ impl<'a> Round<'a> {
             deletes: Vec::new(),
             made: BTreeSet::new(),
         };
-        for (command, _) in said.iter().filter(|(_, answer)| maybe(answer)) {
+        for (command, answer) in said {
             match command {
+                // It makes the mailbox first. If that is deleted before the messages have come,
+                // those that were made above it stay.
+                Command::Rename(from, to)
+                    if normal(from) == "INBOX" && ends(answer, "NO [NONEXISTENT]") =>
+                {
+                    round.make(&target(to), true);
+                }
+                _ if !maybe(answer) => {}
                 Command::Create(name) => round.make(&target(name), true),
                 Command::Delete(name) => round.deletes.push(named(name)),
                 Command::Rename(from, to) if normal(from) == "INBOX" => {

@@ -109,6 +109,27 @@ fn who_deletes_another_mailbox_hears_that_its_own_is_gone() {
 }
 
 #[test]
+fn whose_append_is_refused_hears_that_its_mailbox_is_gone() {
+    for literal in ["{5}", "{5+}"] {
+        let mut world = World::new(14);
+        let (alice, phone) = (world.log_in(), world.log_in());
+        world.say(alice, b"c CREATE Work\r\ns SELECT Work\r\n");
+        world.hold_replies();
+        world.say(phone, b"d DELETE Work\r\n");
+        let append = format!("a APPEND Nowhere {literal}\r\nhello\r\n");
+        world.say(alice, append.as_bytes());
+        world.release_replies();
+        let said = world.read(alice);
+        assert!(said.contains("a NO [TRYCREATE] "), "{said}");
+        assert!(
+            said.ends_with("* BYE The selected mailbox was deleted\r\n"),
+            "{said}"
+        );
+        assert!(world.is_closed(alice));
+    }
+}
+
+#[test]
 fn whoever_leaves_a_mailbox_while_it_is_deleted_stays() {
     for (command, answer) in [
         ("UNSELECT", "c OK"),

@@ -402,6 +402,11 @@ impl Connection {
             self.say_bye("The server is going down");
             return false;
         }
+        // An APPEND that was refused before its end has not looked.
+        if self.refusal.is_none() && core::mem::take(&mut self.vanished) {
+            self.say_bye(VANISHED);
+            return false;
+        }
         if self.transmit.len() >= self.config.transmit_bytes_max {
             return false;
         }

@@ -34,7 +34,8 @@ pub(super) fn pack(text: &[u8], packed: &mut Vec<u8>) -> bool {
     packed.clear();
     let (mut from, mut written) = (0, 0);
     while let Some(run) = Run::find(text, from) {
-        packed.reserve_exact(text.len());
+        // No form of it is longer for a moment than what is left of the text.
+        packed.reserve_exact(text.len() - written + 2 * RECORD_BYTES);
         let literal = &text[written..run.start];
         let kept = packed.len();
         run.record(literal.len()).write(packed);

@@ -1,5 +1,6 @@
 //! Argon2id within bounds: on the threads for blocking work, with at most so many
-//! octets of memory at once and so many logins waiting for it.
+//! octets of memory at once and so many logins waiting for it. More at once than there are
+//! cores would take memory and gain no time.
 //!
 //! The memory of one computation is used for the next one while logins wait, and is
 //! given back to the system when none does.
@@ -52,17 +53,10 @@ pub struct Stretcher<R> {
 }
 
 impl<R: Runtime> Stretcher<R> {
-    /// Uses at most `bytes_max` octets at once, with at most `waiting_max` logins waiting.
-    pub fn new(runtime: R, bytes_max: usize, waiting_max: usize) -> Self {
-        let gate = Arc::new(Gate {
-            bytes_max,
-            waiting_max,
-            state: Mutex::new(GateState {
-                free_bytes: bytes_max,
-                waiting: VecDeque::new(),
-                unused: Vec::new(),
-            }),
-        });
+    /// Uses at most `bytes_max` octets at once, on at most `cores` cores (one at least), with
+    /// at most `waiting_max` logins waiting.
+    pub fn new(runtime: R, bytes_max: usize, cores: usize, waiting_max: usize) -> Self {
+        let gate = Arc::new(Gate::new(bytes_max, cores.max(1), waiting_max));
         Self {
             runtime,
             gate,
@@ -118,7 +112,7 @@ fn stretch_in(params: &Params, salt: &[u8], password: &[u8], blocks: &mut [Block
     stretched
 }
 
-/// A semaphore that counts octets; first come, first served.
+/// A semaphore that counts octets and cores; first come, first served.
 struct Gate {
     bytes_max: usize,
     waiting_max: usize,
@@ -127,6 +121,7 @@ struct Gate {
 
 struct GateState {
     free_bytes: usize,
+    free_cores: usize,
     waiting: VecDeque<(usize, oneshot::Sender<Permit>)>,
     /// Not in use at the moment; kept only while somebody waits.
     unused: Vec<Memory>,
@@ -139,6 +134,19 @@ struct Permit {
 }
 
 impl Gate {
+    fn new(bytes_max: usize, cores: usize, waiting_max: usize) -> Self {
+        Self {
+            bytes_max,
+            waiting_max,
+            state: Mutex::new(GateState {
+                free_bytes: bytes_max,
+                free_cores: cores,
+                waiting: VecDeque::new(),
+                unused: Vec::new(),
+            }),
+        }
+    }
+
     fn enter(gate: &Arc<Self>, bytes: usize) -> Result<oneshot::Receiver<Permit>, StretchError> {
         if bytes > gate.bytes_max {
             return Err(StretchError::Busy);
@@ -165,11 +173,12 @@ impl Gate {
             let mut state = self.lock();
             match state.waiting.front() {
                 Some((_, sender)) if sender.is_canceled() => drop(state.waiting.pop_front()),
-                Some((bytes, _)) if *bytes <= state.free_bytes => {
+                Some((bytes, _)) if *bytes <= state.free_bytes && state.free_cores > 0 => {
                     let Some((bytes, sender)) = state.waiting.pop_front() else {
                         return;
                     };
                     state.free_bytes -= bytes;
+                    state.free_cores -= 1;
                     drop(state);
                     let gate = Arc::clone(self);
                     // Who gave up just now drops the permit, which admits the next.
@@ -209,7 +218,11 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.gate.lock().free_bytes += self.bytes;
+        {
+            let mut state = self.gate.lock();
+            state.free_bytes += self.bytes;
+            state.free_cores += 1;
+        }
         self.gate.admit();
     }
 }
@@ -220,15 +233,7 @@ mod tests {
     use futures_util::FutureExt;
 
     fn gate(bytes_max: usize, waiting_max: usize) -> Arc<Gate> {
-        Arc::new(Gate {
-            bytes_max,
-            waiting_max,
-            state: Mutex::new(GateState {
-                free_bytes: bytes_max,
-                waiting: VecDeque::new(),
-                unused: Vec::new(),
-            }),
-        })
+        Arc::new(Gate::new(bytes_max, 3, waiting_max))
     }
 
     fn entered(receiver: &mut oneshot::Receiver<Permit>) -> Option<Permit> {
@@ -249,6 +254,22 @@ mod tests {
         let third = entered(&mut receivers[2]).expect("there is room");
         drop((second, third));
         assert_eq!(gate.lock().free_bytes, 100);
+    }
+
+    #[test]
+    fn no_more_are_in_than_there_are_cores() {
+        let gate = gate(100, 10);
+        let mut receivers: Vec<_> = [1; 5]
+            .map(|bytes| Gate::enter(&gate, bytes).unwrap())
+            .into();
+        let inside: Vec<_> = receivers.iter_mut().filter_map(entered).collect();
+        assert_eq!(inside.len(), 3);
+        drop(inside);
+        let inside: Vec<_> = receivers[3..].iter_mut().filter_map(entered).collect();
+        assert_eq!(inside.len(), 2);
+        drop(inside);
+        let state = gate.lock();
+        assert_eq!((state.free_bytes, state.free_cores), (100, 3));
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn accounts() -> (Accounts<Threads>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = AccountsFile::new(folder.path().join("accounts.toml"));
     edit::add(&file, "alice", "secret", &params(), None).unwrap();
-    let stretcher = Stretcher::new(Threads, 8 * 1024 * 1024, 64);
+    let stretcher = Stretcher::new(Threads, 8 * 1024 * 1024, 2, 64);
     (Accounts::new(Threads, file, params(), stretcher), folder)
 }
 

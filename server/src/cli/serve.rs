@@ -104,6 +104,7 @@ fn start<R: Runtime>(
     let stretcher = Stretcher::new(
         runtime.clone(),
         argon2.checking_bytes_max,
+        cores(),
         argon2.waiting_max,
     );
     let accounts = Accounts::new(runtime.clone(), accounts, argon2.params()?, stretcher);

@@ -49,7 +49,7 @@ fn server_on(storage: Arc<dyn Storage>, limits: &Limits) -> (Arc<Server<Threads>
         )
         .unwrap();
     }
-    let stretcher = Stretcher::new(Threads, 1024 * 1024, 100);
+    let stretcher = Stretcher::new(Threads, 1024 * 1024, 2, 100);
     let accounts = Accounts::new(Threads, AccountsFile::new(path), params, stretcher);
     let core = CoreConfig::default();
     let server = Server::new(Threads, storage, accounts, None, core, limits);

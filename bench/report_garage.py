@@ -4,7 +4,7 @@ that was measured beside it."""
 import statistics
 
 import report
-from report import median, milliseconds, number, round_walls, seconds, table
+from report import median, milliseconds, number, round_walls, seconds, table, times
 
 GOAL_FETCH = 1.5  # times the floor with 16 requests in flight
 GOAL_FASTER = 10  # than one by one
@@ -12,6 +12,7 @@ GOAL_GROWTH_KIB = 4096
 GOAL_APPEND = 0.7  # of what the storage takes one by one
 GOAL_SELECT_S = 0.15  # cold, of 10,000 messages
 GOAL_FLAT = 0.8
+FLOORS_AROUND = ("floor_put_before", "floor_put_after")  # the 10,000 messages
 COMMANDS = tuple(row for row in report.COMMANDS if row[1] != "body_present")
 
 
@@ -87,17 +88,15 @@ def proven_rate(floor):
     return floor["objects"] / (floor["wall_s"] + floor["as_many_reads_s"]) if floor else None
 
 
-def append_proven_ratio(server):
-    """The rate of APPEND of 10,000 small messages over that of the requests it consists of."""
-    rate = ((server.get("large") or {}).get("append") or {}).get("messages_per_s")
-    floors = [proven_rate(server.get(key)) for key in ("floor_put_before", "floor_put_after")]
-    return rate / statistics.mean(floors) if rate and all(floors) else None
+def stored_rate(floor):
+    """An object and two items, a second."""
+    return floor["per_s"] if floor else None
 
 
-def append_large_ratio(server):
+def append_large_ratio(server, rate_of=stored_rate):
     """The rate of APPEND of 10,000 small messages over the mean of the floors around it."""
     rate = ((server.get("large") or {}).get("append") or {}).get("messages_per_s")
-    floors = [(server.get(key) or {}).get("per_s") for key in ("floor_put_before", "floor_put_after")]
+    floors = [rate_of(server.get(key)) for key in FLOORS_AROUND]
     return rate / statistics.mean(floors) if rate and all(floors) else None
 
 
@@ -134,28 +133,23 @@ def goals(servers):
 
 def within_reach(servers):
     """What the goals leave out: that somebody takes what is read, and that UIDs are proven."""
-    keys = ("floor_put_before", "floor_put_after")
     rows = [
         ["FETCH of everything, times a relay that looks into nothing, to the same client",
-         *[ratio(relay_ratio(s)) for s in servers.values()]],
-        ["the relay, times the floor with 16 in flight", *[ratio(median([
+         *[times(relay_ratio(s)) for s in servers.values()]],
+        ["the relay, times the floor with 16 in flight", *[times(median([
             one["relay"]["wall_s"] / one["floor_get"]["wall_s"]["16"] for one in s["rounds"]
             if one.get("relay") and one.get("floor_get")])) for s in servers.values()]],
         ["APPEND of many messages, as a part of its three requests one after the other",
-         *[ratio(append_proven_ratio(s)) for s in servers.values()]],
-        ["these three requests, as a part of the first two (the goal's measure)", *[ratio(
-            statistics.mean(proven_rate(s[key]) for key in keys) / statistics.mean(s[key]["per_s"] for key in keys)
-            if all(s.get(key) for key in keys) else None) for s in servers.values()]],
+         *[times(append_large_ratio(s, proven_rate)) for s in servers.values()]],
+        ["these three requests, as a part of the first two (the goal's measure)", *[times(
+            statistics.mean(proven_rate(s[key]) for key in FLOORS_AROUND) / statistics.mean(s[key]["per_s"] for key in FLOORS_AROUND)
+            if all(s.get(key) for key in FLOORS_AROUND) else None) for s in servers.values()]],
     ]
     return ("## What is left to a server\n\nThe floor of FETCH has no client that takes what is read; a relay "
             "(`garage_floor relay`) reads the same objects, 16 at a time, and passes them to the same client, filled up to "
             "the length of the mail, unopened. The floor of APPEND stores an object and two items; a server that shares its storage "
             "with others reads the log once more before it tells a UID "
             "([decision 007](../decisions/007-the-log-of-a-mailbox.md)).\n\n" + table(["ratio, median", *servers], rows))
-
-
-def ratio(value):
-    return "—" if value is None else f"{value:.2f}"
 
 
 def floor_table(servers):

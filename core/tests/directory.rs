@@ -15,7 +15,7 @@ mod world;
 
 use commands::{Answer, Command};
 use core::time::Duration;
-use explain::{Chance, after};
+use explain::{Chance, after, draw_round};
 use reference::{Kind, Reference};
 use restante_core::account::ConnectionId;
 use restante_core::config::Config;
@@ -98,17 +98,8 @@ impl Case {
                 self.turn_to(other);
                 self.look_around(other)?;
             }
-            let first = self.chance.draw(CLIENTS);
-            let count = 1 + self.chance.draw(CLIENTS);
-            let mut said: Vec<(usize, Command)> = Vec::new();
-            for client in (0..count).map(|it| self.server * CLIENTS + (first + it) % CLIENTS) {
-                let chance = &mut self.chance;
-                let command = Command::draw(&mut |below| chance.draw(below), &mut self.texts);
-                said.push((client, command));
-            }
-            if let Some(long) = said.iter().position(|(_, command)| command.is_long()) {
-                said = vec![said.swap_remove(long)];
-            }
+            let clients = self.server * CLIENTS..(self.server + 1) * CLIENTS;
+            let said = draw_round(&mut self.chance, &mut self.texts, clients);
             self.round(said)?;
         }
         self.settle()

@@ -15,6 +15,16 @@ fn say(world: &mut World, id: ConnectionId, command: &str) -> String {
     world.say(id, format!("{command}\r\n").as_bytes())
 }
 
+/// Waits in IDLE until it sleeps; where it is to be `dormant`, so does the account.
+fn fall_asleep(world: &mut World, id: ConnectionId, mailbox: &str, dormant: bool) {
+    say(world, id, &format!("s SELECT {mailbox}"));
+    say(world, id, "i IDLE");
+    world.wait_s(6);
+    if dormant {
+        assert!(world.rest_account());
+    }
+}
+
 fn append(world: &mut World, id: ConnectionId, count: usize) {
     for _ in 0..count {
         let command = format!("p APPEND INBOX {{{}+}}\r\n{MAIL}", MAIL.len());
@@ -212,12 +222,7 @@ fn a_mailbox_that_is_deleted_ends_the_connection() {
         let mut world = World::new(5);
         let (alice, phone) = (world.log_in(), world.log_in());
         say(&mut world, alice, "c CREATE Lists");
-        say(&mut world, phone, "s SELECT Lists");
-        say(&mut world, phone, "i IDLE");
-        world.wait_s(6);
-        if dormant {
-            assert!(world.rest_account());
-        }
+        fall_asleep(&mut world, phone, "Lists", dormant);
         say(&mut world, alice, "d DELETE Lists");
         assert_eq!(
             world.read(phone),
@@ -233,12 +238,7 @@ fn who_sleeps_may_delete_its_own_mailbox() {
         let mut world = World::new(9);
         let phone = world.log_in();
         say(&mut world, phone, "c CREATE Lists");
-        say(&mut world, phone, "s SELECT Lists");
-        say(&mut world, phone, "i IDLE");
-        world.wait_s(6);
-        if dormant {
-            assert!(world.rest_account());
-        }
+        fall_asleep(&mut world, phone, "Lists", dormant);
         let answer = say(&mut world, phone, "DONE\r\nd DELETE Lists");
         assert_eq!(answer, "i OK IDLE is over\r\nd OK Deleted\r\n");
         assert_eq!(

@@ -1,7 +1,8 @@
-//! In which order things may have happened that were said at the same time.
+//! What is said at the same time, and in which order it may have happened.
 
 use crate::commands::{Answer, Command};
 use crate::reference::Reference;
+use core::ops::Range;
 
 /// Explanations that are gone on with at most.
 const WAYS_MAX: usize = 64;
@@ -20,6 +21,25 @@ impl Chance {
         self.0 ^= self.0 << 17;
         (self.0 >> 33) as usize % below
     }
+}
+
+/// What some of these clients say at the same time; a command that takes long is said alone.
+pub(crate) fn draw_round(
+    chance: &mut Chance,
+    texts: &mut u32,
+    clients: Range<usize>,
+) -> Vec<(usize, Command)> {
+    let first = chance.draw(clients.len());
+    let count = 1 + chance.draw(clients.len());
+    let mut said = Vec::new();
+    for it in first..first + count {
+        let command = Command::draw(&mut |below| chance.draw(below), texts);
+        said.push((clients.start + it % clients.len(), command));
+    }
+    if let Some(long) = said.iter().position(|(_, command)| command.is_long()) {
+        said = vec![said.swap_remove(long)];
+    }
+    said
 }
 
 /// All that there may be after clients have said this at the same time, where it may have

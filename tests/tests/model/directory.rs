@@ -2,7 +2,7 @@
 //! `core/tests/directory.rs`.
 
 use crate::commands::{Answer, Command};
-use crate::explain::{Chance, after};
+use crate::explain::{Chance, after, draw_round};
 use crate::reference::{Kind, Reference};
 use crate::seeds::run_cases;
 use crate::talk::Talker;
@@ -63,17 +63,7 @@ impl<'a> Case<'a> {
 
     fn run(&mut self) -> Result<(), String> {
         for _ in 0..ROUNDS {
-            let first = self.chance.draw(CLIENTS);
-            let count = 1 + self.chance.draw(CLIENTS);
-            let mut said = Vec::new();
-            for client in (first..first + count).map(|it| it % CLIENTS) {
-                let chance = &mut self.chance;
-                let command = Command::draw(&mut |below| chance.draw(below), &mut self.texts);
-                said.push((client, command));
-            }
-            if let Some(long) = said.iter().position(|(_, command)| command.is_long()) {
-                said = vec![said.swap_remove(long)];
-            }
+            let said = draw_round(&mut self.chance, &mut self.texts, 0..CLIENTS);
             self.round(said)?;
         }
         self.settle()

@@ -7,7 +7,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GarageLimits {
-    /// Requests that are under way at once, to each of the two interfaces; others wait.
+    /// Requests that are under way at once, to each of the two interfaces; others wait. Of objects
+    /// fewer are asked for at once where more would only wait at Garage.
     pub requests_max: usize,
     /// Long polls that are under way at once; others wait.
     pub polls_max: usize,

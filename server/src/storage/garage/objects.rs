@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::http::{Body, Http, SdkHttp};
 use super::items::floor;
 use super::limits::GarageLimits;
+use super::pace::{Pace, Turn};
 use super::retry::{Effect, Retry};
 use crate::permits::Permits;
 use crate::storage::limits::OBJECT_KEY_BYTES_MAX;
@@ -40,6 +41,7 @@ struct Shared {
     http: Http,
     retry: Arc<Retry>,
     streams: Permits,
+    pace: Pace,
     part_bytes: usize,
 }
 
@@ -75,6 +77,7 @@ impl Objects {
             http,
             retry,
             streams: Permits::new(limits.streams_max),
+            pace: Pace::new(limits.requests_max),
             part_bytes: limits.part_bytes,
         }))
     }
@@ -90,6 +93,18 @@ impl Objects {
     /// Places for bodies that keep a connection.
     pub(super) fn streams(&self) -> &Permits {
         &self.0.streams
+    }
+
+    /// Waits until one more object may be asked for.
+    pub(super) async fn turn(&self) -> Result<Turn<'_>, Failure> {
+        let http = self.http();
+        let turn = http.within(http.timeout(), self.0.pace.turn()).await;
+        turn.ok_or_else(|| {
+            Failure::Unavailable(format!(
+                "{}: too many objects are asked for",
+                http.address()
+            ))
+        })
     }
 
     /// Octets of one part of an upload.

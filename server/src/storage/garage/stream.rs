@@ -3,7 +3,7 @@
 //! A body that nobody reads holds up its connection and nothing else. If it breaks off,
 //! the rest is asked for by range, but only of the very same object. Of many bodies at
 //! once, each with a connection, only `streams_max` are left open; the others are read
-//! piece by piece.
+//! piece by piece. How many are opened at once is [`super::pace`]'s.
 
 use super::answer::next;
 use super::buckets::Bucket;
@@ -48,10 +48,14 @@ pub(super) async fn open(
     let got = if end.is_some_and(|end| end <= start) {
         Err(Failure::OutOfRange)
     } else {
-        let get = || objects.get(&bucket, &key, (start, end), None);
+        let get = || async {
+            let turn = objects.turn().await?;
+            let got = objects.get(&bucket, &key, (start, end), None).await?;
+            Ok((got, turn))
+        };
         objects.retry().run(Effect::Read, get).await
     };
-    let got = match got {
+    let (got, turn) = match got {
         Ok(got) => got,
         Err(Failure::OutOfRange) => {
             let len = objects.len(&bucket, &key).await?;
@@ -66,7 +70,7 @@ pub(super) async fn open(
     let Got { len, etag, body } = got;
     let end = end.unwrap_or(len).min(len);
     let mut source = Source {
-        objects,
+        objects: objects.clone(),
         bucket,
         key,
         etag,
@@ -79,6 +83,7 @@ pub(super) async fn open(
         }),
     };
     let chunk = source.next(max).await?;
+    turn.answered();
     source.settle();
     Ok(Opened {
         len,

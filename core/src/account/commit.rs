@@ -42,7 +42,7 @@ pub(super) struct Commit<S: Planner> {
     /// The work, should it fail, and the answers, should it not.
     pub(super) done: Vec<(S::Work, S::Answer)>,
     pub(super) at_once: Vec<S::Answer>,
-    /// Whether UIDs are claimed in it.
+    /// Whether UIDs are claimed in it, or UIDVALIDITYs reserved.
     claims: bool,
 }
 
@@ -181,7 +181,8 @@ impl<S: Planner> Log<S> {
         }
         known.present.insert(writer, end);
         known.operations += commit.operations;
-        let news = commit.done.iter().any(|(work, _)| S::is_news(work));
+        let mut done = commit.done.iter();
+        let news = done.any(|(work, answer)| S::is_news(work, answer));
         if commit.claims && shared.config.shared_storage {
             self.start_verifying(shared, commit, known);
         } else {

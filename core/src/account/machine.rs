@@ -375,6 +375,7 @@ impl Account {
 
     fn after_directory(&mut self, happened: Vec<Happened<Directory>>) {
         let left = self.leave_deleted(&happened);
+        let mut goes_on = false;
         for event in happened {
             match event {
                 Happened::Written => self.ring(None),
@@ -404,6 +405,10 @@ impl Account {
                                 let selected = left.contains(&connection);
                                 self.reply(connection, AccountReply::Deleted { selected });
                             }
+                            DirectoryAnswer::Reserved(work) => {
+                                self.directory.push(work);
+                                goes_on = true;
+                            }
                             DirectoryAnswer::MoveInbox(connection, to, target) => {
                                 self.dispatch(Ask::move_inbox(connection, to, target));
                             }
@@ -411,6 +416,9 @@ impl Account {
                     }
                 }
             }
+        }
+        if goes_on {
+            self.run_directory();
         }
     }
 

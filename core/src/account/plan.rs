@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::mailbox::{
     Batch, Directory, DirectoryBatch, DirectoryOperation, Flag, FlagAction, FlagBit, FlagChange,
     FlagSet, InboxMove, LogState, MailboxId, MailboxName, MailboxState, Making, Message, MessageId,
-    ModSeq, Operation, Owed, SpecialUse, Stamp, Uid, WriterId,
+    ModSeq, Operation, Owed, Reservation, SpecialUse, Stamp, Uid, WriterId,
 };
 use crate::storage::InsertItem;
 use core::fmt;
@@ -39,7 +39,7 @@ pub(super) trait Planner: LogState + fmt::Debug {
     fn beside(_: &Self::Work) -> &[InsertItem] {
         &[]
     }
-    /// Whether it claims a UID, which somebody else may claim as well.
+    /// Whether it claims a UID or reserves a UIDVALIDITY, which somebody else may do as well.
     fn claims(_: &Self::Operation) -> bool {
         false
     }
@@ -50,8 +50,8 @@ pub(super) trait Planner: LogState + fmt::Debug {
     }
     /// Whether two of such work may not share a batch, and so a MODSEQ.
     fn stamps(work: &Self::Work) -> bool;
-    /// Whether other servers' clients want to know what it becomes.
-    fn is_news(work: &Self::Work) -> bool;
+    /// Whether other servers' clients want to know what it became.
+    fn is_news(work: &Self::Work, answer: &Self::Answer) -> bool;
 
     /// Applies operations of the batch that follows `before`; what they weigh.
     fn take_in(
@@ -288,7 +288,7 @@ impl Planner for MailboxState {
         matches!(work, MailboxWork::Store { .. })
     }
 
-    fn is_news(work: &MailboxWork) -> bool {
+    fn is_news(work: &MailboxWork, _: &MailboxAnswer) -> bool {
         !matches!(work, MailboxWork::Recent(_))
     }
 }
@@ -502,10 +502,18 @@ fn check_keywords<'a>(
 pub(super) struct DirectoryWork {
     pub(super) connection: ConnectionId,
     pub(super) wanted: DirectoryChange,
+    /// UIDVALIDITYs that were reserved for the mailboxes that it makes.
+    reserved: Vec<Reservation>,
+    /// How often that was done.
+    reservings: u32,
 }
 
+/// So often numbers are reserved for one request at most. Each time the chance that another
+/// server wants the same, or makes a mailbox with a higher one meanwhile, is small.
+const RESERVINGS_MAX: u32 = 16;
+
 /// What a request wants of the directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum DirectoryChange {
     Create(MailboxName, Option<SpecialUse>),
     Delete(MailboxName),
@@ -523,8 +531,22 @@ pub(super) enum DirectoryAnswer {
     Done(ConnectionId),
     /// The mailbox is no more.
     Deleted(ConnectionId, MailboxId),
+    /// Nothing yet: now the mailboxes can be made.
+    Reserved(DirectoryWork),
     /// Now the messages of INBOX go there.
     MoveInbox(ConnectionId, MailboxName, MailboxId),
+}
+
+impl DirectoryWork {
+    /// Work that nothing was done for yet.
+    pub(super) fn new(connection: ConnectionId, wanted: DirectoryChange) -> Self {
+        Self {
+            connection,
+            wanted,
+            reserved: Vec::new(),
+            reservings: 0,
+        }
+    }
 }
 
 impl Planner for Directory {
@@ -538,10 +560,13 @@ impl Planner for Directory {
         _: &Owed,
         shared: &mut Shared,
     ) -> Result<Planned<Self>, AccountFailure> {
+        let held = work.reserved.iter().filter(|it| self.holds(**it));
         let mut making = Making {
             config: &shared.config,
             random: &mut shared.random,
             now: shared.now,
+            reserved: held.copied().collect(),
+            lost: work.reservings.saturating_sub(1),
         };
         let mut answer = DirectoryAnswer::Done(work.connection);
         let operations = match &work.wanted {
@@ -565,6 +590,11 @@ impl Planner for Directory {
                 making.subscribe(self, name, *subscribed)
             }
         }?;
+        if shared.config.shared_storage
+            && let Some(first) = plan_reserving(self, work, &operations)?
+        {
+            return Ok(first);
+        }
         Ok(Planned { operations, answer })
     }
 
@@ -584,7 +614,48 @@ impl Planner for Directory {
         false
     }
 
-    fn is_news(_: &DirectoryWork) -> bool {
-        true
+    fn claims(operation: &DirectoryOperation) -> bool {
+        matches!(operation, DirectoryOperation::Reserve(_))
     }
+
+    fn is_news(_: &DirectoryWork, answer: &DirectoryAnswer) -> bool {
+        !matches!(answer, DirectoryAnswer::Reserved(_))
+    }
+}
+
+/// What comes before these operations: the UIDVALIDITYs of the mailboxes that they make are
+/// reserved, where that is not done, because others may want the same.
+fn plan_reserving(
+    directory: &Directory,
+    work: &DirectoryWork,
+    operations: &[DirectoryOperation],
+) -> Result<Option<Planned<Directory>>, AccountFailure> {
+    let made = operations.iter().filter_map(|operation| match operation {
+        DirectoryOperation::Create {
+            mailbox,
+            uid_validity,
+            ..
+        } => Some(Reservation {
+            mailbox: *mailbox,
+            uid_validity: *uid_validity,
+        }),
+        _ => None,
+    });
+    let made: Vec<Reservation> = made.collect();
+    let missing = made.iter().filter(|it| !directory.holds(**it));
+    let missing = missing.copied().map(DirectoryOperation::Reserve);
+    let operations: Vec<DirectoryOperation> = missing.collect();
+    if operations.is_empty() {
+        return Ok(None);
+    }
+    if work.reservings >= RESERVINGS_MAX {
+        return Err(AccountFailure::Unavailable);
+    }
+    let answer = DirectoryAnswer::Reserved(DirectoryWork {
+        connection: work.connection,
+        wanted: work.wanted.clone(),
+        reserved: made,
+        reservings: work.reservings + 1,
+    });
+    Ok(Some(Planned { operations, answer }))
 }

@@ -201,7 +201,7 @@ impl Account {
             }
             _ => unreachable!("only requests that change the directory come here"),
         };
-        self.directory.push(DirectoryWork { connection, wanted });
+        self.directory.push(DirectoryWork::new(connection, wanted));
         self.run_directory();
         Ok(())
     }
@@ -335,7 +335,7 @@ impl Account {
     /// All messages of INBOX are in the mailbox that it is renamed to: that is the end.
     pub(super) fn inbox_moved(&mut self, connection: ConnectionId, target: MailboxId) {
         let wanted = DirectoryChange::InboxMoved(target);
-        self.directory.push(DirectoryWork { connection, wanted });
+        self.directory.push(DirectoryWork::new(connection, wanted));
         self.run_directory();
     }
 

@@ -7,6 +7,9 @@
 //! neither: the UID is burned, and the messages get others, which are verified in turn. So
 //! a UID is shown for one message at most, on whichever server.
 //!
+//! The UIDVALIDITYs of new mailboxes are reserved in the same way, before the mailboxes are
+//! made: what two servers reserved no mailbox gets.
+//!
 //! Where nobody else writes to the same storage ([`Config::shared_storage`]) none of this
 //! is needed.
 //!

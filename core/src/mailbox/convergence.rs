@@ -17,7 +17,7 @@ use super::operation::{Batch, Operation};
 use super::version_vector::{LogPosition, VersionVector};
 use super::{
     ContentId, Flag, Keyword, LogState, MailboxId, MailboxName, MailboxState, MessageId, ModSeq,
-    Owed, SpecialUse, Uid, UidValidity, WriterId,
+    Owed, Reservation, SpecialUse, Uid, UidValidity, WriterId,
 };
 use crate::account::{InternalDate, NewMessage};
 use crate::mailbox::AccountId;
@@ -428,7 +428,7 @@ fn directory_operation(source: &mut Source<'_>) -> DirectoryOperation {
         3 => MailboxName::new("a/b"),
         _ => MailboxName::new("a"),
     };
-    match kind % 5 {
+    match kind % 6 {
         0 => DirectoryOperation::Create {
             mailbox,
             name: name(source),
@@ -444,6 +444,10 @@ fn directory_operation(source: &mut Source<'_>) -> DirectoryOperation {
             name: name(source),
             subscribed: kind & 0x80 != 0,
         },
+        4 => DirectoryOperation::Reserve(Reservation {
+            mailbox,
+            uid_validity: UidValidity(NonZeroU32::MIN.saturating_add(u32::from(source.byte()))),
+        }),
         _ => DirectoryOperation::MoveInbox {
             mailbox,
             to: match kind >> 6 {

@@ -10,14 +10,16 @@
 
 use super::clock::Stamp;
 use super::encoding::{DecodeError, Decoder, Encoder};
+use super::reserved::{Reservation, Reserved};
 use super::{MailboxId, MailboxName, SpecialUse, UidValidity, WriterId};
 use crate::seal::AccountKeys;
 use core::fmt;
 use core::num::NonZeroU32;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Version of the encoding of batches.
-const VERSION: u8 = 1;
+/// Version of the encoding of batches, and of those in which no number is reserved.
+const VERSION: u8 = 2;
+const VERSION_WITHOUT_RESERVATIONS: u8 = 1;
 
 /// A mailbox as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +40,9 @@ pub struct Directory {
     mailboxes: BTreeMap<MailboxId, Known>,
     deleted: BTreeSet<MailboxId>,
     subscriptions: BTreeMap<MailboxName, Subscription>,
-    /// No mailbox ever had a higher one.
+    /// No mailbox ever had a higher one, or was to have.
     uid_validity_max: u32,
+    reserved: Reserved,
     /// What is shown: made of the above, sorted by name.
     entries: Vec<MailboxEntry>,
 }
@@ -93,6 +96,8 @@ pub(crate) enum DirectoryOperation {
     Subscribe { name: MailboxName, subscribed: bool },
     /// A RENAME of INBOX to this mailbox has come this far.
     MoveInbox { mailbox: MailboxId, to: InboxMove },
+    /// A server is about to make a mailbox with this UIDVALIDITY.
+    Reserve(Reservation),
 }
 
 /// Changes of the directory that happen together.
@@ -135,6 +140,7 @@ impl Directory {
             deleted: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             uid_validity_max: 0,
+            reserved: Reserved::default(),
             entries: Vec::new(),
         };
         let (stamp, writer) = (Stamp::default(), WriterId([0; 16]));
@@ -149,6 +155,7 @@ impl Directory {
             };
             let uid_validity = UidValidity(NonZeroU32::MIN.saturating_add(own.into()));
             directory.uid_validity_max = uid_validity.0.get();
+            directory.reserved.made(uid_validity);
             let known = Known {
                 created: Some((uid_validity, special_use)),
                 name: Some((stamp, writer, name.clone())),
@@ -258,9 +265,15 @@ impl Directory {
         known.map_or(InboxMove::None, |known| known.inbox)
     }
 
-    /// The highest UIDVALIDITY that any mailbox ever had.
+    /// The highest UIDVALIDITY that any mailbox ever had or was to have.
     pub(crate) fn uid_validity_max(&self) -> u32 {
         self.uid_validity_max
+    }
+
+    /// Whether a mailbox can be made with this UIDVALIDITY, because nobody else wants it.
+    /// True only of what was reserved; of that also where the log was not read since.
+    pub(crate) fn holds(&self, reservation: Reservation) -> bool {
+        self.reserved.holds(reservation)
     }
 
     /// Applies a batch; [`Directory::arrange`] is due afterwards.
@@ -275,6 +288,7 @@ impl Directory {
                     special_use,
                 } => {
                     self.uid_validity_max = self.uid_validity_max.max(uid_validity.0.get());
+                    self.reserved.made(*uid_validity);
                     if let Some(known) = self.known(*mailbox) {
                         known.created = Some((*uid_validity, *special_use));
                         known.rename(stamp, writer, name);
@@ -304,6 +318,11 @@ impl Directory {
                     if let Some(known) = self.known(*mailbox) {
                         known.inbox = known.inbox.max(*to);
                     }
+                }
+                DirectoryOperation::Reserve(reservation) => {
+                    let number = reservation.uid_validity.0.get();
+                    self.uid_validity_max = self.uid_validity_max.max(number);
+                    self.reserved.insert(*reservation);
                 }
             }
         }
@@ -416,6 +435,7 @@ impl Directory {
             deleted,
             subscriptions,
             uid_validity_max,
+            reserved: Reserved::above(uid_validity_max),
             entries: Vec::new(),
         };
         directory.arrange();
@@ -446,11 +466,17 @@ const RENAME: u8 = 2;
 const DELETE: u8 = 3;
 const SUBSCRIBE: u8 = 4;
 const MOVE_INBOX: u8 = 5;
+const RESERVE: u8 = 6;
 
 impl DirectoryBatch {
     /// The encoded form.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut encoder = Encoder::new(VERSION);
+        let mut operations = self.operations.iter();
+        let reserves = operations.any(|it| matches!(it, DirectoryOperation::Reserve(_)));
+        let mut encoder = Encoder::new(match reserves {
+            true => VERSION,
+            false => VERSION_WITHOUT_RESERVATIONS,
+        });
         encoder.number(self.stamp.0);
         encoder.count(self.operations.len());
         for operation in &self.operations {
@@ -486,6 +512,11 @@ impl DirectoryBatch {
                     encoder.array(&mailbox.0);
                     encoder.byte(encode_inbox_move(*to));
                 }
+                DirectoryOperation::Reserve(reservation) => {
+                    encoder.byte(RESERVE);
+                    encoder.array(&reservation.mailbox.0);
+                    encoder.number(u64::from(reservation.uid_validity.0.get()));
+                }
             }
         }
         encoder.finish()
@@ -493,7 +524,7 @@ impl DirectoryBatch {
 
     /// Reads the encoded form.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut decoder = Decoder::new(bytes, VERSION)?;
+        let (mut decoder, version) = Decoder::up_to(bytes, VERSION)?;
         let stamp = Stamp(decoder.number()?);
         let mut operations = Vec::new();
         for _ in 0..decoder.count(3)? {
@@ -519,6 +550,12 @@ impl DirectoryBatch {
                     mailbox: MailboxId(decoder.array()?),
                     to: decode_inbox_move(decoder.byte()?)?,
                 },
+                RESERVE if version > VERSION_WITHOUT_RESERVATIONS => {
+                    DirectoryOperation::Reserve(Reservation {
+                        mailbox: MailboxId(decoder.array()?),
+                        uid_validity: decode_uid_validity(&mut decoder)?,
+                    })
+                }
                 _ => return Err(DecodeError::Invalid("operation")),
             });
         }

@@ -2,7 +2,9 @@
 
 use super::clock::Stamp;
 use super::directory::{Directory, DirectoryBatch, DirectoryOperation, InboxMove};
-use super::{LogState, MailboxId, MailboxName, SpecialUse, UidValidity, VersionVector, WriterId};
+use super::{
+    LogState, MailboxId, MailboxName, Reservation, SpecialUse, UidValidity, VersionVector, WriterId,
+};
 use crate::mailbox::AccountId;
 use crate::random::{Random, Seed};
 use crate::seal::AccountKeys;
@@ -27,6 +29,13 @@ fn rename(id: u8, name: &str) -> DirectoryOperation {
     DirectoryOperation::Rename {
         mailbox: MailboxId([id; 16]),
         name: MailboxName::new(name),
+    }
+}
+
+fn reserve(id: u8, number: u32) -> Reservation {
+    Reservation {
+        mailbox: MailboxId([id; 16]),
+        uid_validity: UidValidity(NonZeroU32::new(number).unwrap()),
     }
 }
 
@@ -61,6 +70,46 @@ fn version_1_of_batches_is_read_for_ever() {
     for len in 0..golden.len() {
         assert!(DirectoryBatch::decode(&golden[..len]).is_err());
     }
+}
+
+#[test]
+fn version_2_of_batches_is_read_for_ever() {
+    let mut batch = every_operation();
+    let reservation = reserve(3, 1_003);
+    (batch.operations).push(DirectoryOperation::Reserve(reservation));
+    let golden = include_bytes!("golden/directory-batch-2.bin");
+    assert_eq!(batch.encode(), golden);
+    assert_eq!(DirectoryBatch::decode(golden), Ok(batch));
+    for len in 0..golden.len() {
+        assert!(DirectoryBatch::decode(&golden[..len]).is_err());
+    }
+    // Version 1 has no such operation.
+    let mut older = golden.to_vec();
+    older[0] = 1;
+    assert!(DirectoryBatch::decode(&older).is_err());
+}
+
+#[test]
+fn a_checkpoint_tells_how_high_the_reserved_numbers_are_and_nobody_holds_them() {
+    let mut directory = Directory::initial(&keys());
+    let batch = DirectoryBatch {
+        stamp: Stamp(1),
+        operations: vec![DirectoryOperation::Reserve(reserve(1, 2_000))],
+    };
+    directory.apply(WriterId([1; 16]), &batch);
+    assert!(directory.holds(reserve(1, 2_000)));
+    assert_eq!(directory.uid_validity_max(), 2_000);
+    let checkpoint = directory.encode_checkpoint(&VersionVector::default());
+    let (mut read, _) = Directory::decode_checkpoint(&checkpoint).unwrap();
+    assert_eq!(read.uid_validity_max(), 2_000);
+    assert!(!read.holds(reserve(1, 2_000)));
+    // Nor does who comes now: the first one may be about to use it.
+    let late = DirectoryBatch {
+        stamp: Stamp(2),
+        operations: vec![DirectoryOperation::Reserve(reserve(2, 2_000))],
+    };
+    read.apply(WriterId([2; 16]), &late);
+    assert!(!read.holds(reserve(2, 2_000)));
 }
 
 #[test]
@@ -118,7 +167,7 @@ fn the_lower_id_keeps_a_name_that_two_servers_gave() {
 
 fn operation() -> impl Strategy<Value = DirectoryOperation> {
     let name = prop::sample::select(vec!["a", "b", "a/b", "c"]);
-    (0u8..6, 1u8..6, name).prop_map(|(kind, id, name)| match kind {
+    (0u8..7, 1u8..6, name).prop_map(|(kind, id, name)| match kind {
         0 => create(id, name),
         1 => rename(id, name),
         2 => DirectoryOperation::Delete {
@@ -128,9 +177,10 @@ fn operation() -> impl Strategy<Value = DirectoryOperation> {
             name: MailboxName::new(name),
             subscribed: id % 2 == 0,
         },
+        4 => DirectoryOperation::Reserve(reserve(id, 1_000 + 2 * u32::from(id))),
         more => DirectoryOperation::MoveInbox {
             mailbox: MailboxId([id; 16]),
-            to: [InboxMove::Begun, InboxMove::Done][usize::from(more - 4)],
+            to: [InboxMove::Begun, InboxMove::Done][usize::from(more - 5)],
         },
     })
 }

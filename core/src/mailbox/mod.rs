@@ -28,6 +28,7 @@ mod naming;
 mod operation;
 mod part;
 mod pointer;
+mod reserved;
 #[cfg(test)]
 mod roaming_tests;
 mod state;
@@ -56,4 +57,5 @@ pub(crate) use naming::Making;
 pub(crate) use operation::{Batch, Operation};
 pub(crate) use part::Part;
 pub(crate) use pointer::CheckpointPointer;
+pub(crate) use reserved::Reservation;
 pub(crate) use version_vector::{LogPosition, VersionVector};

@@ -5,12 +5,13 @@
 //! a mailbox that has children cannot be deleted.
 
 use super::directory::{Directory, DirectoryOperation, InboxMove};
-use super::{MailboxId, MailboxName, SpecialUse, UidValidity};
+use super::{MailboxId, MailboxName, Reservation, SpecialUse, UidValidity};
 use crate::account::AccountFailure;
 use crate::config::Config;
 use crate::random::Random;
 use crate::time::Now;
 use core::num::NonZeroU32;
+use std::collections::VecDeque;
 
 /// The highest UIDVALIDITY: some clients keep it as a signed number of 32 bits.
 const UID_VALIDITY_MAX: u32 = i32::MAX.unsigned_abs();
@@ -22,11 +23,22 @@ const UID_VALIDITY_EPOCH_S: u64 = 1_577_836_800;
 /// and goes on in small steps: half of the numbers are left then.
 const UID_VALIDITY_CLOCK_MAX: u32 = UID_VALIDITY_MAX / 2;
 
+/// Two servers that know the same and take a number in the same second take the same one
+/// once in so many times (a power of two).
+const UID_VALIDITY_SPREAD: u16 = 1 << 10;
+
+/// So often the spread doubles for who finds that others were faster.
+const SPREAD_DOUBLINGS_MAX: u32 = 5;
+
 /// What new mailboxes are made with.
 pub(crate) struct Making<'a> {
     pub(crate) config: &'a Config,
     pub(crate) random: &'a mut Random,
     pub(crate) now: Now,
+    /// Numbers that nobody else can take any more, for the mailboxes that are made first.
+    pub(crate) reserved: VecDeque<Reservation>,
+    /// How often numbers were reserved for this in vain.
+    pub(crate) lost: u32,
 }
 
 type Operations = Result<Vec<DirectoryOperation>, AccountFailure>;
@@ -167,10 +179,16 @@ impl Making<'_> {
             if directory.find(&level).is_some() {
                 continue;
             }
-            let uid_validity = self.uid_validity(highest)?;
-            highest = uid_validity.0.get();
+            let Reservation {
+                mailbox,
+                uid_validity,
+            } = match self.reserved.pop_front() {
+                Some(reservation) => reservation,
+                None => self.wish(highest)?,
+            };
+            highest = highest.max(uid_validity.0.get());
             operations.push(DirectoryOperation::Create {
-                mailbox: MailboxId::at(self.now.unix_ms, self.random),
+                mailbox,
                 special_use: special_use.filter(|_| level == *name),
                 name: level,
                 uid_validity,
@@ -182,17 +200,26 @@ impl Making<'_> {
         Ok(operations)
     }
 
+    /// What a new mailbox is to be, if nobody else wants the same number.
+    fn wish(&mut self, highest: u32) -> Result<Reservation, AccountFailure> {
+        let uid_validity = self.uid_validity(highest)?;
+        Ok(Reservation {
+            mailbox: MailboxId::at(self.now.unix_ms, self.random),
+            uid_validity,
+        })
+    }
+
     /// A UIDVALIDITY above every one before. It follows the clock, so that it is higher
-    /// even if the directory should have lost what was before. Ten random bits keep two
-    /// servers apart that create the same name in the same second, not knowing of each
-    /// other.
+    /// even if the directory should have lost what was before. Random bits make it rare
+    /// that two servers that do not know of each other want the same one: then neither gets
+    /// it. Whoever lost takes a step that is likely to be the longer one.
     fn uid_validity(&mut self, highest: u32) -> Result<UidValidity, AccountFailure> {
         let since = (self.now.unix_ms / 1000).saturating_sub(UID_VALIDITY_EPOCH_S);
         let clock = u32::try_from(since).unwrap_or(u32::MAX);
         let clock = clock.min(UID_VALIDITY_CLOCK_MAX);
-        let [high, low] = self.random.bytes();
-        let spread = u32::from(u16::from_be_bytes([high & 3, low]));
-        let number = highest.max(clock).checked_add(1 + spread);
+        let spread = UID_VALIDITY_SPREAD << self.lost.min(SPREAD_DOUBLINGS_MAX);
+        let step = u16::from_be_bytes(self.random.bytes()) & (spread - 1);
+        let number = highest.max(clock).checked_add(1 + u32::from(step));
         number
             .filter(|number| *number <= UID_VALIDITY_MAX)
             .and_then(NonZeroU32::new)
@@ -255,6 +282,8 @@ mod tests {
             config: &Config::default(),
             random: &mut random,
             now,
+            reserved: VecDeque::new(),
+            lost: 0,
         };
         making.uid_validity(highest).ok().map(|it| it.0.get())
     }

@@ -6,6 +6,7 @@ mod faults;
 mod large;
 mod rename;
 mod requests;
+mod reserve;
 mod resync;
 mod ringing;
 mod shutdown;

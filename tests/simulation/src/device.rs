@@ -4,7 +4,7 @@
 use crate::ledger::Place;
 use crate::world::World;
 use restante_core::account::{AccountReply, Snapshot};
-use restante_core::mailbox::{Flag, MailboxState, ModSeq};
+use restante_core::mailbox::{Flag, MailboxId, MailboxState, ModSeq, UidValidity};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
@@ -139,6 +139,9 @@ fn name(flag: &Flag) -> String {
 impl World {
     /// A connection is about to be told something by its account.
     pub(crate) fn observe(&mut self, process: usize, connection: u64, reply: &AccountReply) {
+        if let AccountReply::Selected { mailbox, snapshot } = reply {
+            self.identify(*mailbox, snapshot.state.uid_validity());
+        }
         let snapshot: &Snapshot = match reply {
             AccountReply::Selected { snapshot, .. }
             | AccountReply::Snapshot(snapshot)
@@ -158,6 +161,19 @@ impl World {
         let verdict = self.clients[client].device.follow(&snapshot.state);
         if let Err(what) = verdict {
             self.blame(format!("client {client}: {what}"));
+        }
+    }
+
+    /// A mailbox is told by its UIDVALIDITY: it always has the same, and no other one ever
+    /// has it (RFC 3501 §2.3.1.1).
+    fn identify(&mut self, mailbox: MailboxId, uid_validity: UidValidity) {
+        let known = self.validities.iter().find(|(_, of)| **of == mailbox);
+        let changed = known.is_some_and(|(known, _)| *known != uid_validity);
+        let other = self.validities.insert(uid_validity, mailbox);
+        if changed || other.is_some_and(|other| other != mailbox) {
+            self.blame(format!(
+                "{uid_validity:?} is {mailbox} now, {other:?} before"
+            ));
         }
     }
 }

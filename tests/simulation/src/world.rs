@@ -15,7 +15,7 @@ use core::time::Duration;
 use restante_core::account::AccountReply;
 use restante_core::config::Config;
 use restante_core::delivery::InboxWriter;
-use restante_core::mailbox::{AccountId, MailboxId};
+use restante_core::mailbox::{AccountId, MailboxId, UidValidity};
 use restante_core::random::Random;
 use restante_core::seal::AccountKeys;
 use restante_core::storage::{RequestId, StorageResponse};
@@ -89,6 +89,8 @@ pub(crate) struct World {
     pub(crate) processes: Vec<Process>,
     pub(crate) clients: Vec<Client>,
     pub(crate) ledger: Ledger,
+    /// Which mailbox was ever selected with each UIDVALIDITY.
+    pub(crate) validities: BTreeMap<UidValidity, MailboxId>,
     /// What must never be, and was.
     pub(crate) violation: Option<String>,
     /// See [`Options::collects`].
@@ -133,6 +135,7 @@ impl World {
             clients: (0..clients)
                 .map(|_| Client::new(chance.permille(500).then(Caches::default)))
                 .collect(),
+            validities: BTreeMap::new(),
             ledger: Ledger::default(),
             violation: None,
             busy: true,

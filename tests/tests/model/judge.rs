@@ -14,8 +14,8 @@ pub(crate) struct View {
     /// By UIDVALIDITY.
     pub(crate) mailboxes: BTreeMap<u32, Shown>,
     pub(crate) subscribed: BTreeSet<String>,
-    /// Two mailboxes have one UIDVALIDITY.
-    pub(crate) alike: bool,
+    /// UIDVALIDITYs that several mailboxes have.
+    pub(crate) alike: BTreeSet<u32>,
 }
 
 /// A mailbox as it is shown.
@@ -170,6 +170,12 @@ impl<'a> Round<'a> {
     /// Judges what both servers show in the end; `ever` are the highest UIDVALIDITY so far
     /// and what each UID said.
     pub(crate) fn judge(&self, end: &View, ever: &mut Ever) -> Result<(), String> {
+        if !end.alike.is_empty() {
+            return Err(format!(
+                "several mailboxes have UIDVALIDITY {:?}",
+                end.alike
+            ));
+        }
         self.mailboxes(end, ever)?;
         self.acknowledged(end)?;
         self.messages(end, ever)?;

@@ -161,8 +161,9 @@ impl Server {
         let (plain, tls) = match flavour {
             Flavour::External(plain, tls) => (plain, tls),
             Flavour::Tokio | Flavour::Smol => {
-                copy_folder(&prepared(flavour, options.profile)?, folder.path())
-                    .map_err(|error| error.to_string())?;
+                for file in prepared(flavour, options.profile)?.iter() {
+                    (file.write_below(folder.path())).map_err(|error| error.to_string())?;
+                }
                 (unused_port(), None)
             }
         };
@@ -637,35 +638,82 @@ fn accounts(flavour: Flavour) -> [Account; 2] {
     ]
 }
 
-/// A folder with certificate and accounts, made once for each binary and copied
-/// for every server.
-fn prepared(flavour: Flavour, profile: Profile) -> Result<PathBuf, String> {
-    static FOLDERS: Mutex<Vec<(Flavour, Profile, tempfile::TempDir)>> = Mutex::new(Vec::new());
-    let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, _, folder)) = folders
-        .iter()
-        .find(|(kind, built, _)| (*kind, *built) == (flavour, profile))
+/// A file that every server begins with.
+struct Prepared {
+    /// Below the server's folder.
+    path: PathBuf,
+    /// They matter for the key.
+    permissions: fs::Permissions,
+    octets: Vec<u8>,
+}
+
+impl Prepared {
+    /// The files below a folder.
+    fn read_below(folder: &Path) -> std::io::Result<Vec<Self>> {
+        let mut files = Vec::new();
+        let mut folders = vec![folder.to_path_buf()];
+        while let Some(next) = folders.pop() {
+            for entry in fs::read_dir(next)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                    continue;
+                }
+                let path = entry.path();
+                files.push(Self {
+                    permissions: entry.metadata()?.permissions(),
+                    octets: fs::read(&path)?,
+                    path: path.strip_prefix(folder).unwrap_or(&path).to_path_buf(),
+                });
+            }
+        }
+        Ok(files)
+    }
+
+    fn write_below(&self, folder: &Path) -> std::io::Result<()> {
+        let path = folder.join(&self.path);
+        if let Some(above) = path.parent() {
+            fs::create_dir_all(above)?;
+        }
+        fs::write(&path, &self.octets)?;
+        fs::set_permissions(&path, self.permissions.clone())
+    }
+}
+
+/// What [`prepared`] made for a binary.
+type PreparedFor = (Flavour, Profile, Arc<[Prepared]>);
+
+/// Certificate and accounts, made once for each binary and written for every server. They
+/// are kept in memory: what a static holds is never dropped, and a folder would stay.
+fn prepared(flavour: Flavour, profile: Profile) -> Result<Arc<[Prepared]>, String> {
+    static PREPARED: Mutex<Vec<PreparedFor>> = Mutex::new(Vec::new());
+    let mut prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = prepared.iter();
+    if let Some((_, _, files)) =
+        known.find(|(kind, built, _)| (*kind, *built) == (flavour, profile))
     {
-        return Ok(folder.path().to_path_buf());
+        return Ok(Arc::clone(files));
     }
     let folder = tempfile::Builder::new()
         .prefix("restante-accounts-")
         .tempdir()
         .map_err(|error| error.to_string())?;
-    let path = folder.path().to_path_buf();
+    let path = folder.path();
     tls::write_certificate(&path.join("certificate.pem"), &path.join("key.pem"));
     let config = path.join("restante.toml");
     let listener = format!(
         "[[imap]]\naddress = \"{}\"\ntls = \"none\"\n",
         unused_port()
     );
-    let rest = configuration(&path, &embedded(&path), &path.join("accounts"));
+    let rest = configuration(path, &embedded(path), &path.join("accounts"));
     fs::write(&config, listener + &rest).map_err(|error| error.to_string())?;
     for account in accounts(flavour) {
         add_account(flavour, profile, &config, &account)?;
     }
-    folders.push((flavour, profile, folder));
-    Ok(path)
+    let files = Prepared::read_below(path).map_err(|error| error.to_string())?;
+    let files: Arc<[Prepared]> = files.into();
+    prepared.push((flavour, profile, Arc::clone(&files)));
+    Ok(files)
 }
 
 fn add_account(
@@ -736,19 +784,4 @@ fn wait_until_ready(
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            // Keeps the permissions, which matter for the key.
-            fs::copy(entry.path(), &target)?;
-        }
-    }
-    Ok(())
 }

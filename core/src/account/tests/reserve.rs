@@ -302,3 +302,35 @@ fn a_mailbox_whose_number_cannot_be_verified_is_not_made() {
     assert!(matches!(reply, AccountReply::Done), "{reply:?}");
     assert_eq!(server.names(&mut storage).len(), 7);
 }
+
+#[test]
+fn servers_that_make_mailboxes_without_a_pause_all_get_on() {
+    const SERVERS: u8 = 10;
+    let (mut storage, mut ever) = (Store::default(), Ever::default());
+    let mut servers: Vec<_> = (1..=SERVERS)
+        .map(|seed| Server::new(seed, shared()))
+        .collect();
+    let mut waiting: Vec<Option<ConnectionId>> = vec![None; servers.len()];
+    let mut made = vec![0; servers.len()];
+    // Each as fast as it is answered, by turns that are not always the same.
+    for turn in 0..4_000 {
+        let which = (turn * 7 + turn / 10 * 3) % servers.len();
+        let server = &mut servers[which];
+        if let Some(connection) = waiting[which] {
+            for reply in server.unasked(connection) {
+                assert!(matches!(reply, AccountReply::Done), "{reply:?}");
+                made[which] += 1;
+                waiting[which] = None;
+            }
+        }
+        if waiting[which].is_none() {
+            let connection = server.connect();
+            let mailbox = format!("{which}-{}", made[which]);
+            server.send(connection, create(&mailbox));
+            waiting[which] = Some(connection);
+        }
+        server.step(&mut storage, Fate::Works);
+    }
+    assert!(made.iter().all(|it| *it > 3), "{made:?}");
+    ever.list(&mut servers[0], &mut storage);
+}

@@ -51,6 +51,16 @@ impl Program {
         name: "offlineimap",
         package: "offlineimap3",
     };
+    /// Thunderbird, the mail program with windows.
+    pub const THUNDERBIRD: Self = Self {
+        name: "thunderbird",
+        package: "thunderbird",
+    };
+    /// PHP, which webmail is written in.
+    pub const PHP: Self = Self {
+        name: "php",
+        package: "php-cli",
+    };
     /// Postfix, the mail server.
     pub const POSTFIX: Self = Self {
         name: "postfix",

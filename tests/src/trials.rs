@@ -24,6 +24,8 @@ pub enum Need {
     OwnProcess,
     /// A program.
     Program(Program),
+    /// A file that is no program, and the Debian package that brings it.
+    File(&'static str, &'static str),
     /// A folder beside the workspace: `bench`, `corpus`.
     Shared(&'static str),
     /// To be root, and allowed to mount a file system.
@@ -40,7 +42,7 @@ impl Need {
     /// Whether the machine that runs `.ci/run` must have it: what can be installed
     /// or lies beside every checkout, but no privileges.
     fn belongs_to_ci(self) -> bool {
-        matches!(self, Self::Program(_) | Self::Shared(_))
+        matches!(self, Self::Program(_) | Self::File(..) | Self::Shared(_))
     }
 
     /// A sentence saying what is missing, if it is.
@@ -52,6 +54,9 @@ impl Need {
                 .path()
                 .is_none()
                 .then(|| format!("install {}", program.package)),
+            Self::File(path, package) => {
+                (!std::path::Path::new(path).exists()).then(|| format!("install {package}"))
+            }
             Self::Shared(name) => binaries::shared(name).err(),
             Self::Mounting => {
                 (!may_mount()).then(|| "needs root, to mount a small file system".to_owned())

@@ -3,9 +3,13 @@
 mod corpus;
 mod curl;
 mod imaplib;
+mod marionette;
 mod mbsync;
 mod mutt;
 mod offlineimap;
+mod recorder;
+mod roundcube;
+mod thunderbird;
 
 fn main() -> std::process::ExitCode {
     restante_tests::run(&[
@@ -15,5 +19,7 @@ fn main() -> std::process::ExitCode {
         ("mbsync", mbsync::TESTS),
         ("mutt", mutt::TESTS),
         ("offlineimap", offlineimap::TESTS),
+        ("roundcube", roundcube::TESTS),
+        ("thunderbird", thunderbird::TESTS),
     ])
 }

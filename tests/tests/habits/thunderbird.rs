@@ -96,6 +96,9 @@ fn a_folder_is_opened_by_its_flags_and_then_the_headers_of_what_is_new(server: &
     // Its tags are keywords, and so is what its filter of spam found.
     let tagged = ok(&mut client, "16 uid store 3 +Flags ($label1 NonJunk)").fetch();
     assert!(tagged.has("$label1") && tagged.has("NonJunk"));
+    // Its own numbers for what it has moved without the server.
+    let own = "17 UID fetch 4294967159:4294967168 (UID RFC822.SIZE BODY.PEEK[])";
+    assert_eq!(ok(&mut client, own).fetches().len(), 0);
     ok(&mut client, "13 uid move 1:2 \"Trash\"");
     assert_eq!(ok(&mut client, "14 noop").expunged(), [0; 0]);
     assert_eq!(

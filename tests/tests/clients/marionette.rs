@@ -12,6 +12,9 @@ use std::{
 use restante_tests::process::{self, PATIENCE};
 use serde_json::{Value, json};
 
+/// How many dialogs may come in the way of one function.
+const DIALOGS_MAX: usize = 5;
+
 /// A session.
 pub(crate) struct Marionette {
     socket: BufReader<TcpStream>,
@@ -57,9 +60,19 @@ impl Marionette {
              error => done({{ error: `${{error}}\\n${{error?.stack}}` }}));"
         );
         let parameters = json!({ "script": script, "args": [arguments], "sandbox": "system" });
-        let answer = self.try_command("WebDriver:ExecuteAsyncScript", &parameters);
-        let mut answer = answer.unwrap_or_else(|why| panic!("{why}\nin {body}"));
-        let outcome = answer["value"].take();
+        let mut outcome = Value::Null;
+        // A dialog, say that the server is gone, ends the function and is dismissed: once more.
+        for _ in 0..DIALOGS_MAX {
+            let answer = self.try_command("WebDriver:ExecuteAsyncScript", &parameters);
+            match answer {
+                Ok(mut answer) => outcome = answer["value"].take(),
+                Err(why) if why.contains("dialog") => {}
+                Err(why) => panic!("{why}\nin {body}"),
+            }
+            if !outcome.is_null() {
+                break;
+            }
+        }
         assert!(
             outcome.get("value").is_some(),
             "{}\nin {body}",

@@ -73,6 +73,7 @@ impl Thunderbird {
             ])
             .arg(&profile)
             .env("HOME", server.folder())
+            .env("TMPDIR", server.folder())
             .env_remove("DISPLAY")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))

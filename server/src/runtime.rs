@@ -121,6 +121,13 @@ pub enum Signal {
     Reload,
 }
 
+/// Has the operating system acknowledge at once what came, and what comes next, until it
+/// delays acknowledgements again by itself. Not every system can, and nothing but time depends on it.
+pub(crate) fn acknowledge<R: Runtime>(stream: &R::Stream) {
+    #[cfg(target_os = "linux")]
+    let _unsupported = rustix::net::sockopt::set_tcp_quickack(R::socket(stream), true);
+}
+
 /// Waits for `duration`.
 pub async fn sleep<R: Runtime>(runtime: &R, duration: Duration) {
     let mut timer = runtime.timer();

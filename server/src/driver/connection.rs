@@ -107,6 +107,10 @@ pub(crate) struct Driver<R: Runtime, M, S> {
     orphaned: bool,
     /// What was written is not all with the operating system yet.
     unflushed: bool,
+    /// Octets came, and it was not looked yet whether they are answered.
+    received: bool,
+    /// Has the operating system acknowledge at once what came.
+    acknowledge: Option<fn(&S)>,
     desk: Desk,
     answers: Answers,
     /// One at most for IMAP; none, and then no memory, for most of the time.
@@ -154,6 +158,8 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
             ended: false,
             orphaned: false,
             unflushed: false,
+            received: false,
+            acknowledge: None,
             desk: Desk::new(Arc::clone(&server.storage)),
             answers: Answers::new(),
             logins: Vec::new(),
@@ -169,6 +175,12 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
         }
     }
 
+    /// The same, on a connection that can be told to acknowledge at once.
+    pub(crate) fn acknowledging(mut self, acknowledge: fn(&S)) -> Self {
+        self.acknowledge = Some(acknowledge);
+        self
+    }
+
     /// The same, for a machine that delivers mail.
     pub(crate) fn with_post(mut self, post: Post<R>) -> Self {
         self.post = Some(Box::new(post));
@@ -179,6 +191,7 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
         let turn = self.server.clock.instant().after(TURN_MAX);
         for _ in 0..ROUNDS_MAX {
             self.drain();
+            self.acknowledge_part();
             let mut progress = self.poll_transmit(cx)?;
             match self.stage {
                 Stage::Lingering { until } => return self.poll_linger(cx, until),
@@ -205,6 +218,20 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Acknowledges what was received where no answer does that. Many programs send a command
+    /// and its literal in two pieces, and their system holds the second one back until the first is
+    /// acknowledged, for which ours takes 40 ms otherwise, in the hope of something to say.
+    fn acknowledge_part(&mut self) {
+        if core::mem::take(&mut self.received)
+            && self.wait.receive > 0
+            && self.machine.transmit().is_empty()
+            && let Some(acknowledge) = self.acknowledge
+            && let Some(stream) = self.socket.stream()
+        {
+            acknowledge(stream);
+        }
     }
 
     /// Does what the machine says, up to where it waits.
@@ -321,7 +348,8 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
                 machine.handle_input(now, Input::Received(bytes));
             }
         })?;
-        Ok(received.is_ready())
+        self.received = received.is_ready();
+        Ok(self.received)
     }
 
     /// What comes from inside the server: answers, replies, time, the end. Answers of storage

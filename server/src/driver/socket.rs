@@ -30,6 +30,15 @@ pub(crate) enum Socket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// The connection below, if it is whole and not in between.
+    pub(crate) fn stream(&self) -> Option<&S> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Handshake(_) | Self::Broken => None,
+        }
+    }
+
     /// Begins TLS on a socket that is in the clear.
     pub(crate) fn start_tls(&mut self, acceptor: &TlsAcceptor) {
         *self = match core::mem::replace(self, Self::Broken) {

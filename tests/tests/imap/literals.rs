@@ -1,6 +1,11 @@
 //! Literals, synchronising and not, and those that are too long (RFC 3501 §4.3, RFC 7888).
 
 use restante_tests::{Server, Status, Test, samples, tests, trials::Need};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
 pub(crate) const TESTS: &[Test] = tests![
     several_literals_in_one_command,
@@ -12,7 +17,15 @@ pub(crate) const TESTS: &[Test] = tests![
     a_literal_beyond_all_numbers_is_refused,
     a_literal_of_no_octets,
     something_like_a_literal_within_a_line_is_bad,
+    a_literal_that_is_sent_apart_from_its_line_does_not_wait => needs(&[Need::OwnProcess]),
 ];
+
+/// Commands of which the median is taken.
+const COMMANDS: usize = 41;
+
+/// A system that acknowledges late does so after 40 ms, and on a busy machine a command
+/// takes a few.
+const LATE: Duration = Duration::from_millis(30);
 
 fn several_literals_in_one_command(server: &Server) {
     let mut client = server.login();
@@ -134,4 +147,30 @@ fn something_like_a_literal_within_a_line_is_bad(server: &Server) {
     client.bad("STATUS {x} (MESSAGES)");
     client.bad("STATUS {-1}");
     client.ok("NOOP");
+}
+
+/// As PHP's programs do, Roundcube among them, and whoever else writes a line and its literal to a
+/// socket one after the other. Their system sends the literal when the line was acknowledged.
+fn a_literal_that_is_sent_apart_from_its_line_does_not_wait(server: &Server) {
+    let mut socket = TcpStream::connect(server.address()).expect("the server listens");
+    socket
+        .set_nodelay(false)
+        .expect("a socket takes its options");
+    let mut lines = BufReader::new(socket.try_clone().expect("a socket can be shared")).lines();
+    let mut command = |pieces: &[&str]| {
+        let begin = Instant::now();
+        for piece in pieces {
+            socket.write_all(piece.as_bytes()).expect("it is connected");
+        }
+        let mut lines = lines.by_ref().map(|line| line.expect("it answers"));
+        let end = lines.find(|line| line.starts_with("a ")).expect("an end");
+        assert!(end.starts_with("a OK "), "{end}");
+        begin.elapsed()
+    };
+    let [name, password] = [&server.alice.name, &server.alice.password];
+    command(&[&format!("a LOGIN {name} {password}\r\n")]);
+    let status = ["a STATUS {5+}\r\n", "INBOX (MESSAGES)\r\n"];
+    let mut times: Vec<Duration> = (0..COMMANDS).map(|_| command(&status)).collect();
+    times.sort_unstable();
+    assert!(times[COMMANDS / 2] < LATE, "{times:?}");
 }

@@ -13,7 +13,7 @@ use hyper::rt::ReadBufCursor;
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 
-use crate::runtime::Runtime;
+use crate::runtime::{self, Runtime};
 
 /// Octets that one read takes, at most. One such buffer serves all the connections that
 /// a thread polls: a connection that waits holds none.
@@ -31,15 +31,8 @@ pub(super) struct Quick<R: Runtime>(R::Stream);
 
 impl<R: Runtime> Quick<R> {
     pub(super) fn new(stream: R::Stream) -> Self {
-        let this = Self(stream);
-        this.arm();
-        this
-    }
-
-    /// Not every system has the option, and nothing but time depends on it.
-    fn arm(&self) {
-        #[cfg(target_os = "linux")]
-        let _unsupported = rustix::net::sockopt::set_tcp_quickack(R::socket(&self.0), true);
+        runtime::acknowledge::<R>(&stream);
+        Self(stream)
     }
 }
 
@@ -50,7 +43,7 @@ impl<R: Runtime> AsyncRead for Quick<R> {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let read = ready!(Pin::new(&mut self.0).poll_read(cx, buffer));
-        self.arm();
+        runtime::acknowledge::<R>(&self.0);
         Poll::Ready(read)
     }
 }

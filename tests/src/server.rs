@@ -1,6 +1,7 @@
 //! A server process under test, in its own folder, with its own accounts.
 
 use std::{
+    ffi::OsString,
     fs::{self, OpenOptions},
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
@@ -162,7 +163,7 @@ impl Server {
             Flavour::External(plain, tls) => (plain, tls),
             Flavour::Tokio | Flavour::Smol => {
                 for file in prepared(flavour, options.profile)?.iter() {
-                    (file.write_below(folder.path())).map_err(|error| error.to_string())?;
+                    (file.write_into(folder.path())).map_err(|error| error.to_string())?;
                 }
                 (unused_port(), None)
             }
@@ -640,41 +641,23 @@ fn accounts(flavour: Flavour) -> [Account; 2] {
 
 /// A file that every server begins with.
 struct Prepared {
-    /// Below the server's folder.
-    path: PathBuf,
+    name: OsString,
     /// They matter for the key.
     permissions: fs::Permissions,
     octets: Vec<u8>,
 }
 
 impl Prepared {
-    /// The files below a folder.
-    fn read_below(folder: &Path) -> std::io::Result<Vec<Self>> {
-        let mut files = Vec::new();
-        let mut folders = vec![folder.to_path_buf()];
-        while let Some(next) = folders.pop() {
-            for entry in fs::read_dir(next)? {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    folders.push(entry.path());
-                    continue;
-                }
-                let path = entry.path();
-                files.push(Self {
-                    permissions: entry.metadata()?.permissions(),
-                    octets: fs::read(&path)?,
-                    path: path.strip_prefix(folder).unwrap_or(&path).to_path_buf(),
-                });
-            }
-        }
-        Ok(files)
+    fn read(entry: &fs::DirEntry) -> std::io::Result<Self> {
+        Ok(Self {
+            name: entry.file_name(),
+            permissions: entry.metadata()?.permissions(),
+            octets: fs::read(entry.path())?,
+        })
     }
 
-    fn write_below(&self, folder: &Path) -> std::io::Result<()> {
-        let path = folder.join(&self.path);
-        if let Some(above) = path.parent() {
-            fs::create_dir_all(above)?;
-        }
+    fn write_into(&self, folder: &Path) -> std::io::Result<()> {
+        let path = folder.join(&self.name);
         fs::write(&path, &self.octets)?;
         fs::set_permissions(&path, self.permissions.clone())
     }
@@ -710,8 +693,9 @@ fn prepared(flavour: Flavour, profile: Profile) -> Result<Arc<[Prepared]>, Strin
     for account in accounts(flavour) {
         add_account(flavour, profile, &config, &account)?;
     }
-    let files = Prepared::read_below(path).map_err(|error| error.to_string())?;
-    let files: Arc<[Prepared]> = files.into();
+    let files: std::io::Result<Arc<[Prepared]>> = fs::read_dir(path)
+        .and_then(|entries| entries.map(|entry| Prepared::read(&entry?)).collect());
+    let files = files.map_err(|error| error.to_string())?;
     prepared.push((flavour, profile, Arc::clone(&files)));
     Ok(files)
 }

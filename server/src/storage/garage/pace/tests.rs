@@ -136,7 +136,7 @@ fn storage_that_becomes_slower_for_good_is_measured_again() {
 }
 
 #[test]
-fn storage_that_becomes_slower_by_half_is_measured_again() {
+fn storage_that_becomes_slower_by_no_more_than_a_queue_explains_is_measured_again_in_time() {
     let mut world = World::new(16);
     world.run(FAR, 1_000);
     let slower = Storage {

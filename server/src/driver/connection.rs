@@ -11,8 +11,9 @@ use super::phase::{Phase, Watch};
 use super::post::Post;
 use super::registry::Attachment;
 use super::socket::Socket;
-use crate::runtime::Runtime;
+use crate::runtime::{self, Runtime};
 use crate::storage::{BoxFuture, Desk};
+use core::any::Any;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -82,7 +83,7 @@ pub(crate) fn drive<R: Runtime, M: Machine, S>(
     mut driver: Driver<R, M, S>,
 ) -> impl Future<Output = ()>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     core::future::poll_fn(move |cx| driver.poll(cx)).map(|end| match end {
         Ok(()) => tracing::debug!("closed"),
@@ -109,8 +110,6 @@ pub(crate) struct Driver<R: Runtime, M, S> {
     unflushed: bool,
     /// Octets came, and it was not looked yet whether they are answered.
     received: bool,
-    /// Has the operating system acknowledge at once what came.
-    acknowledge: Option<fn(&S)>,
     desk: Desk,
     answers: Answers,
     /// One at most for IMAP; none, and then no memory, for most of the time.
@@ -139,7 +138,7 @@ enum Stage {
     Lingering { until: Instant },
 }
 
-impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> {
+impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin + 'static> Driver<R, M, S> {
     pub(crate) fn new(
         server: Arc<Server<R>>,
         id: ConnectionId,
@@ -159,7 +158,6 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
             orphaned: false,
             unflushed: false,
             received: false,
-            acknowledge: None,
             desk: Desk::new(Arc::clone(&server.storage)),
             answers: Answers::new(),
             logins: Vec::new(),
@@ -173,12 +171,6 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
             watch: Watch::new(Arc::clone(&server.phases)),
             server,
         }
-    }
-
-    /// The same, on a connection that can be told to acknowledge at once.
-    pub(crate) fn acknowledging(mut self, acknowledge: fn(&S)) -> Self {
-        self.acknowledge = Some(acknowledge);
-        self
     }
 
     /// The same, for a machine that delivers mail.
@@ -227,10 +219,12 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin> Driver<R, M, S> 
         if core::mem::take(&mut self.received)
             && self.wait.receive > 0
             && self.machine.transmit().is_empty()
-            && let Some(acknowledge) = self.acknowledge
             && let Some(stream) = self.socket.stream()
+            // Of any other kind there is none over TCP. (A field that says so would be memory of
+            // every connection that waits.)
+            && let Some(stream) = (stream as &dyn Any).downcast_ref::<R::Stream>()
         {
-            acknowledge(stream);
+            runtime::acknowledge::<R>(stream);
         }
     }
 

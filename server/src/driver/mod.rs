@@ -327,7 +327,7 @@ impl<R: Runtime> Server<R> {
         };
         let machine = Connection::new(core, seed(), self.clock.now(), seen);
         let driver = Driver::new(self, id, peer.ip(), acceptor, socket, machine);
-        connection::drive(driver.acknowledging(runtime::acknowledge::<R>)).await;
+        connection::drive(driver).await;
     }
 
     /// Attaches a connection to the account that it logged in to.

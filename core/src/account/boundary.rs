@@ -107,7 +107,7 @@ pub enum AccountRequest {
     /// Ends [`Sleep`](Self::Sleep), also for who slept beside a machine of this account that
     /// is no more. A newer state cannot come in time after
     /// [`refresh_patience`](crate::config::Config::refresh_patience): then the request fails
-    /// and the connection sleeps on. Reply: `Snapshot`.
+    /// and the connection sleeps on; `Stirred` comes again once the mailbox was read. Reply: `Snapshot`.
     Resume {
         /// The selected mailbox.
         mailbox: MailboxId,

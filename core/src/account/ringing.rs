@@ -60,6 +60,7 @@ impl Account {
     pub(super) fn tell_known(&mut self, ask: &Ask) {
         if self.is_asleep(ask.connection) {
             // What is known may be older than what it was shown.
+            self.sleep_on(ask.connection);
             return self.fail(ask.connection, AccountFailure::Unavailable);
         }
         self.tell(ask.connection, AccountReply::Snapshot);

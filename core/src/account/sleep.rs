@@ -76,6 +76,16 @@ impl Account {
         self.note_idle(mailbox);
     }
 
+    /// A connection could not be told what stirred it. It is stirred again when the mailbox
+    /// was read after all, which may be soon: storage is slow, or the log is long.
+    pub(super) fn sleep_on(&mut self, connection: ConnectionId) {
+        let connection = self.connections.get_mut(&connection);
+        let selected = connection.and_then(|it| it.selected.as_mut());
+        if let Some(sleep) = selected.and_then(|it| it.sleep.as_mut()) {
+            sleep.stirred = false;
+        }
+    }
+
     /// Whether a connection sleeps.
     pub(super) fn is_asleep(&self, connection: ConnectionId) -> bool {
         self.connections

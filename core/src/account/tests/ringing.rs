@@ -197,3 +197,43 @@ fn noop_succeeds_when_storage_fails() {
     let reply = server.await_reply(&mut storage, connection, |_| Fate::Refused);
     assert!(matches!(reply, AccountReply::Snapshot(_)), "{reply:?}");
 }
+
+#[test]
+fn who_sleeps_hears_of_news_that_took_long_to_read_as_soon_as_they_are_read() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    let waiting = two.connect();
+    two.select(&mut storage, waiting, "INBOX");
+    two.send(waiting, AccountRequest::Sleep);
+    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    let mut two = two.next_machine(3);
+    two.input(AccountInput::RungAll);
+    let stirred = |told: &[AccountReply]| matches!(told, [AccountReply::Stirred]);
+    assert!(stirred(&two.unasked(waiting)));
+    let resume = || AccountRequest::Resume {
+        mailbox: inbox_id(),
+        read_only: false,
+    };
+    two.send(waiting, resume());
+    // The directory is there in time; the mailbox is not.
+    let reads_mailbox = |two: &Server| {
+        let mut open = two.open.iter();
+        open.any(|(_, request)| format!("{request:?}").contains("m/"))
+    };
+    for _ in 0..100 {
+        if reads_mailbox(&two) {
+            break;
+        }
+        assert!(two.step(&mut storage, Fate::Works));
+    }
+    two.wait(config().refresh_patience);
+    let told = two.unasked(waiting);
+    assert!(
+        matches!(told.as_slice(), [AccountReply::Failed(_)]),
+        "{told:?}"
+    );
+    two.drain(&mut storage);
+    assert!(stirred(&two.unasked(waiting)));
+    let reply = two.ask(&mut storage, waiting, resume());
+    assert!(matches!(reply, AccountReply::Snapshot(it) if it.state.len() == 1));
+}

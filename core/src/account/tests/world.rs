@@ -133,6 +133,8 @@ impl Server {
         let mut next = Self::at(seed, (*self.config).clone(), self.now.unix_ms + 1);
         let mut ended = self.account;
         next.account = next.account.with_writers(ended.take_writers());
+        next.account = next.account.with_sleepers(ended.take_sleepers());
+        next.next_connection = self.next_connection;
         next
     }
 

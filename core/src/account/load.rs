@@ -74,6 +74,10 @@ pub(super) struct Damaged {
 /// Damaged items that a reader can name.
 const DAMAGED_ITEMS_MAX: usize = 10_000;
 
+/// So often more a log is read when a batch names what was not found. What is not found then
+/// either, storage has lost, or has not acknowledged.
+const MISSING_READS_MAX: u32 = 2;
+
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct ReadOutcome<S> {
@@ -101,9 +105,10 @@ struct Progressing<S: LogState> {
     known: Known<S>,
     floor: crate::mailbox::Floor,
     latest: Stamp,
-    owed: Owed,
-    /// Batches that were read and are to be applied.
+    /// Batches that were read and are to be applied to the state.
     batches: Vec<(WriterId, S::Batch)>,
+    /// The state with all of them, and what they left to be written, once they were applied.
+    applied: Option<(S, Owed)>,
     /// Whether the state is another one now.
     changed: bool,
 }
@@ -174,8 +179,8 @@ impl Reader {
             state: initial,
             floor: crate::mailbox::Floor::default(),
             latest: Stamp::default(),
-            owed: Owed::default(),
             batches: Vec::new(),
+            applied: None,
             changed: true,
         };
         let mut start = SortKey(String::new());
@@ -218,6 +223,14 @@ impl Reader {
             let page = self.config.log_page_items;
             self.read_news(&mut work, next, page).await?;
         }
+        for _ in 0..MISSING_READS_MAX {
+            if !work.misses_some() {
+                break;
+            }
+            let page = self.config.log_page_items;
+            let start = SortKey(String::new());
+            self.read_news(&mut work, start, page).await?;
+        }
         Ok(Some(work.finish(true)))
     }
 
@@ -233,13 +246,19 @@ impl Reader {
             floor: known.state.floor(),
             known,
             latest: Stamp::default(),
-            owed: Owed::default(),
             batches: Vec::new(),
+            applied: None,
             changed: false,
         };
         let seen: Vec<SortKey> = work.known.checkpoints.keys().cloned().collect();
         let page = (self.config.log_news_items).saturating_add(work.known.pointers);
-        let there = (self.read_news(&mut work, SortKey(String::new()), page)).await?;
+        let mut there = (self.read_news(&mut work, SortKey(String::new()), page)).await?;
+        for _ in 0..MISSING_READS_MAX {
+            if !work.misses_some() {
+                break;
+            }
+            there = (self.read_news(&mut work, SortKey(String::new()), page)).await?;
+        }
         work.known.pointers = count(there.len());
         // Who slept longer than the log is kept finds a checkpoint that knows more.
         let known = &work.known;
@@ -617,26 +636,49 @@ impl<S: LogState> Progressing<S> {
         self.latest = self.latest.max(S::stamp(&batch));
         self.known.operations += S::weight(&batch);
         self.changed = true;
+        self.applied = None;
         self.batches.push((writer, batch));
     }
 
-    fn finish(mut self, whole: bool) -> ReadOutcome<S> {
+    /// The state with the batches, and what they left to be written.
+    fn applied(&mut self) {
         // Items come writer by writer. They are applied in the order in which they were
         // written, or an expunge that is read before what it expunges would be told
         // under the wrong MODSEQ.
         self.batches.sort_by_key(|(_, batch)| S::stamp(batch));
-        for (writer, batch) in &self.batches {
-            self.state
-                .apply_batch(*writer, batch, self.floor, &mut self.owed);
+        self.applied.get_or_insert_with(|| {
+            let (mut state, mut owed) = (self.state.clone(), Owed::default());
+            for (writer, batch) in &self.batches {
+                state.apply_batch(*writer, batch, self.floor, &mut owed);
+            }
+            (state, owed)
+        });
+    }
+
+    /// Whether a batch was read that names another one, or a message, which was not. A log is read
+    /// in pages: of what is written meanwhile, a part may be behind the page that is just
+    /// read, and what it builds on before it. To show one without the other would be to show what
+    /// no server had, under the HIGHESTMODSEQ that others give to both.
+    fn misses_some(&mut self) -> bool {
+        if self.batches.is_empty() {
+            return false;
         }
+        self.applied();
+        let applied = self.applied.as_ref();
+        applied.is_some_and(|(state, _)| state.misses_more_than(&self.state))
+    }
+
+    fn finish(mut self, whole: bool) -> ReadOutcome<S> {
+        self.applied();
+        let (mut state, owed) = self.applied.take().unwrap_or((self.state, Owed::default()));
         if self.changed {
-            self.state.finish();
-            self.known.state = Arc::new(self.state);
+            state.finish();
+            self.known.state = Arc::new(state);
         }
         ReadOutcome {
             known: self.known,
             latest: self.latest,
-            owed: self.owed,
+            owed,
             whole,
         }
     }

@@ -55,6 +55,10 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     fn missing(&self) -> &[BatchId] {
         &[]
     }
+    /// Whether it names batches or messages that are not in it, and that `before` does not.
+    fn misses_more_than(&self, _before: &Self) -> bool {
+        false
+    }
     /// The version of a checkpoint of it.
     fn checkpoint_version(&self) -> u8 {
         Self::CHECKPOINT_VERSION
@@ -141,6 +145,13 @@ impl LogState for MailboxState {
     }
     fn missing(&self) -> &[BatchId] {
         self.history.missing()
+    }
+
+    fn misses_more_than(&self, before: &Self) -> bool {
+        let mut batches = self.missing().iter();
+        let mut messages = self.reserved.iter();
+        batches.any(|id| !before.missing().contains(id))
+            || messages.any(|(uid, id)| before.reserved.get(uid) != Some(id))
     }
     fn checkpoint_version(&self) -> u8 {
         match (self.last.len() == 0, self.missing().is_empty()) {

@@ -4,6 +4,7 @@
 use super::world::{Fate, Server, Store, config, inbox_id, keys, message, name};
 use crate::account::{AccountInput, AccountReply, AccountRequest, InternalDate, NewMessage};
 use crate::boundary::Event;
+use crate::config::Config;
 use crate::delivery::{
     Delivery, DeliveryFailure, DeliveryInput, DeliveryOutput, InboxWriter, Recipient,
 };
@@ -437,4 +438,33 @@ fn what_cannot_be_opened_stays_in_the_log_when_it_is_shortened() {
     assert_eq!(damaged(&server), 1);
     let mut other = Server::new(2, config());
     assert_eq!(other.status(&mut storage, "INBOX").len(), 61);
+}
+
+#[test]
+fn who_reads_in_pages_sees_a_message_that_came_behind_the_page_with_the_uid_that_came_before_it() {
+    let mut storage = Store::default();
+    let late = now().unix_ms + 10_000;
+    let mut one = Server::at(1, config(), late);
+    for number in 1..3 {
+        one.append(&mut storage, "INBOX", vec![message(number, &[])]);
+    }
+    let paged = Config {
+        log_page_items: 1,
+        ..config()
+    };
+    let mut two = Server::at(2, paged, late);
+    let connection = two.connect();
+    two.begin_select(&mut storage, connection);
+    // This is the item before what was read, and the UID is the item behind all others.
+    let (delivered, _) = deliver_with(&mut storage, 3, writer(3), MESSAGE, |_| Fate::Works);
+    delivered.unwrap();
+    let mut three = Server::at(4, config(), late + 10_000);
+    let numbering = three.connect();
+    three.select(&mut storage, numbering, "INBOX");
+    three.drain(&mut storage);
+    let reply = two.await_reply(&mut storage, connection, |_| Fate::Works);
+    let AccountReply::Selected { snapshot, .. } = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(snapshot.state.len(), 3);
 }

@@ -1,8 +1,9 @@
 //! A client that asks a server only for what changed since it was told HIGHESTMODSEQ by
 //! another one.
 
-use super::world::{Server, Store, config, inbox_id, message, name};
+use super::world::{Fate, Server, Store, config, inbox_id, message, name};
 use crate::account::{AccountInput, AccountReply, AccountRequest, ConnectionId};
+use crate::config::Config;
 use crate::mailbox::{Flag, FlagAction, FlagChange, ModSeq, Uid};
 use crate::storage::StorageRequest;
 use core::time::Duration;
@@ -134,4 +135,29 @@ fn a_mailbox_that_was_read_just_now_is_not_read_again_for_messages_that_come() {
     assert_eq!(reads(&mut server, &mut storage), 1);
     server.wait(config().claim_read_age_max + Duration::from_millis(1));
     assert_eq!(reads(&mut server, &mut storage), 1);
+}
+
+#[test]
+fn who_reads_in_pages_sees_what_came_behind_the_page_with_what_builds_on_it() {
+    let mut storage = Store::default();
+    let mut one = Server::new(1, config());
+    for number in 1..3 {
+        one.append(&mut storage, "INBOX", vec![message(number, &[])]);
+    }
+    let paged = Config {
+        log_page_items: 1,
+        ..config()
+    };
+    let mut two = Server::new(2, paged);
+    let connection = two.connect();
+    two.begin_select(&mut storage, connection);
+    let mut three = Server::at(3, config(), EARLY);
+    three.append(&mut storage, "INBOX", vec![message(3, &[])]);
+    let mut four = Server::at(4, config(), 1_800_000_001_000);
+    four.append(&mut storage, "INBOX", vec![message(4, &[])]);
+    let reply = two.await_reply(&mut storage, connection, |_| Fate::Works);
+    let AccountReply::Selected { snapshot, .. } = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(snapshot.state.len(), 4);
 }

@@ -10,7 +10,7 @@ use crate::mailbox::{
     AccountId, ContentId, Directory, Flag, MailboxId, MailboxName, MailboxState, Uid,
 };
 use crate::random::{Random, Seed};
-use crate::seal::{AccountKeys, ContentKind};
+use crate::seal::{AccountKeys, ContentKind, Places};
 use crate::storage::{
     CausalityToken, InsertItem, Item, ItemKey, ObjectKey, RequestId, StorageError, StorageRequest,
     StorageResponse,
@@ -280,6 +280,25 @@ impl Server {
     /// Until nothing is open any more.
     pub(super) fn drain(&mut self, store: &mut Store) {
         while self.step(store, Fate::Works) {}
+    }
+
+    /// Asks for INBOX and has the first page of its log, but no more.
+    pub(super) fn begin_select(&mut self, store: &mut Store, connection: ConnectionId) {
+        let select = AccountRequest::Select {
+            name: name("INBOX"),
+            read_only: false,
+        };
+        self.send(connection, select);
+        while !self.reads_inbox() {
+            assert!(self.step(store, Fate::Works));
+        }
+        self.step(store, Fate::Works);
+    }
+
+    /// Whether the oldest open request reads the log of INBOX.
+    pub(super) fn reads_inbox(&self) -> bool {
+        let log = Places::new(keys().account()).log(inbox_id());
+        matches!(self.open.front(), Some((_, StorageRequest::ReadRange(range))) if range.partition == log)
     }
 
     pub(super) fn select(

@@ -22,7 +22,8 @@ impl Account {
                 self.directory.ring();
                 self.run_directory();
             }
-            Some(mailbox) if self.is_held(mailbox) => {
+            // Who is just waking may be reading it already, and from before this.
+            Some(mailbox) if self.is_held(mailbox) || self.is_waking(mailbox) => {
                 if let Some(it) = self.mailboxes.get_mut(&mailbox) {
                     it.log.ring();
                 }

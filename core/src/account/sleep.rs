@@ -94,6 +94,18 @@ impl Account {
             .is_some_and(|selected| selected.sleep.is_some())
     }
 
+    /// Whether a connection that sleeps on this mailbox was told that there are news, and so
+    /// is about to ask for them, or asks already.
+    pub(super) fn is_waking(&self, mailbox: MailboxId) -> bool {
+        let mut selected = self.connections.values();
+        selected.any(|connection| {
+            let selected = connection.selected.as_ref();
+            selected.is_some_and(|it| {
+                it.mailbox == mailbox && it.sleep.is_some_and(|sleep| sleep.stirred)
+            })
+        })
+    }
+
     /// There may be news for those who sleep on such a mailbox.
     pub(super) fn stir(&mut self, concerns: impl Fn(MailboxId) -> bool) {
         self.stir_if(|selected, _| concerns(selected.mailbox));

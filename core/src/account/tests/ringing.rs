@@ -230,3 +230,37 @@ fn who_sleeps_hears_of_news_that_took_long_to_read_as_soon_as_they_are_read() {
     let reply = two.ask(&mut storage, waiting, resume());
     assert!(matches!(reply, AccountReply::Snapshot(it) if it.state.len() == 1));
 }
+
+#[test]
+fn a_ring_while_somebody_wakes_is_not_lost() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    let waiting = two.connect();
+    two.select(&mut storage, waiting, "INBOX");
+    two.send(waiting, AccountRequest::Sleep);
+    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    two.input(AccountInput::Rung(Some(inbox_id())));
+    two.send(
+        waiting,
+        AccountRequest::Resume {
+            mailbox: inbox_id(),
+            read_only: false,
+        },
+    );
+    // It has read the log, and more is written before it tells.
+    while !two.reads_inbox() {
+        assert!(two.step(&mut storage, Fate::Works));
+    }
+    let before = storage.items.clone();
+    one.append(&mut storage, "INBOX", vec![message(2, &[])]);
+    let after = core::mem::replace(&mut storage.items, before);
+    two.input(AccountInput::Rung(Some(inbox_id())));
+    two.step(&mut storage, Fate::Works);
+    storage.items = after;
+    two.drain(&mut storage);
+    let last = two.unasked(waiting).into_iter().last();
+    assert!(
+        matches!(&last, Some(AccountReply::Snapshot(it) | AccountReply::Changed(it)) if it.state.len() == 2),
+        "{last:?}"
+    );
+}

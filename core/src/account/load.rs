@@ -223,14 +223,8 @@ impl Reader {
             let page = self.config.log_page_items;
             self.read_news(&mut work, next, page).await?;
         }
-        for _ in 0..MISSING_READS_MAX {
-            if !work.misses_some() {
-                break;
-            }
-            let page = self.config.log_page_items;
-            let start = SortKey(String::new());
-            self.read_news(&mut work, start, page).await?;
-        }
+        self.read_missing(&mut work, self.config.log_page_items)
+            .await?;
         Ok(Some(work.finish(true)))
     }
 
@@ -253,11 +247,8 @@ impl Reader {
         let seen: Vec<SortKey> = work.known.checkpoints.keys().cloned().collect();
         let page = (self.config.log_news_items).saturating_add(work.known.pointers);
         let mut there = (self.read_news(&mut work, SortKey(String::new()), page)).await?;
-        for _ in 0..MISSING_READS_MAX {
-            if !work.misses_some() {
-                break;
-            }
-            there = (self.read_news(&mut work, SortKey(String::new()), page)).await?;
+        if let Some(newer) = self.read_missing(&mut work, page).await? {
+            there = newer;
         }
         work.known.pointers = count(there.len());
         // Who slept longer than the log is kept finds a checkpoint that knows more.
@@ -311,6 +302,24 @@ impl Reader {
             }
             limit = limit.saturating_mul(2);
         }
+    }
+
+    /// Reads once more, and once more again, while a batch names what was not read. The pointers
+    /// of the last time, if it did.
+    async fn read_missing<S: LogState>(
+        &self,
+        work: &mut Progressing<S>,
+        first_page_items: u32,
+    ) -> Result<Option<Vec<SortKey>>, StorageError> {
+        let mut pointers = None;
+        for _ in 0..MISSING_READS_MAX {
+            if !work.misses_some() {
+                break;
+            }
+            let start = SortKey(String::new());
+            pointers = Some(self.read_news(work, start, first_page_items).await?);
+        }
+        Ok(pointers)
     }
 
     /// The stretches of sort keys in which nothing new can be: up to the last item of each
@@ -640,8 +649,8 @@ impl<S: LogState> Progressing<S> {
         self.batches.push((writer, batch));
     }
 
-    /// The state with the batches, and what they left to be written.
-    fn applied(&mut self) {
+    /// Applies the batches, unless that was done since the last one came.
+    fn apply(&mut self) {
         // Items come writer by writer. They are applied in the order in which they were
         // written, or an expunge that is read before what it expunges would be told
         // under the wrong MODSEQ.
@@ -663,13 +672,15 @@ impl<S: LogState> Progressing<S> {
         if self.batches.is_empty() {
             return false;
         }
-        self.applied();
+        self.apply();
         let applied = self.applied.as_ref();
         applied.is_some_and(|(state, _)| state.misses_more_than(&self.state))
     }
 
     fn finish(mut self, whole: bool) -> ReadOutcome<S> {
-        self.applied();
+        if !self.batches.is_empty() {
+            self.apply();
+        }
         let (mut state, owed) = self.applied.take().unwrap_or((self.state, Owed::default()));
         if self.changed {
             state.finish();

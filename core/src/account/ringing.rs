@@ -60,8 +60,8 @@ impl Account {
     /// Answers a request with the state that is known.
     pub(super) fn tell_known(&mut self, ask: &Ask) {
         if self.is_asleep(ask.connection) {
-            // What is known may be older than what it was shown.
             self.sleep_on(ask.connection);
+            // What is known may be older than what it was shown.
             return self.fail(ask.connection, AccountFailure::Unavailable);
         }
         self.tell(ask.connection, AccountReply::Snapshot);

@@ -198,22 +198,31 @@ fn noop_succeeds_when_storage_fails() {
     assert!(matches!(reply, AccountReply::Snapshot(_)), "{reply:?}");
 }
 
+/// A client of `two` that sleeps on INBOX, to which a message has come from `one`.
+fn asleep_with_news(one: &mut Server, two: &mut Server, storage: &mut Store) -> ConnectionId {
+    let waiting = two.connect();
+    two.select(storage, waiting, "INBOX");
+    two.send(waiting, AccountRequest::Sleep);
+    one.append(storage, "INBOX", vec![message(1, &[])]);
+    waiting
+}
+
+fn resume() -> AccountRequest {
+    AccountRequest::Resume {
+        mailbox: inbox_id(),
+        read_only: false,
+    }
+}
+
 #[test]
 fn who_sleeps_hears_of_news_that_took_long_to_read_as_soon_as_they_are_read() {
     let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
     let mut storage = Store::default();
-    let waiting = two.connect();
-    two.select(&mut storage, waiting, "INBOX");
-    two.send(waiting, AccountRequest::Sleep);
-    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    let waiting = asleep_with_news(&mut one, &mut two, &mut storage);
     let mut two = two.next_machine(3);
     two.input(AccountInput::RungAll);
     let stirred = |told: &[AccountReply]| matches!(told, [AccountReply::Stirred]);
     assert!(stirred(&two.unasked(waiting)));
-    let resume = || AccountRequest::Resume {
-        mailbox: inbox_id(),
-        read_only: false,
-    };
     two.send(waiting, resume());
     // The directory is there in time; the mailbox is not.
     while !two.reads_inbox() {
@@ -235,18 +244,9 @@ fn who_sleeps_hears_of_news_that_took_long_to_read_as_soon_as_they_are_read() {
 fn a_ring_while_somebody_wakes_is_not_lost() {
     let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
     let mut storage = Store::default();
-    let waiting = two.connect();
-    two.select(&mut storage, waiting, "INBOX");
-    two.send(waiting, AccountRequest::Sleep);
-    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    let waiting = asleep_with_news(&mut one, &mut two, &mut storage);
     two.input(AccountInput::Rung(Some(inbox_id())));
-    two.send(
-        waiting,
-        AccountRequest::Resume {
-            mailbox: inbox_id(),
-            read_only: false,
-        },
-    );
+    two.send(waiting, resume());
     // It has read the log, and more is written before it tells.
     while !two.reads_inbox() {
         assert!(two.step(&mut storage, Fate::Works));

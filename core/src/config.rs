@@ -1,5 +1,6 @@
 //! Every limit of the core, with its unit, in one place.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 /// Limits and times. The same for all connections and accounts of a server.
@@ -140,6 +141,12 @@ pub struct Config {
     /// How long an expunged message, or a deleted mailbox, can be brought back. What nobody
     /// names any more is deleted only after that.
     pub undelete_retention: Duration,
+    /// How long after an expunged message can be brought back no more it is known that it
+    /// was expunged. Far above what a write can be late by.
+    pub forget_delay: Duration,
+    /// Expunged messages of one mailbox that are forgotten by one operation, at least and at
+    /// most; one sweep forgets as many of all mailboxes together.
+    pub forget_messages: RangeInclusive<usize>,
     /// How old an object must be, and how long it must have been known that nobody names
     /// it, before it is deleted. Far above what a write can be under way, and what the
     /// clocks of servers can differ by.
@@ -276,6 +283,8 @@ impl Default for Config {
             log_news_items: 8,
             storage_retries_max: 4,
             undelete_retention: Duration::from_secs(14 * 24 * 3_600),
+            forget_delay: Duration::from_secs(90 * 24 * 3_600),
+            forget_messages: 256..=4_000,
             orphan_age_min: Duration::from_secs(24 * 3_600),
             copy_age_max: Duration::from_secs(3_600),
             sweep_interval: Duration::from_secs(24 * 3_600),

@@ -552,7 +552,7 @@ impl Account {
         }
     }
 
-    fn has_mailbox(&self, mailbox: MailboxId) -> bool {
+    pub(super) fn has_mailbox(&self, mailbox: MailboxId) -> bool {
         let directory = self.directory.state();
         directory.is_some_and(|directory| directory.contains(mailbox))
     }

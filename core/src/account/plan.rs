@@ -121,6 +121,8 @@ pub(super) enum MailboxWork {
     Settle,
     /// Which messages are `\Recent` for nobody any more.
     Recent(Uid),
+    /// Of which messages it need not be known any more that they were expunged.
+    Forget(Vec<MessageId>),
 }
 
 /// Where copied messages come from.
@@ -158,7 +160,7 @@ impl MailboxWork {
             | Self::Expunge { connection, .. }
             | Self::Remove { connection, .. }
             | Self::SkipUids { connection, .. } => Some(*connection),
-            Self::Settle | Self::Recent(_) => None,
+            Self::Settle | Self::Recent(_) | Self::Forget(_) => None,
         }
     }
 }
@@ -231,6 +233,11 @@ impl Planner for MailboxState {
                 let operation = (!known).then_some(Operation::RecentFrom { uid: *uid });
                 (operation.into_iter().collect(), MailboxAnswer::Nothing)
             }
+            MailboxWork::Forget(messages) => {
+                let messages: Vec<MessageId> = self.forgettable(messages).collect();
+                let operation = (!messages.is_empty()).then_some(Operation::Forget { messages });
+                (operation.into_iter().collect(), MailboxAnswer::Nothing)
+            }
         };
         Ok(Planned { operations, answer })
     }
@@ -289,7 +296,7 @@ impl Planner for MailboxState {
     }
 
     fn is_news(work: &MailboxWork, _: &MailboxAnswer) -> bool {
-        !matches!(work, MailboxWork::Recent(_))
+        !matches!(work, MailboxWork::Recent(_) | MailboxWork::Forget(_))
     }
 }
 

@@ -5,10 +5,11 @@
 //!
 //! It stands here and not with the other targets (`fuzz/`) because nothing of this is public.
 //!
-//! Input: an octet of choices, one for the order, then records. Three things are taken for
+//! Input: an octet of choices, one for the order, then records. Four things are taken for
 //! granted, since writers keep to them (`operation.rs`) and nobody without the account's keys
 //! can write: a writer uses no stamp twice, an identity names one message or mailbox for
-//! ever, and a mailbox has no more keywords than it has room for.
+//! ever, a mailbox has no more keywords than it has room for, and nobody forgets that a
+//! message was expunged while something about it may still come.
 
 use super::clock::Stamp;
 use super::directory::{Directory, DirectoryBatch, DirectoryOperation, InboxMove};
@@ -227,6 +228,10 @@ impl Fuzzed for MailboxState {
     }
 
     fn one_thing_each(batches: &mut [Batch]) -> bool {
+        for batch in batches.iter_mut() {
+            let forgets = |it: &Operation| matches!(it, Operation::Forget { .. });
+            batch.operations.retain(|it| !forgets(it));
+        }
         let mut arrivals: BTreeMap<MessageId, NewMessage> = BTreeMap::new();
         let mut keywords = BTreeSet::new();
         for operation in batches.iter_mut().flat_map(|batch| &mut batch.operations) {

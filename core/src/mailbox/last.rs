@@ -73,6 +73,12 @@ impl LastOnes {
         self.messages.insert(last);
     }
 
+    fn remove(&mut self, id: MessageId) {
+        if let Some(before) = self.messages.remove(id) {
+            self.octets -= before.octets();
+        }
+    }
+
     /// Whether they are at most `times` what is stored.
     fn are_within(&self, times: usize) -> bool {
         self.messages.len() <= times * LAST_MAX && self.octets <= times * LAST_OCTETS_MAX
@@ -133,6 +139,11 @@ impl MailboxState {
         if !self.last.are_within(2) {
             self.last = self.newest_last();
         }
+    }
+
+    /// Forgets how a message was.
+    pub(super) fn forget_last(&mut self, id: MessageId) {
+        self.last.remove(id);
     }
 
     /// Those of the messages that were expunged last.

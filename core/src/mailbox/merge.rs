@@ -173,6 +173,15 @@ impl MailboxState {
         self.renumber();
     }
 
+    /// Forgets that a message was expunged. One that was expunged before it came is still
+    /// waited for.
+    fn forget(&mut self, id: MessageId) {
+        if self.tombstones.find(id).is_some_and(Tombstone::was_seen) {
+            self.tombstones.remove(id);
+            self.forget_last(id);
+        }
+    }
+
     /// The bit of a flag, a new one for a new keyword; `None` when all are taken.
     pub(super) fn intern(&mut self, flag: &Flag) -> Option<FlagBit> {
         if let Some(bit) = self.bit(flag) {
@@ -262,6 +271,11 @@ impl Merge<'_> {
                 }
             }
             Operation::RecentFrom { uid } => self.state.take_recent(*uid),
+            Operation::Forget { messages } => {
+                for message in messages {
+                    self.state.forget(*message);
+                }
+            }
         }
     }
 
@@ -273,13 +287,13 @@ impl Merge<'_> {
             Operation::SetFlags { messages, .. } | Operation::Expunge { messages } => {
                 messages.iter().for_each(|message| self.owed.late(*message));
             }
-            Operation::RecentFrom { .. } => {}
+            Operation::RecentFrom { .. } | Operation::Forget { .. } => {}
         }
     }
 
     fn arrive(&mut self, id: MessageId, new: &NewMessage) {
         if let Some(tombstone) = self.state.tombstones.find(id) {
-            if tombstone.content == ContentId([0; 16])
+            if !tombstone.was_seen()
                 && let Some(tombstone) = self.state.tombstones.find_mut(id)
             {
                 tombstone.content = new.content;

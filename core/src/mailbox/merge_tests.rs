@@ -272,6 +272,90 @@ proptest! {
 }
 
 #[test]
+fn what_comes_late_about_a_forgotten_message_shows_nothing() {
+    let (here, gone) = (MessageId([1; 16]), MessageId([2; 16]));
+    let mut stamp = 0;
+    let mut batch = |operations| {
+        stamp += 1;
+        Batch {
+            stamp: Stamp(stamp),
+            modseq: ModSeq(1 + stamp),
+            past: None,
+            operations,
+        }
+    };
+    let uid = |number| Uid::new(number).unwrap();
+    let arrive = |message: MessageId, number| {
+        let arrival = arrival(message.0[0]);
+        let claim = Operation::Claim {
+            message,
+            uid: uid(number),
+        };
+        [Operation::Arrive { message, arrival }, claim]
+    };
+    let writer = WriterId([1; 16]);
+    let mut state = MailboxState::new(UidValidity(core::num::NonZeroU32::MIN));
+    state.apply_own(writer, &batch([arrive(here, 1), arrive(gone, 2)].concat()));
+    let messages = vec![gone];
+    state.apply_own(writer, &batch(vec![Operation::Expunge { messages }]));
+    let unseen = MessageId([3; 16]);
+    let messages = vec![unseen];
+    state.apply_own(writer, &batch(vec![Operation::Expunge { messages }]));
+    assert!(state.last(gone).is_some());
+    let told = state.highest_modseq();
+
+    // Of the message that is there nothing is forgotten, nor of the one that may still come.
+    let messages = vec![here, gone, unseen];
+    let forget = batch(vec![Operation::Forget { messages }]);
+    state.apply_own(writer, &forget);
+    let tombstones = |state: &MailboxState| state.tombstones().map(|it| it.id).collect::<Vec<_>>();
+    assert_eq!(tombstones(&state), [unseen]);
+    assert!(state.last(gone).is_none());
+    assert_eq!(state.highest_modseq(), told);
+    assert_eq!(
+        state.expunged_since(ModSeq(0)).collect::<Vec<_>>(),
+        [uid(2)]
+    );
+    let late = arrive(unseen, 3).to_vec();
+    state.apply_own(writer, &batch(late));
+    assert_eq!(state.len(), 1);
+
+    let messages = || vec![gone];
+    let late = [
+        Operation::SetFlags {
+            messages: messages(),
+            changes: vec![(Flag::Seen, true)],
+        },
+        Operation::Claim {
+            message: gone,
+            uid: uid(9),
+        },
+        Operation::Claim {
+            message: gone,
+            uid: uid(2),
+        },
+        Operation::Expunge {
+            messages: messages(),
+        },
+        Operation::SetFlags {
+            messages: messages(),
+            changes: vec![(Flag::Seen, false)],
+        },
+    ];
+    for operation in late {
+        state.apply_own(WriterId([2; 16]), &batch(vec![operation]));
+        check_counts(&state);
+        let shown: Vec<MessageId> = state.iter_from(0).map(|message| message.id).collect();
+        assert_eq!(shown, [here]);
+        assert_eq!(state.unnumbered().count(), 0);
+    }
+    // Of two servers that did this in another order one may know it still: nobody sees that.
+    let mut other = MailboxState::new(UidValidity(core::num::NonZeroU32::MIN));
+    other.apply_own(writer, &forget);
+    assert_eq!(tombstones(&other), []);
+}
+
+#[test]
 fn equal_stamps_are_decided_by_the_writer() {
     let message = MessageId([1; 16]);
     let batch = |set| Batch {

@@ -58,4 +58,5 @@ pub(crate) use operation::{Batch, Operation};
 pub(crate) use part::Part;
 pub(crate) use pointer::CheckpointPointer;
 pub(crate) use reserved::Reservation;
+pub(crate) use state::Tombstone;
 pub(crate) use version_vector::{LogPosition, VersionVector};

@@ -12,8 +12,11 @@ use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid};
 use crate::account::{InternalDate, NewMessage};
 use crate::seal::ContentKind;
 
-/// Version of the encoding.
-const VERSION: u8 = 3;
+/// Version of the encoding; written only where tombstones are forgotten, so that a server of
+/// before reads all else.
+const VERSION: u8 = 4;
+/// The version of what says what its writer had read, and forgets nothing.
+const VERSION_WITH_PAST: u8 = 3;
 /// The version of what does not say what its writer had read.
 const VERSION_WITHOUT_PAST: u8 = 2;
 
@@ -36,6 +39,9 @@ pub(crate) enum Operation {
     Expunge { messages: Vec<MessageId> },
     /// Messages below this UID are `\Recent` for nobody any more.
     RecentFrom { uid: Uid },
+    /// That these messages were expunged need not be known any more. It changes nothing that
+    /// clients see.
+    Forget { messages: Vec<MessageId> },
 }
 
 /// Changes that happen together.
@@ -57,6 +63,7 @@ const CLAIM: u8 = 2;
 const SET_FLAGS: u8 = 3;
 const EXPUNGE: u8 = 4;
 const RECENT_FROM: u8 = 5;
+const FORGET: u8 = 6;
 
 /// Bytes of an encoded identity.
 const ID: usize = 16;
@@ -65,21 +72,21 @@ impl Batch {
     /// How many changes of single messages it stands for.
     pub(crate) fn weight(&self) -> usize {
         let weight = |operation: &Operation| match operation {
-            Operation::SetFlags { messages, .. } | Operation::Expunge { messages } => {
-                messages.len().max(1)
-            }
+            Operation::SetFlags { messages, .. }
+            | Operation::Expunge { messages }
+            | Operation::Forget { messages } => messages.len().max(1),
             _ => 1,
         };
         self.operations.iter().map(weight).sum()
     }
 
     /// Whether it changes what clients see, and so HIGHESTMODSEQ. They see a message when
-    /// it is claimed; and what is not recent any more has no MODSEQ.
+    /// it is claimed; and what is not recent any more, or forgotten, has no MODSEQ.
     pub(crate) fn is_change(operations: &[Operation]) -> bool {
         let is_change = |operation: &Operation| {
             !matches!(
                 operation,
-                Operation::Arrive { .. } | Operation::RecentFrom { .. }
+                Operation::Arrive { .. } | Operation::RecentFrom { .. } | Operation::Forget { .. }
             )
         };
         operations.iter().any(is_change)
@@ -88,12 +95,19 @@ impl Batch {
     /// The encoded form.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let keywords = self.keywords();
-        let mut encoder = Encoder::new(match self.past {
-            Some(_) => VERSION,
-            None => VERSION_WITHOUT_PAST,
-        });
+        let mut operations = self.operations.iter();
+        let forgets = operations.any(|it| matches!(it, Operation::Forget { .. }));
+        let version = match (forgets, &self.past) {
+            (true, _) => VERSION,
+            (false, Some(_)) => VERSION_WITH_PAST,
+            (false, None) => VERSION_WITHOUT_PAST,
+        };
+        let mut encoder = Encoder::new(version);
         encoder.number(self.stamp.0);
         encoder.number(self.modseq.0);
+        if forgets {
+            encoder.byte(u8::from(self.past.is_some()));
+        }
         if let Some(past) = &self.past {
             past.encode(&mut encoder);
         }
@@ -113,7 +127,16 @@ impl Batch {
         let (mut decoder, version) = Decoder::up_to(bytes, VERSION)?;
         let stamp = Stamp(decoder.number()?);
         let modseq = decoder.modseq()?;
-        let past = (version > VERSION_WITHOUT_PAST).then(|| Past::decode(&mut decoder));
+        let has_past = match version {
+            ..=VERSION_WITHOUT_PAST => false,
+            VERSION_WITH_PAST => true,
+            _ => match decoder.byte()? {
+                0 => false,
+                1 => true,
+                _ => return Err(DecodeError::Invalid("past")),
+            },
+        };
+        let past = has_past.then(|| Past::decode(&mut decoder));
         let past = past.transpose()?;
         let mut keywords = Vec::new();
         for _ in 0..decoder.count(1)? {
@@ -231,6 +254,10 @@ fn encode_operation(encoder: &mut Encoder, operation: &Operation, keywords: &[Ke
             encoder.byte(RECENT_FROM);
             encoder.number(u64::from(uid.get()));
         }
+        Operation::Forget { messages } => {
+            encoder.byte(FORGET);
+            encode_ids(encoder, messages);
+        }
     }
 }
 
@@ -276,6 +303,9 @@ fn decode_operation(
         },
         RECENT_FROM => Operation::RecentFrom {
             uid: decode_uid(decoder)?,
+        },
+        FORGET if version >= VERSION => Operation::Forget {
+            messages: decode_ids(decoder)?,
         },
         _ => return Err(DecodeError::Invalid("operation")),
     })
@@ -438,6 +468,26 @@ pub(super) mod tests {
         let golden = include_bytes!("golden/batch-3.bin");
         assert_eq!(batch.encode(), golden);
         assert_eq!(Batch::decode(golden), Ok(batch));
+    }
+
+    #[test]
+    fn version_4_forgets_who_was_expunged() {
+        let mut batch = every_operation();
+        batch.operations.push(Operation::Forget {
+            messages: vec![MessageId([5; 16]), MessageId([6; 16])],
+        });
+        let golden = include_bytes!("golden/batch-4.bin");
+        assert_eq!(batch.encode(), golden);
+        assert_eq!(Batch::decode(golden), Ok(batch.clone()));
+        // Before this version nobody could forget.
+        let mut older = golden.to_vec();
+        older[0] = VERSION_WITH_PAST;
+        assert!(Batch::decode(&older).is_err());
+        batch.past = Some(Past {
+            lead: 300,
+            heads: vec![BatchId::of(WriterId([1; 16]), Stamp(5))],
+        });
+        assert_eq!(Batch::decode(&batch.encode()), Ok(batch));
     }
 
     #[test]

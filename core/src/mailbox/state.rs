@@ -100,6 +100,13 @@ pub(super) struct Arrival {
     pub(super) flags: FlagSet,
 }
 
+impl Tombstone {
+    /// Whether the message itself was seen, not only that it was expunged.
+    pub(crate) fn was_seen(&self) -> bool {
+        self.content != ContentId([0; 16])
+    }
+}
+
 impl Keyed for Numbered {
     type Key = MessageId;
     fn key(&self) -> MessageId {
@@ -372,6 +379,13 @@ impl MailboxState {
     /// Messages that were expunged.
     pub(crate) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {
         self.tombstones.iter()
+    }
+
+    /// Those of these messages of which it is still known that they were here and were
+    /// expunged.
+    pub(crate) fn forgettable(&self, messages: &[MessageId]) -> impl Iterator<Item = MessageId> {
+        let known = |id: &MessageId| self.tombstones.find(*id).is_some_and(Tombstone::was_seen);
+        messages.iter().copied().filter(known)
     }
 
     /// Notes that sessions were told of messages below `uid`.

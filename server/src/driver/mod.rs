@@ -384,6 +384,7 @@ fn log(event: &Event) {
             bodies = report.bodies,
             checkpoints = report.checkpoints,
             mailboxes = report.mailboxes,
+            forgotten = report.forgotten,
             "collected what nobody names any more"
         ),
         Event::Completed { command } => tracing::debug!(command, "completed"),

@@ -242,6 +242,7 @@ impl World {
                 AccountOutput::Event(event) => {
                     if let restante_core::boundary::Event::Swept(report) = &event {
                         self.collected += report.deleted();
+                        self.forgotten += report.forgotten;
                     }
                     self.note(format_args!("{process}/{number}: {event:?}"));
                 }

@@ -40,6 +40,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Objects and logs that were collected.
     pub collected: u64,
+    /// Messages of which it was forgotten that they were expunged.
+    pub forgotten: u64,
     /// Machines of accounts that began for connections that slept.
     pub resumed: u64,
     /// Times that a client that keeps mailboxes (QRESYNC) selected one.
@@ -65,6 +67,7 @@ pub fn run(options: &Options) -> Outcome {
         hash: world.trace.hash(),
         steps: world.steps,
         collected: world.collected,
+        forgotten: world.forgotten,
         resumed: world.resumed,
         told_twice: world.ledger.told_twice(),
         resynchronised: world.resynchronised,

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
     let mut failed = 0_u64;
     let (mut steps, mut commands, mut told_twice) = (0, 0, 0_u64);
     let (mut resumed, mut resynchronised) = (0, 0);
+    let (mut collected, mut forgotten) = (0, 0);
     for seed in arguments.from..arguments.from + arguments.seeds {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             run(&options(seed, arguments.steps, false))
@@ -49,6 +50,8 @@ fn main() -> ExitCode {
                 commands += outcome.acknowledged.values().sum::<u64>();
                 told_twice += outcome.told_twice;
                 resumed += outcome.resumed;
+                collected += outcome.collected;
+                forgotten += outcome.forgotten;
                 resynchronised += outcome.resynchronised;
                 if outcome.told_twice > 0 {
                     println!("seed {seed}: {} UIDs told twice", outcome.told_twice);
@@ -66,7 +69,8 @@ fn main() -> ExitCode {
     println!(
         "{} seeds, {steps} steps, {commands} commands done, {failed} failed, \
          {told_twice} UIDs told for two messages, {resynchronised} SELECTs of who kept the \
-         mailbox, {resumed} machines begun for who slept",
+         mailbox, {resumed} machines begun for who slept, {collected} objects and logs \
+         collected, {forgotten} expunged messages forgotten",
         arguments.seeds
     );
     if failed > 0 {

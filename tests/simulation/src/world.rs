@@ -97,6 +97,8 @@ pub(crate) struct World {
     pub(crate) collects: bool,
     /// What was collected.
     pub(crate) collected: u64,
+    /// Of how many messages it was forgotten that they were expunged.
+    pub(crate) forgotten: u64,
     /// Machines of accounts that began while connections were there: those slept.
     pub(crate) resumed: u64,
     /// Times that a client with a cache selected a mailbox.
@@ -141,6 +143,7 @@ impl World {
             busy: true,
             collects: options.collects,
             collected: 0,
+            forgotten: 0,
             resumed: 0,
             resynchronised: 0,
             linger_us,
@@ -356,6 +359,8 @@ impl World {
 fn collect_soon(config: &mut Config) {
     config.orphan_age_min = Duration::from_secs(400);
     config.undelete_retention = Duration::from_secs(100);
+    config.forget_delay = Duration::from_secs(100);
+    config.forget_messages = 1..=20;
     config.copy_age_max = Duration::from_secs(50);
     config.sweep_interval = Duration::from_secs(100);
     config.sweep_delay = Duration::from_secs(1);

@@ -71,7 +71,7 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn what_is_collected_is_missed_by_nobody() {
-    let mut collected = 0;
+    let (mut collected, mut forgotten) = (0, 0);
     for seed in 0..12 {
         let outcome = run(&Options {
             seed,
@@ -81,6 +81,7 @@ fn what_is_collected_is_missed_by_nobody() {
             print: false,
         });
         collected += outcome.collected;
+        forgotten += outcome.forgotten;
         if let Some(what) = outcome.violation {
             panic!(
                 "seed {seed}: {what}\nline by line: RESTANTE_SIMULATION_COLLECT=1 \
@@ -89,4 +90,5 @@ fn what_is_collected_is_missed_by_nobody() {
         }
     }
     assert!(collected > 10, "{collected} were collected");
+    assert!(forgotten > 10, "{forgotten} were forgotten");
 }

@@ -16,9 +16,11 @@ mod sweep;
 pub use report::{CheckReport, Finding, Recoverable, Recovered, SweepReport, Trouble};
 
 use super::machine::Account;
+use super::plan::MailboxWork;
 use super::shared::{LogId, Shared};
 use super::{AccountFailure, AccountReply, AccountRequest, ConnectionId};
 use crate::boundary::Event;
+use crate::mailbox::{MailboxId, MessageId};
 use crate::random::Random;
 use crate::storage::{RequestId, StorageError, StorageResponse};
 use crate::time::Instant;
@@ -30,7 +32,7 @@ use recover::Undelete;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use survey::Survey;
-use sweep::{Hindrance, Sweep};
+use sweep::{Forget, Hindrance, Sweep, Swept};
 
 /// How long to wait after a sweep that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(3_600);
@@ -52,7 +54,22 @@ struct Running {
     body: Workflow<Outcome>,
 }
 
-type Outcome = Result<AccountReply, AccountFailure>;
+type Outcome = Result<Ended, AccountFailure>;
+
+/// What came of it.
+#[derive(Debug)]
+struct Ended {
+    reply: AccountReply,
+    /// What the logs are to forget.
+    forget: Forget,
+}
+
+impl From<AccountReply> for Ended {
+    fn from(reply: AccountReply) -> Self {
+        let forget = Vec::new();
+        Self { reply, forget }
+    }
+}
 
 impl Upkeep {
     /// For a machine that begins now.
@@ -163,8 +180,14 @@ impl Account {
             };
             self.upkeep.sweep_at = later(&self.shared, pause);
         }
+        let outcome = outcome.map(|Ended { reply, forget }| {
+            for (mailbox, messages) in forget {
+                self.forget(mailbox, messages);
+            }
+            reply
+        });
         if let Ok(AccountReply::Swept(report)) = &outcome
-            && report.deleted() > 0
+            && report.deleted() + report.forgotten > 0
         {
             self.shared.event(Event::Swept(report.clone()));
         }
@@ -172,6 +195,16 @@ impl Account {
             (Some(connection), Ok(reply)) => self.reply(connection, reply),
             (Some(connection), Err(failure)) => self.fail(connection, failure),
             (None, _) => {}
+        }
+    }
+
+    /// Writes down that it need not be known any more of these messages that they were
+    /// expunged. Nobody waits for it: what fails is found again by the next sweep.
+    fn forget(&mut self, mailbox: MailboxId, messages: Vec<MessageId>) {
+        if !self.shutdown && self.has_mailbox(mailbox) {
+            let log = &mut self.mailbox(mailbox).log;
+            log.push(MailboxWork::Forget(messages));
+            self.run_mailbox(mailbox);
         }
     }
 }
@@ -185,13 +218,16 @@ async fn run(survey: Survey, random: Random, request: AccountRequest, wanted: bo
                 random,
                 wanted,
             };
-            let swept = sweep.run().await;
-            swept.map(|report| AccountReply::Swept(report.unwrap_or_default()))
+            let swept = sweep.run().await.map(Option::unwrap_or_default);
+            swept.map(|Swept { report, forget }| Ended {
+                reply: AccountReply::Swept(report),
+                forget,
+            })
         }
         AccountRequest::Check(options) => {
             let check = Check::new(survey, random, options);
             let report = check.run().await.map_err(Hindrance::from);
-            report.map(|report| AccountReply::Checked(Box::new(report)))
+            report.map(|report| AccountReply::Checked(Box::new(report)).into())
         }
         AccountRequest::Undelete { mailbox, since_ms } => {
             let undelete = Undelete {
@@ -200,7 +236,7 @@ async fn run(survey: Survey, random: Random, request: AccountRequest, wanted: bo
                 since_ms,
             };
             return match undelete.run().await {
-                Ok(Some(recovered)) => Ok(AccountReply::Recoverable(recovered)),
+                Ok(Some(recovered)) => Ok(AccountReply::Recoverable(recovered).into()),
                 Ok(None) => Err(AccountFailure::NonExistent),
                 Err(error) => Err(failed(&io, &error)),
             };

@@ -83,7 +83,7 @@ impl Undelete {
             for tombstone in state.tombstones().filter(|_| wanted(mailbox)) {
                 let at = tombstone.at.unix_ms();
                 let since = self.since_ms.is_none_or(|since| at >= since);
-                if since && self.is_kept(at) && tombstone.content != ContentId([0; 16]) {
+                if since && self.is_kept(at) && tombstone.was_seen() {
                     let new = Gone {
                         mailbox,
                         expunged_ms: Some(at),

@@ -17,6 +17,8 @@ pub struct SweepReport {
     pub marked: u64,
     /// Objects that are named, or too young to be judged.
     pub kept: u64,
+    /// Messages of which it is not known any more that they were expunged.
+    pub forgotten: u64,
 }
 
 impl SweepReport {

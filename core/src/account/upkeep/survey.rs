@@ -193,6 +193,11 @@ impl Survey {
         let kept = self.config.undelete_retention + self.config.orphan_age_min;
         unix_ms.saturating_add(millis(kept)) <= self.now_ms
     }
+
+    /// Whether it need not be known any more that a message was expunged at this time.
+    pub(super) fn is_forgettable(&self, unix_ms: u64) -> bool {
+        self.is_past(unix_ms.saturating_add(millis(self.config.forget_delay)))
+    }
 }
 
 pub(super) fn millis(duration: core::time::Duration) -> u64 {

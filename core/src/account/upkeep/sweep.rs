@@ -20,11 +20,18 @@
 //! from the retention: a copy is made of what was known `copy_age_max` ago at most, and what
 //! was a message then has a tombstone that is far too young.
 //!
+//! A tombstone itself is forgotten long after its message can be brought back
+//! (`forget_delay`), when the object is not there any more: then nothing can come back that
+//! it stands against. Where INBOX was renamed to, messages may come twice under one id, and
+//! nothing is forgotten (decision 014).
+//!
 //! Memory: 16 octets for each name of an object, one mailbox at a time, one page of names.
 
 use super::survey::{Survey, Whole, millis, out_of_step};
 use crate::account::SweepReport;
-use crate::mailbox::{ContentId, Deleted, Directory, Ledger, MailboxId, MailboxState};
+use crate::mailbox::{
+    ContentId, Deleted, Directory, InboxMove, Ledger, MailboxId, MailboxState, MessageId, Tombstone,
+};
 use crate::random::Random;
 use crate::seal::ItemKind;
 use crate::storage::{
@@ -73,9 +80,26 @@ pub(super) struct Sweep {
     pub(super) wanted: bool,
 }
 
+/// What came of a sweep.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    pub(super) report: SweepReport,
+    /// Messages of which it need not be known any more that they were expunged.
+    pub(super) forget: Forget,
+}
+
+/// Expunged messages, by mailbox.
+pub(super) type Forget = Vec<(MailboxId, Vec<MessageId>)>;
+
+/// Tombstones that are old enough to be forgotten.
+struct Old {
+    mailbox: MailboxId,
+    messages: Vec<(MessageId, ContentId)>,
+}
+
 impl Sweep {
     /// The whole sequence. `None`: it was not due.
-    pub(super) async fn run(mut self) -> Result<Option<SweepReport>, Hindrance> {
+    pub(super) async fn run(mut self) -> Result<Option<Swept>, Hindrance> {
         self.survey.io.step("look whether a sweep is due");
         let (before, token) = self.survey.ledger().await?;
         let before = before.unwrap_or_default();
@@ -87,7 +111,8 @@ impl Sweep {
             swept_at: self.survey.now_ms,
             ..Ledger::default()
         };
-        let (named, past) = self.names(&before, &mut ledger).await?;
+        let mut old = Vec::new();
+        let (named, past) = self.names(&before, &mut ledger, &mut old).await?;
         self.survey.io.step("find what is not named");
         let contents = self.survey.places.contents();
         let mut bodies = self
@@ -99,7 +124,8 @@ impl Sweep {
             .await?;
         if !bodies.doomed.is_empty() || !states.doomed.is_empty() || !past.is_empty() {
             self.survey.io.step("look again at what is named");
-            let (named, _) = self.names(&before, &mut Ledger::default()).await?;
+            let again = (&mut Ledger::default(), &mut Vec::new());
+            let (named, _) = self.names(&before, again.0, again.1).await?;
             bodies.spare(&named.contents);
             states.spare(&named.checkpoints);
         }
@@ -110,17 +136,45 @@ impl Sweep {
             self.delete_log(*mailbox).await?;
             ledger.deleted.insert(*mailbox, Deleted::Collected);
         }
+        let forget = self.forget(old, &bodies);
         let report = SweepReport {
             bodies: bodies.doomed.len() as u64,
             checkpoints: states.doomed.len() as u64,
             mailboxes: past.len() as u64,
             marked: (bodies.marks.len() + states.marks.len()) as u64,
             kept: bodies.kept + states.kept,
+            forgotten: forget.iter().map(|(_, ids)| ids.len() as u64).sum(),
         };
         ledger.contents = bodies.marks;
         ledger.checkpoints = states.marks;
         self.write(&ledger, token).await?;
-        Ok(Some(report))
+        Ok(Some(Swept { report, forget }))
+    }
+
+    /// Which of the old tombstones name what is not there any more.
+    fn forget(&self, old: Vec<Old>, bodies: &Found) -> Forget {
+        let (mut doomed, marks) = (bodies.doomed.clone(), &bodies.marks);
+        let max = self.survey.config.sweep_marks_max;
+        if doomed.len() >= max || marks.len() >= max {
+            // There may be others that are unnamed.
+            return Vec::new();
+        }
+        doomed.sort_unstable();
+        let is_there = |id: &ContentId| doomed.binary_search(id).is_ok() || marks.contains_key(id);
+        let limits = &self.survey.config.forget_messages;
+        let mut left = *limits.end();
+        let mut forget = Vec::new();
+        for Old { mailbox, messages } in old {
+            let messages = messages
+                .into_iter()
+                .filter(|(_, content)| !is_there(content));
+            let messages: Vec<MessageId> = messages.map(|(id, _)| id).take(left).collect();
+            if messages.len() >= *limits.start() {
+                left -= messages.len();
+                forget.push((mailbox, messages));
+            }
+        }
+        forget
     }
 
     fn is_due(&self, before: &Ledger) -> bool {
@@ -135,6 +189,7 @@ impl Sweep {
         &self,
         before: &Ledger,
         ledger: &mut Ledger,
+        old: &mut Vec<Old>,
     ) -> Result<(Named, Vec<MailboxId>), Hindrance> {
         let mut named = Named::default();
         let mut past = Vec::new();
@@ -160,6 +215,9 @@ impl Sweep {
             }
             ledger.mailboxes.insert(mailbox, state.uid_next());
             self.note(&whole, &mut named);
+            if directory.inbox_move(mailbox) == InboxMove::None {
+                old.extend(self.old(mailbox, state));
+            }
         }
         for mailbox in directory.deleted() {
             let known = before.deleted.get(&mailbox).copied();
@@ -190,6 +248,26 @@ impl Sweep {
         named
             .contents
             .extend(kept.map(|tombstone| tombstone.content));
+    }
+
+    /// The tombstones that are old enough to be forgotten, as far as one sweep would forget
+    /// them.
+    fn old(&self, mailbox: MailboxId, state: &MailboxState) -> Option<Old> {
+        let survey = &self.survey;
+        let is_old = |it: &&Tombstone| {
+            // What seems younger than that is not looked at.
+            it.was_seen()
+                && survey.is_forgettable(it.at.unix_ms())
+                && survey.is_old(it.content.unix_ms())
+        };
+        let limits = &survey.config.forget_messages;
+        let messages = state.tombstones().filter(is_old);
+        // As many again, since objects of some may still be there.
+        let messages = messages
+            .map(|it| (it.id, it.content))
+            .take(2 * limits.end());
+        let messages: Vec<_> = messages.collect();
+        (messages.len() >= *limits.start()).then_some(Old { mailbox, messages })
     }
 
     /// Looks at all objects of a kind.

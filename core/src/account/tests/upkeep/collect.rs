@@ -3,6 +3,7 @@
 use super::*;
 use crate::account::AccountFailure;
 use crate::boundary::Event;
+use crate::mailbox::{MailboxState, ModSeq};
 
 #[test]
 fn expunged_messages_are_kept_for_the_retention_and_then_deleted() {
@@ -29,6 +30,127 @@ fn expunged_messages_are_kept_for_the_retention_and_then_deleted() {
             .findings
             .is_empty()
     );
+}
+
+/// Of how many messages it is known that they were expunged.
+fn tombstones(server: &mut Server, storage: &mut Store, mailbox: &str) -> usize {
+    server.status(storage, mailbox).tombstones().count()
+}
+
+/// What is forgotten soon, and as many messages at once.
+fn forgetting(messages: core::ops::RangeInclusive<usize>) -> Config {
+    Config {
+        forget_delay: DAY * 20,
+        forget_messages: messages,
+        ..config()
+    }
+}
+
+#[test]
+fn what_was_expunged_long_ago_is_forgotten_by_everybody() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, forgetting(2..=4));
+    let mut other = Server::new(2, forgetting(2..=4));
+    fill(&mut server, &mut storage, "INBOX", 1, 9);
+    expunge(&mut server, &mut storage, "INBOX", &[2, 3, 5, 6, 8]);
+    let told = server.status(&mut storage, "INBOX");
+    let gone = |state: &MailboxState| state.expunged_since(ModSeq(0)).collect::<Vec<_>>();
+    for _ in 0..34 {
+        pass(&mut server, &mut storage, DAY);
+        pass(&mut other, &mut storage, DAY);
+        assert_eq!(sweep(&mut server, &mut storage).forgotten, 0);
+    }
+    assert_eq!(bodies(&storage), [1, 4, 7, 9]);
+    assert_eq!(tombstones(&mut other, &mut storage, "INBOX"), 5);
+    pass(&mut server, &mut storage, DAY);
+    pass(&mut other, &mut storage, DAY);
+    // Four at once at most, and one alone is not worth it.
+    assert_eq!(sweep(&mut server, &mut storage).forgotten, 4);
+    server.drain(&mut storage);
+    for server in [&mut server, &mut other] {
+        assert_eq!(tombstones(server, &mut storage, "INBOX"), 1);
+    }
+    assert_eq!(sweep(&mut server, &mut storage).forgotten, 0);
+    // Nobody sees that, and no client is told anything anew.
+    for server in [&mut server, &mut other, &mut Server::new(3, config())] {
+        let state = server.status(&mut storage, "INBOX");
+        assert_eq!(view(&state), view(&told));
+        assert_eq!(state.highest_modseq(), told.highest_modseq());
+        assert_eq!(gone(&state), gone(&told));
+    }
+    let report = check(&mut server, &mut storage, true, true);
+    assert_eq!((report.findings, report.orphans), (vec![], vec![]));
+}
+
+#[test]
+fn what_is_still_there_is_not_forgotten_and_does_not_come_back() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, forgetting(1..=100));
+    fill(&mut server, &mut storage, "INBOX", 1, 4);
+    expunge(&mut server, &mut storage, "INBOX", &[1, 2]);
+    pass(&mut server, &mut storage, DAY * 50);
+    // Nothing was swept for long: both are only marked now.
+    let report = sweep(&mut server, &mut storage);
+    assert_eq!((report.marked, report.forgotten), (2, 0));
+    let report = check(&mut server, &mut storage, true, true);
+    assert_eq!(report.orphans, vec![]);
+    pass(&mut server, &mut storage, DAY);
+    let report = sweep(&mut server, &mut storage);
+    assert_eq!((report.bodies, report.forgotten), (2, 0));
+    assert_eq!(tombstones(&mut server, &mut storage, "INBOX"), 2);
+    assert_eq!(sweep(&mut server, &mut storage).forgotten, 2);
+    server.drain(&mut storage);
+    assert_eq!(tombstones(&mut server, &mut storage, "INBOX"), 0);
+}
+
+#[test]
+fn nothing_is_forgotten_where_inbox_was_renamed_to() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, forgetting(1..=100));
+    fill(&mut server, &mut storage, "INBOX", 1, 3);
+    let connection = server.connect();
+    let rename = AccountRequest::Rename {
+        from: name("INBOX"),
+        to: name("Old"),
+    };
+    server.ask(&mut storage, connection, rename);
+    expunge(&mut server, &mut storage, "Old", &[1, 2]);
+    pass(&mut server, &mut storage, DAY * 50);
+    // Of the third one INBOX need not know any more that it went.
+    let report = sweep(&mut server, &mut storage);
+    assert_eq!((report.marked, report.forgotten), (2, 1));
+    pass(&mut server, &mut storage, DAY);
+    let report = sweep(&mut server, &mut storage);
+    assert_eq!((report.bodies, report.forgotten), (2, 0));
+    assert_eq!(sweep(&mut server, &mut storage).forgotten, 2);
+    server.drain(&mut storage);
+    assert_eq!(tombstones(&mut server, &mut storage, "INBOX"), 0);
+    assert_eq!(tombstones(&mut server, &mut storage, "Old"), 2);
+}
+
+#[test]
+fn where_more_is_unnamed_than_is_noted_nothing_is_forgotten() {
+    let mut storage = Store::default();
+    let few = Config {
+        sweep_marks_max: 1,
+        ..forgetting(1..=100)
+    };
+    let mut server = Server::new(1, few);
+    fill(&mut server, &mut storage, "INBOX", 1, 4);
+    expunge(&mut server, &mut storage, "INBOX", &[1, 2, 3]);
+    pass(&mut server, &mut storage, DAY * 50);
+    let mut forgotten = 0;
+    for left in [3, 2, 2, 1, 1, 0] {
+        forgotten += sweep(&mut server, &mut storage).forgotten;
+        let there = bodies(&storage).len() - 1;
+        assert!(there <= left, "{there} of {left}");
+        server.drain(&mut storage);
+        let known = tombstones(&mut server, &mut storage, "INBOX");
+        assert!(there <= known, "forgotten while it is there");
+        pass(&mut server, &mut storage, DAY);
+    }
+    forgotten += sweep(&mut server, &mut storage).forgotten;
+    assert_eq!(forgotten, 3);
 }
 
 #[test]

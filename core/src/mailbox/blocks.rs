@@ -98,6 +98,12 @@ impl<T: Keyed> SortedBlocks<T> {
         Some(&items[index])
     }
 
+    /// The item with the least key that is not below this one.
+    pub(crate) fn first_from(&self, key: T::Key) -> Option<&T> {
+        let items = &self.blocks[self.block_of(key)?].items;
+        items.get(items.partition_point(|item| item.key() < key))
+    }
+
     /// The item with this key, to change anything but its key.
     pub(crate) fn find_mut(&mut self, key: T::Key) -> Option<&mut T> {
         let block = self.block_of(key)?;
@@ -239,10 +245,15 @@ mod tests {
         assert_eq!(blocks.iter().cloned().collect::<Vec<_>>(), expected);
         assert_eq!(blocks.len(), expected.len());
         for (index, pair) in expected.iter().enumerate() {
+            let after = index
+                .checked_sub(1)
+                .map_or(0, |before| expected[before].0 + 1);
+            assert_eq!(blocks.first_from(after), Some(pair));
             assert_eq!(blocks.get(index), Some(pair));
             assert_eq!(blocks.position(pair.0), Ok(index));
         }
         assert_eq!(blocks.get(expected.len()), None);
+        assert_eq!(blocks.first_from(u32::MAX), None);
         for from in [0, 1, expected.len() / 2, expected.len(), expected.len() + 5] {
             let rest: Vec<_> = blocks.iter_from(from).cloned().collect();
             assert_eq!(rest, expected.get(from..).unwrap_or_default());

@@ -6,11 +6,12 @@
 use super::blocks::{Keyed, SortedBlocks};
 use super::clock::Stamp;
 use super::encoding::{DecodeError, Decoder, Encoder};
+use super::gone::{GoneUids, next_uid};
 use super::history::{BatchId, History};
 use super::log::LogState;
 use super::message::{FlagBit, FlagSet, Message, Register, Registers};
 use super::operation::{decode_date, decode_kind, decode_uid, encode_date};
-use super::state::{Arrival, Gone, Numbered, Pending, Tombstone};
+use super::state::{Arrival, Numbered, Pending, Tombstone};
 use super::version_vector::VersionVector;
 use super::{ContentId, Keyword, MailboxState, MessageId, ModSeq, Uid, UidValidity, WriterId};
 use core::num::NonZeroU32;
@@ -25,6 +26,8 @@ pub(super) const VERSION_WITH_MISSING: u8 = 4;
 /// The first version that says how messages were that are expunged; written only where some
 /// are.
 pub(super) const VERSION_WITH_LAST: u8 = 5;
+/// The first version that has runs of UIDs that are gone; written only where there are some.
+pub(super) const VERSION_WITH_RUNS: u8 = 6;
 
 /// Which bits and writers are in use, and what they become: keywords that no message has
 /// any more are left behind, and so are writers whose changes are all overwritten. Each
@@ -235,12 +238,10 @@ impl MailboxState {
             encoder.number(pending.modseq.0);
             encode_registers(&pending.registers, &mut last, &bits, encoder);
         }
-        encoder.count(self.gone.len());
-        before = 0;
-        for gone in self.gone.iter() {
-            encoder.number(u64::from(gone.uid.get() - before));
-            before = gone.uid.get();
-            encoder.number(gone.modseq.0);
+        if version >= VERSION_WITH_RUNS {
+            self.gone.encode(self.exact_after(), encoder);
+        } else {
+            self.gone.encode_singly(encoder);
         }
         encoder.count(self.tombstones.len());
         for tombstone in self.tombstones.iter() {
@@ -374,13 +375,11 @@ impl MailboxState {
     }
 
     fn decode_past(&mut self, decoder: &mut Decoder<'_>, version: u8) -> Result<(), DecodeError> {
-        let mut before = 0;
-        let mut gone = Vec::new();
-        for _ in 0..decoder.count(2)? {
-            let uid = next_uid(decoder, &mut before)?;
-            let modseq = decoder.modseq()?;
-            gone.push(Gone { uid, modseq });
-        }
+        self.gone = if version >= VERSION_WITH_RUNS {
+            GoneUids::decode(decoder)?
+        } else {
+            GoneUids::decode_singly(decoder)?
+        };
         let mut tombstones = Vec::new();
         for _ in 0..decoder.count(34)? {
             tombstones.push(Tombstone {
@@ -393,7 +392,6 @@ impl MailboxState {
         if version >= VERSION_WITH_LAST {
             self.decode_last(decoder, &tombstones)?;
         }
-        self.gone = sorted(gone)?;
         self.tombstones = sorted(tombstones)?;
         Ok(())
     }
@@ -402,15 +400,6 @@ impl MailboxState {
 /// What was written in order.
 fn sorted<T: Keyed>(items: Vec<T>) -> Result<SortedBlocks<T>, DecodeError> {
     SortedBlocks::from_sorted(items).ok_or(DecodeError::Invalid("order"))
-}
-
-/// UIDs are stored as their distances.
-fn next_uid(decoder: &mut Decoder<'_>, before: &mut u32) -> Result<Uid, DecodeError> {
-    let step = decoder.number32()?;
-    let uid = before.checked_add(step).filter(|_| step > 0);
-    let uid = uid.and_then(Uid::new).ok_or(DecodeError::Invalid("UID"))?;
-    *before = uid.get();
-    Ok(uid)
 }
 
 impl Arrival {

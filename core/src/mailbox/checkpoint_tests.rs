@@ -227,6 +227,80 @@ fn version_5_of_checkpoints_says_how_messages_were_that_are_expunged() {
     assert!(decoded.keywords().is_empty());
 }
 
+/// A message of each UID from `first` to `last` comes and goes, with one change each.
+fn come_and_go(state: &mut MailboxState, first: u32, last: u32) {
+    for number in first..=last {
+        let mut id = [0xee; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        let message = MessageId(id);
+        let modseq = ModSeq(state.highest_modseq().0 + 1);
+        let batch = Batch {
+            stamp: Stamp(0x0123_4567_89ac_0000 + u64::from(number)),
+            modseq,
+            past: Some(state.past(modseq)),
+            operations: vec![
+                Operation::Claim {
+                    message,
+                    uid: Uid::new(number).unwrap(),
+                },
+                Operation::Expunge {
+                    messages: vec![message],
+                },
+                Operation::Arrive {
+                    message,
+                    arrival: arrival(1),
+                },
+                Operation::Forget {
+                    messages: vec![message],
+                },
+            ],
+        };
+        state.apply_own(WriterId([9; 16]), &batch);
+    }
+}
+
+#[test]
+fn version_6_of_checkpoints_has_runs_of_uids_that_are_gone() {
+    let (mut state, contained) =
+        MailboxState::decode_checkpoint(include_bytes!("golden/checkpoint-5.bin")).unwrap();
+    let before = state.uid_next().get();
+    come_and_go(&mut state, before, before + 4_200);
+    let golden = include_bytes!("golden/checkpoint-6.bin");
+    let (decoded, contained_too) = MailboxState::decode_checkpoint(golden).unwrap();
+    assert_eq!(contained_too, contained);
+    assert_eq!(state.encode_checkpoint(&contained), golden);
+    assert_eq!(decoded.encode_checkpoint(&contained), golden);
+    let all = |state: &MailboxState, modseq| state.expunged_since(modseq).collect::<Vec<_>>();
+    assert_eq!(all(&decoded, ModSeq(0)), all(&state, ModSeq(0)));
+    let exact = state.exact_after();
+    assert_eq!(all(&decoded, exact), all(&state, exact));
+    assert_eq!(all(&state, exact).len(), 4_096);
+    // Who was away for longer is told of all that went before.
+    let long_ago = ModSeq(exact.0 - 50);
+    assert_eq!(all(&state, long_ago).len(), 4_096 + 50);
+    assert_eq!(all(&decoded, long_ago).len(), 4_201);
+}
+
+#[test]
+fn a_mailbox_that_much_went_through_has_a_short_checkpoint() {
+    let mut state = state();
+    let octets = |state: &MailboxState| state.encode_checkpoint(&covered()).len();
+    let next = |state: &MailboxState| state.uid_next().get();
+    let few = next(&state);
+    come_and_go(&mut state, few, few + 30_000);
+    let once = octets(&state);
+    // As if each had been read from a checkpoint in between.
+    let (mut state, _) =
+        MailboxState::decode_checkpoint(&state.encode_checkpoint(&covered())).unwrap();
+    let more = next(&state);
+    come_and_go(&mut state, more, more + 50_000);
+    assert!(
+        octets(&state) <= once + 32,
+        "{} after {once}",
+        octets(&state)
+    );
+}
+
 #[test]
 fn how_many_messages_were_is_kept_of_the_last_ones_only() {
     let mut state = MailboxState::new(UidValidity(NonZeroU32::new(1).unwrap()));

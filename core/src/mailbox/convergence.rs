@@ -333,7 +333,7 @@ pub(super) fn visible(state: &MailboxState) -> Visible {
             .iter_from(0)
             .map(|message| (message.uid, message.id, flags(message)))
             .collect(),
-        gone: state.gone.iter().map(|gone| gone.uid).collect(),
+        gone: state.expunged_since(ModSeq(0)).collect(),
         expunged: state.tombstones().map(|it| (it.id, it.uid)).collect(),
         unnumbered: unnumbered.into_iter().collect(),
         uid_next: state.uid_next,

@@ -1,7 +1,9 @@
 //! What the two kinds of log have in common: a state, batches that change it, and
 //! checkpoints of it.
 
-use super::checkpoint::{VERSION_WITH_HISTORY, VERSION_WITH_LAST, VERSION_WITH_MISSING};
+use super::checkpoint::{
+    VERSION_WITH_HISTORY, VERSION_WITH_LAST, VERSION_WITH_MISSING, VERSION_WITH_RUNS,
+};
 use super::claims::Owed;
 use super::clock::Stamp;
 use super::directory::{Directory, DirectoryBatch};
@@ -99,7 +101,7 @@ impl LogState for MailboxState {
     const OPERATION: ItemKind = ItemKind::Operation;
     const POINTER: ItemKind = ItemKind::CheckpointPointer;
     const CHECKPOINT: u8 = 1;
-    const CHECKPOINT_VERSION: u8 = VERSION_WITH_LAST;
+    const CHECKPOINT_VERSION: u8 = VERSION_WITH_RUNS;
 
     fn decode_batch(bytes: &[u8]) -> Result<Batch, DecodeError> {
         Batch::decode(bytes)
@@ -154,6 +156,9 @@ impl LogState for MailboxState {
             || messages.any(|(uid, id)| before.reserved.get(uid) != Some(id))
     }
     fn checkpoint_version(&self) -> u8 {
+        if self.gone.has_runs(self.exact_after()) {
+            return VERSION_WITH_RUNS;
+        }
         match (self.last.len() == 0, self.missing().is_empty()) {
             (true, true) => VERSION_WITH_HISTORY,
             (true, false) => VERSION_WITH_MISSING,

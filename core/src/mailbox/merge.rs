@@ -18,7 +18,7 @@ use super::claims::Owed;
 use super::clock::Stamp;
 use super::message::{FlagBit, Message, Register, merge_register};
 use super::operation::{Batch, Operation};
-use super::state::{Arrival, Gone, Numbered, Pending, Tombstone};
+use super::state::{Arrival, Numbered, Pending, Tombstone};
 use super::{ContentId, Flag, MailboxState, MessageId, ModSeq, Uid, WriterId};
 use crate::account::NewMessage;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ impl MailboxState {
             .collect();
         let vanished = |message: &&Message| {
             let gone = self.gone.find(message.uid);
-            let is_new = gone.is_some_and(|gone| gone.modseq > floor.modseq);
+            let is_new = gone.is_some_and(|modseq| modseq > floor.modseq);
             !is_new && self.messages.find(message.uid).is_none()
         };
         let vanished: Vec<(MessageId, Uid)> = shown
@@ -450,8 +450,7 @@ impl Merge<'_> {
 
     /// A UID names nothing any more.
     fn spend(&mut self, uid: Uid) {
-        let modseq = self.modseq;
-        self.state.gone.insert(Gone { uid, modseq });
+        self.state.gone.insert(uid, self.modseq);
     }
 
     fn set_flags(&mut self, ids: &[MessageId], changes: &[(Flag, bool)]) {

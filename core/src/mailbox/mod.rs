@@ -14,6 +14,7 @@ mod directory;
 mod directory_tests;
 mod encoding;
 mod flag;
+mod gone;
 mod history;
 mod identity;
 mod last;

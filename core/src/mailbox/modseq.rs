@@ -77,12 +77,7 @@ impl MailboxState {
                 message.modseq = modseq;
             }
         }
-        let gone: Vec<Uid> = self.expunged_since(knew).collect();
-        for uid in gone {
-            if let Some(gone) = self.gone.find_mut(uid) {
-                gone.modseq = modseq;
-            }
-        }
+        self.gone.tell_again(knew, modseq);
     }
 
     /// HIGHESTMODSEQ rises without a batch.

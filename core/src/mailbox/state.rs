@@ -6,6 +6,7 @@
 
 use super::blocks::{Keyed, SortedBlocks};
 use super::clock::Stamp;
+use super::gone::{EXACT_CHANGES, GoneUids};
 use super::history::History;
 use super::last::LastOnes;
 use super::message::{FlagBit, FlagSet, Message, Registers};
@@ -37,7 +38,7 @@ pub struct MailboxState {
     /// Claims among `pending` that hold if the message comes.
     pub(super) reserved: Arc<BTreeMap<Uid, MessageId>>,
     /// UIDs that were claimed and name nothing any more.
-    pub(super) gone: SortedBlocks<Gone>,
+    pub(super) gone: GoneUids,
     /// Messages that were expunged.
     pub(super) tombstones: SortedBlocks<Tombstone>,
     /// How the last ones of them were.
@@ -55,14 +56,6 @@ pub struct MailboxState {
 pub(super) struct Numbered {
     pub(super) id: MessageId,
     pub(super) uid: Uid,
-}
-
-/// A UID that is never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gone {
-    pub(super) uid: Uid,
-    /// When that became known.
-    pub(super) modseq: ModSeq,
 }
 
 /// A message that was expunged; whoever sweeps finds here what nobody names any more.
@@ -114,13 +107,6 @@ impl Keyed for Numbered {
     }
 }
 
-impl Keyed for Gone {
-    type Key = Uid;
-    fn key(&self) -> Uid {
-        self.uid
-    }
-}
-
 impl Keyed for Tombstone {
     type Key = MessageId;
     fn key(&self) -> MessageId {
@@ -143,7 +129,7 @@ impl MailboxState {
             ids: SortedBlocks::default(),
             pending: Arc::default(),
             reserved: Arc::default(),
-            gone: SortedBlocks::default(),
+            gone: GoneUids::default(),
             tombstones: SortedBlocks::default(),
             last: LastOnes::default(),
             keywords: Arc::default(),
@@ -292,12 +278,10 @@ impl MailboxState {
         self.size_total
     }
 
-    /// UIDs that ceased to name a message after `modseq`, ascending (RFC 7162 §3.2.10).
+    /// UIDs that ceased to name a message after `modseq`, ascending (RFC 7162 §3.2.10); if
+    /// that is long ago, some that did so before as well.
     pub fn expunged_since(&self, modseq: ModSeq) -> impl Iterator<Item = Uid> {
-        self.gone
-            .iter()
-            .filter(move |gone| gone.modseq > modseq)
-            .map(|gone| gone.uid)
+        self.gone.since(modseq)
     }
 
     /// This state for a client that was shown these messages, `uids`, ascending, and all
@@ -386,6 +370,11 @@ impl MailboxState {
     pub(crate) fn forgettable(&self, messages: &[MessageId]) -> impl Iterator<Item = MessageId> {
         let known = |id: &MessageId| self.tombstones.find(*id).is_some_and(Tombstone::was_seen);
         messages.iter().copied().filter(known)
+    }
+
+    /// Which UIDs went with each change after this one is stored exactly.
+    pub(super) fn exact_after(&self) -> ModSeq {
+        ModSeq(self.highest_modseq.0.saturating_sub(EXACT_CHANGES))
     }
 
     /// Notes that sessions were told of messages below `uid`.

@@ -122,18 +122,18 @@ impl<S> Known<S> {
 }
 
 impl Reader {
-    /// Reads the whole log; `initial` is the state that an empty log means.
+    /// Reads the whole log.
     pub(super) async fn load<S: LogState>(
         &self,
-        initial: S,
+        origin: S::Origin,
     ) -> Result<ReadOutcome<S>, StorageError> {
-        let newest = self.load_from(initial.clone(), 0).await?;
+        let newest = self.load_from(origin, 0).await?;
         if newest.known.is_complete() {
             return Ok(newest);
         }
         // Its maker had read the log before others shortened it, and stored it late. What
         // it misses is in the one before.
-        let other = self.load_from(initial, 1).await?;
+        let other = self.load_from(origin, 1).await?;
         Ok(if other.known.is_complete() {
             other
         } else {
@@ -144,11 +144,11 @@ impl Reader {
     /// The same, as if the newest `passed_over` checkpoints were not there.
     pub(super) async fn load_from<S: LogState>(
         &self,
-        initial: S,
+        origin: S::Origin,
         passed_over: usize,
     ) -> Result<ReadOutcome<S>, StorageError> {
         for _ in 0..LOADS_MAX {
-            if let Some(outcome) = self.try_load(initial.clone(), passed_over).await? {
+            if let Some(outcome) = self.try_load(origin, passed_over).await? {
                 return Ok(outcome);
             }
         }
@@ -160,10 +160,11 @@ impl Reader {
     /// `None`: others have replaced the checkpoints meanwhile.
     async fn try_load<S: LogState>(
         &self,
-        initial: S,
+        origin: S::Origin,
         passed_over: usize,
     ) -> Result<Option<ReadOutcome<S>>, StorageError> {
         self.io.step("load a log");
+        let initial = S::initial(origin, &self.keys);
         let mut work = Progressing {
             known: Known {
                 state: Arc::new(initial.clone()),
@@ -232,7 +233,7 @@ impl Reader {
     pub(super) async fn refresh<S: LogState>(
         &self,
         known: Known<S>,
-        initial: S,
+        origin: S::Origin,
     ) -> Result<ReadOutcome<S>, StorageError> {
         self.io.step("read what is new in a log");
         let mut work = Progressing {
@@ -260,7 +261,7 @@ impl Reader {
                     .is_some_and(|pointer| !known.covered.covers(&pointer.covered))
         });
         if unknown {
-            return self.load(initial).await;
+            return self.load(origin).await;
         }
         work.known.checkpoints.retain(|key, _| there.contains(key));
         Ok(work.finish(false))

@@ -49,8 +49,7 @@ pub(super) enum Happened<S: Planner> {
 pub(super) struct Log<S: Planner> {
     pub(super) id: LogId,
     pub(super) partition: PartitionKey,
-    /// What an empty log means.
-    pub(super) initial: S,
+    pub(super) origin: S::Origin,
     pub(super) known: Option<Known<S>>,
     /// The state that was shown last, where clients still hold it.
     pub(super) shown: Option<Arc<S>>,
@@ -117,11 +116,11 @@ impl<S: Planner> Activity<S> {
 }
 
 impl<S: Planner> Log<S> {
-    pub(super) fn new(id: LogId, partition: PartitionKey, initial: S) -> Self {
+    pub(super) fn new(id: LogId, partition: PartitionKey, origin: S::Origin) -> Self {
         Self {
             id,
             partition,
-            initial,
+            origin,
             known: None,
             shown: None,
             owed: Owed::default(),
@@ -385,13 +384,13 @@ impl<S: Planner> Log<S> {
         self.read_began = shared.now.instant;
         self.checkpointed = None;
         self.reads += 1;
-        let (known, initial) = (self.known.clone(), self.initial.clone());
+        let (known, origin) = (self.known.clone(), self.origin);
         let workflow = Workflow::new(&shared.ids, |io| {
             let reader = self.reader(shared, io);
             async move {
                 match known {
-                    Some(known) => reader.refresh(known, initial).await,
-                    None => reader.load(initial).await,
+                    Some(known) => reader.refresh(known, origin).await,
+                    None => reader.load(origin).await,
                 }
             }
         });

@@ -159,7 +159,6 @@ impl Account {
     #[must_use]
     pub fn new(config: Arc<Config>, keys: Arc<AccountKeys>, seed: Seed, now: Now) -> Self {
         let places = Places::new(keys.account());
-        let directory = Directory::initial(&keys);
         let shared = Shared {
             config,
             keys,
@@ -173,7 +172,7 @@ impl Account {
             writers: BTreeMap::new(),
         };
         Self {
-            directory: Log::new(LogId::Directory, places.directory(), directory),
+            directory: Log::new(LogId::Directory, places.directory(), ()),
             upkeep: Upkeep::new(&shared),
             shared,
             mailboxes: BTreeMap::new(),
@@ -567,11 +566,7 @@ impl Account {
         let now = self.shared.now.instant;
         self.mailboxes.entry(mailbox).or_insert_with(|| {
             Box::new(Mailbox {
-                log: Log::new(
-                    LogId::Mailbox(mailbox),
-                    partition,
-                    MailboxState::new(uid_validity),
-                ),
+                log: Log::new(LogId::Mailbox(mailbox), partition, uid_validity),
                 recent_from: Uid::FIRST,
                 recent_due: None,
                 idle_since: Some(now),

@@ -91,11 +91,11 @@ impl<S: Planner> Log<S> {
     }
 
     fn verifying_reading(&self, shared: &mut Shared, known: &Known<S>) -> Reading<S> {
-        let (known, initial) = (known.clone(), self.initial.clone());
+        let (known, origin) = (known.clone(), self.origin);
         let ids = std::sync::Arc::clone(&shared.ids);
         Workflow::new(&ids, |io| {
             let reader = self.reader(shared, io);
-            async move { reader.refresh(known, initial).await }
+            async move { reader.refresh(known, origin).await }
         })
     }
 

@@ -48,7 +48,12 @@ pub fn run(data: &[u8]) {
     if choices & OF_DIRECTORY != 0 {
         let mut random = Random::new(Seed::new([5; 32]));
         let keys = AccountKeys::generate(AccountId([1; 16]), &mut random);
-        converge(choices, order, &mut source, &Directory::initial(&keys));
+        converge(
+            choices,
+            order,
+            &mut source,
+            &Directory::of_a_new_account(&keys),
+        );
     } else {
         let state = MailboxState::new(UidValidity(NonZeroU32::MIN));
         converge(choices, order, &mut source, &state);

@@ -125,7 +125,7 @@ impl Directory {
     /// The INBOX of an account: known without reading anything, and the same for ever.
     #[must_use]
     pub fn inbox(keys: &AccountKeys) -> MailboxId {
-        let directory = Self::initial(keys);
+        let directory = Self::of_a_new_account(keys);
         let inbox = directory.find(&MailboxName::inbox());
         inbox.expect("every account begins with an INBOX").id
     }
@@ -134,7 +134,7 @@ impl Directory {
     /// one that takes another's name does not pass for it. They all have 1 in an account
     /// that is older than this rule, for as long as nothing else is stored: clients know
     /// them by it.
-    pub(crate) fn initial(keys: &AccountKeys) -> Self {
+    pub(crate) fn of_a_new_account(keys: &AccountKeys) -> Self {
         let mut directory = Self {
             mailboxes: BTreeMap::new(),
             deleted: BTreeSet::new(),

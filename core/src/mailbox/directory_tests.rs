@@ -91,7 +91,7 @@ fn version_2_of_batches_is_read_for_ever() {
 
 #[test]
 fn a_checkpoint_tells_how_high_the_reserved_numbers_are_and_nobody_holds_them() {
-    let mut directory = Directory::initial(&keys());
+    let mut directory = Directory::of_a_new_account(&keys());
     let batch = DirectoryBatch {
         stamp: Stamp(1),
         operations: vec![DirectoryOperation::Reserve(reserve(1, 2_000))],
@@ -114,7 +114,7 @@ fn a_checkpoint_tells_how_high_the_reserved_numbers_are_and_nobody_holds_them() 
 
 #[test]
 fn version_1_of_checkpoints_is_read_for_ever() {
-    let mut directory = Directory::initial(&keys());
+    let mut directory = Directory::of_a_new_account(&keys());
     directory.apply(WriterId([4; 16]), &every_operation());
     directory.arrange();
     let golden = include_bytes!("golden/directory-checkpoint-1.bin");
@@ -139,7 +139,7 @@ fn an_older_account_keeps_its_uidvalidities_and_a_newer_one_has_six() {
     let validities = |unix_ms: u64| -> Vec<u32> {
         let mut random = Random::new(Seed::new([3; 32]));
         let account = AccountId::at(unix_ms, &mut random);
-        let directory = Directory::initial(&AccountKeys::generate(account, &mut random));
+        let directory = Directory::of_a_new_account(&AccountKeys::generate(account, &mut random));
         let mut all: Vec<u32> = (directory.mailboxes())
             .map(|it| directory.uid_validity(it.id).0.get())
             .collect();
@@ -152,7 +152,7 @@ fn an_older_account_keeps_its_uidvalidities_and_a_newer_one_has_six() {
 
 #[test]
 fn the_lower_id_keeps_a_name_that_two_servers_gave() {
-    let mut directory = Directory::initial(&keys());
+    let mut directory = Directory::of_a_new_account(&keys());
     let batch = |stamp, operation| DirectoryBatch {
         stamp: Stamp(stamp),
         operations: vec![operation],
@@ -210,7 +210,7 @@ proptest! {
         let mut batches = batches;
         batches.dedup_by(|one, two| one.0 == two.0 && one.1.stamp == two.1.stamp);
         let build = |batches: &[(WriterId, DirectoryBatch)]| {
-            let mut directory = Directory::initial(&keys());
+            let mut directory = Directory::of_a_new_account(&keys());
             for (writer, batch) in batches {
                 directory.apply(*writer, batch);
             }

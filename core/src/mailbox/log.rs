@@ -12,13 +12,15 @@ use super::history::BatchId;
 use super::merge::Floor;
 use super::operation::Batch;
 use super::version_vector::VersionVector;
-use super::{MailboxState, Message, WriterId};
-use crate::seal::ItemKind;
+use super::{MailboxState, Message, UidValidity, WriterId};
+use crate::seal::{AccountKeys, ItemKind};
 
 /// A state that is kept as a log.
 pub(crate) trait LogState: Clone + Send + Sync + 'static {
     /// Changes that happen together.
     type Batch: Send;
+    /// What an empty log means is made of it.
+    type Origin: Copy + core::fmt::Debug + Send + Sync + 'static;
     /// The kind of the log's items.
     const OPERATION: ItemKind;
     /// The kind of the items that name its checkpoints.
@@ -28,6 +30,8 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
     /// The newest version of its checkpoints. Earlier ones are read as well.
     const CHECKPOINT_VERSION: u8;
 
+    /// What an empty log means, of the account with these keys.
+    fn initial(origin: Self::Origin, keys: &AccountKeys) -> Self;
     /// Reads a batch.
     fn decode_batch(bytes: &[u8]) -> Result<Self::Batch, DecodeError>;
     /// Reads a batch that was left by somebody without the account's keys. Whatever it
@@ -98,11 +102,15 @@ pub(crate) trait LogState: Clone + Send + Sync + 'static {
 
 impl LogState for MailboxState {
     type Batch = Batch;
+    type Origin = UidValidity;
     const OPERATION: ItemKind = ItemKind::Operation;
     const POINTER: ItemKind = ItemKind::CheckpointPointer;
     const CHECKPOINT: u8 = 1;
     const CHECKPOINT_VERSION: u8 = VERSION_WITH_RUNS;
 
+    fn initial(uid_validity: UidValidity, _: &AccountKeys) -> Self {
+        Self::new(uid_validity)
+    }
     fn decode_batch(bytes: &[u8]) -> Result<Batch, DecodeError> {
         Batch::decode(bytes)
     }
@@ -182,11 +190,15 @@ impl LogState for MailboxState {
 
 impl LogState for Directory {
     type Batch = DirectoryBatch;
+    type Origin = ();
     const OPERATION: ItemKind = ItemKind::DirectoryOperation;
     const POINTER: ItemKind = ItemKind::DirectoryCheckpointPointer;
     const CHECKPOINT: u8 = 2;
     const CHECKPOINT_VERSION: u8 = 1;
 
+    fn initial((): (), keys: &AccountKeys) -> Self {
+        Self::of_a_new_account(keys)
+    }
     fn decode_batch(bytes: &[u8]) -> Result<DirectoryBatch, DecodeError> {
         DirectoryBatch::decode(bytes)
     }

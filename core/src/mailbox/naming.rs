@@ -292,7 +292,7 @@ mod tests {
     fn a_uidvalidity_is_above_those_before_and_below_2_to_the_31() {
         let mut random = Random::new(Seed::new([5; 32]));
         let keys = AccountKeys::generate(AccountId([0xff; 16]), &mut random);
-        let directory = Directory::initial(&keys);
+        let directory = Directory::of_a_new_account(&keys);
         let mut initial: Vec<u32> = directory
             .mailboxes()
             .map(|it| it.uid_validity.0.get())

@@ -321,3 +321,18 @@ impl<'a, R: Runtime, M: Machine> Driver<'a, R, M> {
         self.machine.handle_input(self.server.clock.now(), input);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::threads::Threads;
+
+    /// The allocator keeps what is of one class of sizes in the same pages (`docs/decisions/020-allocator.md`), and
+    /// pages go back to the system when nothing is in them. The task of a connection, which stays while its account
+    /// sleeps, is of the class from 1,537 to 1,792 octets.
+    #[test]
+    fn what_goes_when_an_account_falls_asleep_does_not_lie_among_what_stays() {
+        let octets = size_of::<Driver<'static, Threads, Account>>();
+        assert!(octets <= 1_536, "{octets} octets");
+    }
+}

@@ -66,9 +66,8 @@ impl Check {
         let (ledger, _) = self.survey.ledger().await?;
         let ledger = ledger.unwrap_or_default();
         let partition = self.survey.places.directory();
-        let initial = Directory::initial(&self.survey.keys);
-        let (whole, _) = self.log(None, partition, initial).await?;
-        let directory = &*whole.state;
+        let (whole, _) = self.log(None, partition, ()).await?;
+        let directory: &Directory = &whole.state;
         for mailbox in ledger.mailboxes.keys().filter(|id| !directory.knows(**id)) {
             let place = self.survey.places.log(*mailbox).0;
             self.find(NOWHERE, place, Trouble::MailboxLost);
@@ -132,9 +131,9 @@ impl Check {
         let entry = directory.mailboxes().find(|entry| entry.id == mailbox);
         let name = entry.map(|entry| &entry.name);
         let partition = self.survey.places.log(mailbox);
-        let initial = MailboxState::new(directory.uid_validity(mailbox));
-        let (whole, lacks) = self.log(name, partition.clone(), initial).await?;
-        let state = &*whole.state;
+        let origin = directory.uid_validity(mailbox);
+        let (whole, lacks) = self.log(name, partition.clone(), origin).await?;
+        let state: &MailboxState = &whole.state;
         let known = ledger.mailboxes.get(&mailbox).copied();
         let floor = known.unwrap_or(Uid::FIRST).max(state.uid_next());
         if known > Some(state.uid_next()) {
@@ -173,11 +172,11 @@ impl Check {
         &mut self,
         name: Option<&MailboxName>,
         partition: PartitionKey,
-        initial: S,
+        origin: S::Origin,
     ) -> Result<(Whole<S>, bool), StorageError> {
-        let whole = self.survey.read(partition.clone(), initial.clone()).await?;
+        let whole = self.survey.read(partition.clone(), origin).await?;
         self.states.extend(whole.checkpoint_objects());
-        let lacks = self.tell_missing(name, &whole, initial.clone()).await?;
+        let lacks = self.tell_missing(name, &whole, origin).await?;
         let at = || Where {
             mailbox: name,
             uid: None,
@@ -206,7 +205,7 @@ impl Check {
         let others = whole.checkpoints.len().saturating_sub(1);
         if whole.is_sound() && others > 0 {
             let reader = self.survey.reader(partition.clone());
-            let older = reader.load_from(initial, others).await?.known;
+            let older = reader.load_from::<S>(origin, others).await?.known;
             let newest = whole.checkpoints.last().and_then(Option::as_ref);
             let lacks = newest.is_some_and(|newest| !older.covered.covers(&newest.covered));
             // Others may have written between the two readings.

@@ -44,7 +44,7 @@ impl Survey {
     pub(super) async fn missing<S: LogState>(
         &self,
         whole: &Whole<S>,
-        initial: S,
+        origin: S::Origin,
     ) -> Result<Missing, StorageError> {
         let mut missing = self.not_there(whole);
         if missing.is_empty() {
@@ -52,7 +52,7 @@ impl Survey {
         }
         // A log is read in pages while others write to it: what is on an earlier page may have
         // been written after that was read, and before what is on a later one.
-        let again = self.read(whole.partition.clone(), initial).await?;
+        let again: Whole<S> = self.read(whole.partition.clone(), origin).await?;
         let again = self.not_there(&again);
         missing.items.retain(|item| again.items.contains(item));
         missing.batches.retain(|it| again.batches.contains(it));
@@ -114,9 +114,9 @@ impl Check {
         &mut self,
         name: Option<&MailboxName>,
         whole: &Whole<S>,
-        initial: S,
+        origin: S::Origin,
     ) -> Result<bool, StorageError> {
-        let missing = self.survey.missing(whole, initial).await?;
+        let missing = self.survey.missing(whole, origin).await?;
         let partition = &whole.partition;
         let at = || Where {
             mailbox: name,

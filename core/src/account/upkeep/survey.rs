@@ -59,8 +59,7 @@ impl<S> Whole<S> {
 impl Survey {
     /// The directory.
     pub(super) async fn directory(&self) -> Result<Whole<Directory>, StorageError> {
-        let initial = Directory::initial(&self.keys);
-        self.read(self.places.directory(), initial).await
+        self.read(self.places.directory(), ()).await
     }
 
     /// A mailbox, deleted or not.
@@ -69,8 +68,8 @@ impl Survey {
         directory: &Directory,
         mailbox: MailboxId,
     ) -> Result<Whole<MailboxState>, StorageError> {
-        let initial = MailboxState::new(directory.uid_validity(mailbox));
-        self.read(self.places.log(mailbox), initial).await
+        let uid_validity = directory.uid_validity(mailbox);
+        self.read(self.places.log(mailbox), uid_validity).await
     }
 
     pub(super) fn reader(&self, partition: PartitionKey) -> Reader {
@@ -91,11 +90,11 @@ impl Survey {
     pub(super) async fn read<S: LogState>(
         &self,
         partition: PartitionKey,
-        initial: S,
+        origin: S::Origin,
     ) -> Result<Whole<S>, StorageError> {
         for _ in 0..READINGS_MAX {
             let reader = self.reader(partition.clone());
-            let known = reader.load(initial.clone()).await?.known;
+            let known = reader.load(origin).await?.known;
             let pointers = self.pointers(&reader).await?;
             if !pointers.iter().eq(known.checkpoints.keys()) {
                 continue;

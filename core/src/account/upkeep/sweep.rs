@@ -30,7 +30,7 @@
 use super::survey::{Survey, Whole, millis, out_of_step};
 use crate::account::SweepReport;
 use crate::mailbox::{
-    ContentId, Deleted, Directory, InboxMove, Ledger, MailboxId, MailboxState, MessageId, Tombstone,
+    ContentId, Deleted, InboxMove, Ledger, MailboxId, MailboxState, MessageId, Tombstone,
 };
 use crate::random::Random;
 use crate::seal::ItemKind;
@@ -195,8 +195,7 @@ impl Sweep {
         let mut past = Vec::new();
         let whole = self.survey.directory().await?;
         let directory = sound(&whole)?;
-        let initial = Directory::initial(&self.survey.keys);
-        if !self.survey.missing(&whole, initial).await?.is_empty() {
+        if !self.survey.missing(&whole, ()).await?.is_empty() {
             return Err(Hindrance::Lost);
         }
         named.checkpoints.extend(whole.checkpoint_objects());
@@ -207,9 +206,9 @@ impl Sweep {
         for mailbox in directory.ids() {
             let whole = self.survey.mailbox(directory, mailbox).await?;
             let state = sound(&whole)?;
-            let initial = MailboxState::new(directory.uid_validity(mailbox));
+            let origin = directory.uid_validity(mailbox);
             if before.mailboxes.get(&mailbox) > Some(&state.uid_next())
-                || !self.survey.missing(&whole, initial).await?.is_empty()
+                || !self.survey.missing(&whole, origin).await?.is_empty()
             {
                 return Err(Hindrance::Lost);
             }

@@ -3,7 +3,7 @@
 //! Objects go over S3 ([`objects`], [`bodies`], [`stream`], [`upload`]) and items over K2V
 //! ([`items`]), both through one HTTP connector ([`http`]), whose answers [`answer`] reads. [`buckets`] says which bucket
 //! and key an account has, [`failure`] what an error means, [`retry`] what is tried again,
-//! [`pace`] how many objects are asked for at once.
+//! [`pace`] how many objects are asked for at once, and [`line`] whose turn it is.
 //!
 //! What Garage does not give is not made up for here: there are no transactions, an
 //! insert that failed may still land, and a poll is only a doorbell.
@@ -15,6 +15,7 @@ mod failure;
 mod http;
 mod items;
 mod limits;
+mod line;
 mod objects;
 mod pace;
 mod retry;

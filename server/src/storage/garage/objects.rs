@@ -95,10 +95,11 @@ impl Objects {
         &self.0.streams
     }
 
-    /// Waits until one more object may be asked for.
-    pub(super) async fn turn(&self) -> Result<Turn<'_>, Failure> {
+    /// Waits until this object may be asked for. What its key begins with is the account.
+    pub(super) async fn turn(&self, key: &ObjectKey) -> Result<Turn<'_>, Failure> {
         let http = self.http();
-        let turn = http.within(http.timeout(), self.0.pace.turn()).await;
+        let account = key.0.split('/').next().unwrap_or_default();
+        let turn = http.within(http.timeout(), self.0.pace.turn(account)).await;
         turn.ok_or_else(|| {
             Failure::Unavailable(format!(
                 "{}: too many objects are asked for",

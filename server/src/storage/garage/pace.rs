@@ -6,13 +6,13 @@
 //! in the time that an answer takes. As long as that is what it takes alone, nothing waits, and more may be
 //! asked for; when it is twice as long, half of what is asked for waits. So there are as many at once as
 //! Garage works on, and [`WAITING`] more that see to it that it is never without work. All accounts
-//! share one number.
+//! share one number, and take turns ([`line`](super::line)).
 //!
 //! What this does not hold up: items, so NOOP, IDLE, flags and lists; and all that is written.
 
-use async_channel::{Receiver, Sender};
+use super::line::{Line, Place};
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Objects that may always be asked for at once.
@@ -29,16 +29,17 @@ const ANSWERS_MAX: u32 = 2_048;
 /// …by as many answers.
 const ALONE_ANSWERS: u32 = 4;
 
-/// Hands out turns, in the order of asking.
+/// Hands out turns.
 pub(super) struct Pace {
-    free: Receiver<()>,
-    back: Sender<()>,
+    line: Arc<Line>,
     judge: Mutex<Judge>,
 }
 
 /// One object that is being asked for. Over when dropped.
 pub(super) struct Turn<'a> {
     pace: &'a Pace,
+    /// `None` when it is over.
+    place: Option<Place>,
     began: Instant,
     crowd: Crowd,
 }
@@ -58,23 +59,19 @@ impl Pace {
     /// Never more than `max` at once.
     pub(super) fn new(max: usize) -> Self {
         let judge = Judge::new(max.max(1));
-        let (back, free) = async_channel::bounded(max.max(1));
-        for _ in 0..judge.turns {
-            back.try_send(()).expect("there is room for every turn");
-        }
         Self {
-            free,
-            back,
+            line: Line::new(judge.turns),
             judge: Mutex::new(judge),
         }
     }
 
-    /// Waits for a turn.
-    pub(super) async fn turn(&self) -> Turn<'_> {
-        self.free.recv().await.expect("the sending side is here");
+    /// Waits for a turn of this account.
+    pub(super) async fn turn(&self, account: &str) -> Turn<'_> {
+        let place = self.line.place(account).await;
         let crowd = self.judge().begin();
         Turn {
             pace: self,
+            place: Some(place),
             began: Instant::now(),
             crowd,
         }
@@ -96,10 +93,11 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        for _ in 0..self.pace.judge().end() {
-            // There is room: there are never more turns than `max`.
-            let _closed = self.pace.back.try_send(());
+        if let Some(place) = self.place.take() {
+            place.give_up();
         }
+        let others = self.pace.judge().end();
+        self.pace.line.add(others);
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) async fn open(
         Err(Failure::OutOfRange)
     } else {
         let get = || async {
-            let turn = objects.turn().await?;
+            let turn = objects.turn(&key).await?;
             let got = objects.get(&bucket, &key, (start, end), None).await?;
             Ok((got, turn))
         };

@@ -170,22 +170,22 @@ fn a_turn_that_ends_without_an_answer_is_given_to_the_next() {
     }
     let pace = Pace::new(64);
     let turns: Vec<_> = (0..ALONE_MAX)
-        .map(|_| ready(pace.turn()).unwrap())
+        .map(|_| ready(pace.turn("a")).unwrap())
         .collect();
-    assert!(ready(pace.turn()).is_none());
+    assert!(ready(pace.turn("a")).is_none());
     drop(turns);
     // Nothing was learnt; it is as it was. Nor does giving up waiting take anything.
     let turns: Vec<_> = (0..ALONE_MAX)
-        .map(|_| ready(pace.turn()).unwrap())
+        .map(|_| ready(pace.turn("a")).unwrap())
         .collect();
-    assert!(ready(pace.turn()).is_none());
+    assert!(ready(pace.turn("a")).is_none());
     turns.into_iter().for_each(Turn::answered);
     for _ in 0..10 {
-        ready(pace.turn()).unwrap().answered();
+        ready(pace.turn("a")).unwrap().answered();
     }
     let turns: Vec<_> = (0..AT_ONCE_MIN)
-        .map(|_| ready(pace.turn()).unwrap())
+        .map(|_| ready(pace.turn("a")).unwrap())
         .collect();
-    assert!(ready(pace.turn()).is_none());
+    assert!(ready(pace.turn("a")).is_none());
     drop(turns);
 }

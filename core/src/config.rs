@@ -284,7 +284,7 @@ impl Default for Config {
             storage_retries_max: 4,
             undelete_retention: Duration::from_secs(14 * 24 * 3_600),
             forget_delay: Duration::from_secs(90 * 24 * 3_600),
-            forget_messages: 256..=4_000,
+            forget_messages: 256..=16_000,
             orphan_age_min: Duration::from_secs(24 * 3_600),
             copy_age_max: Duration::from_secs(3_600),
             sweep_interval: Duration::from_secs(24 * 3_600),

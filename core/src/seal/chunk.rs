@@ -14,7 +14,7 @@
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 
-use super::compression::{Compressor, Decompressor, Form};
+use super::compression::{Compressor, Decompressor, Form, SpareContext};
 use super::{ContentKind, SealError};
 use crate::mailbox::ContentId;
 
@@ -193,12 +193,20 @@ pub(super) struct ChunkOpener {
 }
 
 impl ChunkOpener {
-    pub(super) fn new(cipher: ChunkCipher, chunk_bytes: usize) -> Self {
+    pub(super) fn new(
+        cipher: ChunkCipher,
+        chunk_bytes: usize,
+        spare: Option<SpareContext>,
+    ) -> Self {
         Self {
             cipher,
-            decompressor: Decompressor::new(),
+            decompressor: Decompressor::new(spare),
             chunk_bytes,
         }
+    }
+
+    pub(super) fn share(&mut self, spare: &SpareContext) {
+        self.decompressor = Decompressor::new(Some(spare.clone()));
     }
 
     /// Opens chunk `index`, of which `sealed` is what follows `header`. Appends its

@@ -4,9 +4,10 @@
 //! compresses; that is accepted, since nobody but the sender chooses what stands in a
 //! message.
 
-use zstd::zstd_safe::{CCtx, CParameter, DCtx};
-
 use super::{SealError, base64_lines};
+use core::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx};
 
 /// What was done to a chunk before it was sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +108,43 @@ impl Zstd {
     }
 }
 
-/// Makes of chunks what they were, with one zstd context (some 100 KiB) for all of them.
-pub(super) struct Decompressor(Option<DCtx<'static>>);
+/// A zstd context (some 100 KiB) that readers have one after another. Without it each makes its
+/// own, which takes as long as to read a chunk with it.
+#[derive(Clone, Default)]
+pub struct SpareContext(Arc<Mutex<Option<DCtx<'static>>>>);
+
+impl SpareContext {
+    fn place(&self) -> MutexGuard<'_, Option<DCtx<'static>>> {
+        // It is there or not.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SpareContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SpareContext(…)")
+    }
+}
+
+/// Makes of chunks what they were, with one zstd context for all of them.
+pub(super) struct Decompressor {
+    context: Option<DCtx<'static>>,
+    /// Where it comes from and goes to.
+    spare: Option<SpareContext>,
+}
+
+impl Drop for Decompressor {
+    fn drop(&mut self) {
+        if let (Some(spare), Some(context)) = (&self.spare, self.context.take()) {
+            *spare.place() = Some(context);
+        }
+    }
+}
 
 impl Decompressor {
-    pub(super) fn new() -> Self {
-        Self(None)
+    pub(super) fn new(spare: Option<SpareContext>) -> Self {
+        let context = None;
+        Self { context, spare }
     }
 
     /// Appends at most `limit` octets to `out`, or nothing on failure; how many they are.
@@ -146,10 +178,11 @@ impl Decompressor {
         limit: usize,
         out: &mut Vec<u8>,
     ) -> Result<usize, SealError> {
-        if self.0.is_none() {
-            self.0 = DCtx::try_create();
+        if self.context.is_none() {
+            let spare = self.spare.as_ref().and_then(|spare| spare.place().take());
+            self.context = spare.or_else(DCtx::try_create);
         }
-        let context = self.0.as_mut().ok_or(SealError::Compression)?;
+        let context = self.context.as_mut().ok_or(SealError::Compression)?;
         if out.is_empty() {
             // Into memory that nobody had to clear before.
             out.reserve_exact(limit);
@@ -226,7 +259,7 @@ mod tests {
         let length = Zstd::new()
             .compress(&[b'a'; 4096], &mut compressed)
             .unwrap();
-        let mut decompressor = Decompressor::new();
+        let mut decompressor = Decompressor::new(None);
         let mut out = b"before".to_vec();
         let bomb = decompressor.decompress(&compressed[..length], 4095, &mut out);
         assert_eq!(bomb, Err(SealError::Compression));
@@ -236,6 +269,34 @@ mod tests {
             Ok(4096)
         );
         assert_eq!(out.len(), 6 + 4096);
+    }
+
+    #[test]
+    fn readers_have_one_context_after_another() {
+        let mut compressed = [0; 4096];
+        let text = [b'a'; 4096];
+        let length = Zstd::new().compress(&text, &mut compressed).unwrap();
+        let spare = SpareContext::default();
+        let read = |decompressor: &mut Decompressor| {
+            let mut out = Vec::new();
+            let result = decompressor.decompress(&compressed[..length], 4096, &mut out);
+            assert_eq!((result, &out[..]), (Ok(4096), &text[..]));
+        };
+        let mut one = Decompressor::new(Some(spare.clone()));
+        assert!(one.decompress(b"no zstd", 4096, &mut Vec::new()).is_err());
+        // Two at the same time have two, and one of them is kept.
+        let mut two = Decompressor::new(Some(spare.clone()));
+        read(&mut two);
+        drop(one);
+        assert!(spare.place().is_some());
+        let mut three = Decompressor::new(Some(spare.clone()));
+        read(&mut three);
+        assert!(spare.place().is_none(), "it has the one that was there");
+        drop((two, three));
+        assert!(spare.place().is_some());
+        // Who decompresses nothing takes nothing.
+        drop(Decompressor::new(Some(spare.clone())));
+        assert!(spare.place().is_some());
     }
 
     #[test]

@@ -66,6 +66,7 @@ mod summary;
 mod tests;
 
 pub use chunk::{CHUNK_BYTES_MAX, CHUNK_OVERHEAD_BYTES};
+pub use compression::SpareContext;
 pub use content::ContentWriter;
 pub use error::SealError;
 pub use head::{CONTENT_HEAD_BYTES, ContentKind};

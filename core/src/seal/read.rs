@@ -5,6 +5,7 @@ use super::chunk::{
     CHUNK_BYTES_MAX, CHUNK_HEADER_BYTES, CHUNK_OVERHEAD_BYTES, ChunkCipher, ChunkHeader,
     ChunkOpener, Domain,
 };
+use super::compression::SpareContext;
 use super::head::{CONTENT_HEAD_BYTES, Head};
 use super::{AccountKeys, ContentKind, ContentLayout, SealError};
 use crate::mailbox::ContentId;
@@ -45,6 +46,8 @@ pub struct ContentReader {
     fed: Vec<u8>,
     /// How much of `fed` has been read.
     taken: usize,
+    /// For whom the head is still to be read.
+    spare: Option<SpareContext>,
 }
 
 impl ContentReader {
@@ -69,6 +72,7 @@ impl ContentReader {
             stored_position: 0,
             fed: Vec::new(),
             taken: 0,
+            spare: None,
         }
     }
 
@@ -88,7 +92,11 @@ impl ContentReader {
         let plaintext_position = index as u64 * layout.chunk_bytes() as u64;
         let cipher = ChunkCipher::new(&layout.key, kind, id);
         Self {
-            stage: Stage::Chunks(Box::new(ChunkOpener::new(cipher, layout.chunk_bytes()))),
+            stage: Stage::Chunks(Box::new(ChunkOpener::new(
+                cipher,
+                layout.chunk_bytes(),
+                None,
+            ))),
             kind,
             id,
             expected_bytes: Some(layout.plaintext_bytes()),
@@ -100,7 +108,19 @@ impl ContentReader {
             stored_position: stored_start,
             fed: Vec::new(),
             taken: 0,
+            spare: None,
         }
+    }
+
+    /// Lets it share what it decompresses with, with others that read after or before it.
+    #[must_use]
+    pub fn sharing(mut self, spare: &SpareContext) -> Self {
+        match &mut self.stage {
+            Stage::Head(_) => self.spare = Some(spare.clone()),
+            Stage::Chunks(opener) => opener.share(spare),
+            Stage::End => {}
+        }
+        self
     }
 
     /// The first stored byte that the reader wants.
@@ -160,7 +180,11 @@ impl ContentReader {
             };
             let head = Head::open(keys, self.kind, self.id, head)?;
             let cipher = ChunkCipher::new(&head.key, self.kind, self.id);
-            self.stage = Stage::Chunks(Box::new(ChunkOpener::new(cipher, head.chunk_bytes)));
+            self.stage = Stage::Chunks(Box::new(ChunkOpener::new(
+                cipher,
+                head.chunk_bytes,
+                self.spare.take(),
+            )));
             self.advance(CONTENT_HEAD_BYTES);
         }
         let Stage::Chunks(opener) = &mut self.stage else {

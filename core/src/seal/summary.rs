@@ -86,7 +86,11 @@ pub fn open_summary(
     sealed: &[u8],
 ) -> Result<Vec<u8>, SealError> {
     let head = Head::open(keys, kind, id, head)?;
-    let mut opener = ChunkOpener::new(ChunkCipher::new(&head.key, kind, id), head.chunk_bytes);
+    let mut opener = ChunkOpener::new(
+        ChunkCipher::new(&head.key, kind, id),
+        head.chunk_bytes,
+        None,
+    );
     let (mut rest, mut summary, mut chunk) = (sealed, Vec::new(), Vec::new());
     for index in 0.. {
         let (header, after) = rest

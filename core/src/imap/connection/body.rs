@@ -126,7 +126,7 @@ impl BodyReader {
             io: io.clone(),
             key: context.places.content(content),
             request: None,
-            reader,
+            reader: reader.sharing(&context.spare),
             skip,
             left: range.end.saturating_sub(range.start),
             chunk: Vec::new(),

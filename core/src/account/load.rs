@@ -4,12 +4,17 @@
 //! is used: the items that it does not contain are still there. An item that cannot be
 //! opened is passed over. Neither keeps the rest of the mailbox from working. A batch of
 //! several items is taken in when the last of them is there.
+//!
+//! What the account's own servers wrote in a version that is not known here is not damaged. A
+//! log is not read without it: clients would be told that messages are gone which they would
+//! have to download again once this server is as new as the other one.
 
 use super::parts::{Finished, Parts};
 use crate::boundary::Event;
 use crate::config::Config;
 use crate::mailbox::{
-    CheckpointPointer, ContentId, LogPosition, LogState, Owed, Part, Stamp, VersionVector, WriterId,
+    CheckpointPointer, ContentId, DecodeError, LogPosition, LogState, Owed, Part, Stamp,
+    VersionVector, WriterId,
 };
 use crate::seal::{
     AccountKeys, ContentKind, ContentReader, ItemKind, Places, Progress, is_arrival,
@@ -19,7 +24,7 @@ use crate::storage::{
 };
 use crate::workflow::Io;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How often a log is begun to be read while others replace its checkpoints.
 const LOADS_MAX: usize = 5;
@@ -69,6 +74,26 @@ pub(super) struct Damaged {
     pub(super) items: BTreeSet<ItemKey>,
     /// Those of them that are checkpoints.
     pub(super) checkpoints: Vec<ContentId>,
+    /// An item that is of a version that this server does not know.
+    newer: Option<String>,
+    /// The same of a checkpoint.
+    newer_checkpoint: Option<String>,
+}
+
+/// Why a value of a log cannot be understood.
+enum Obscure {
+    Damaged(String),
+    /// The account's own servers wrote it, in a version that is not known here.
+    Newer(u8),
+}
+
+impl From<DecodeError> for Obscure {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Version(version) => Self::Newer(version),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
 }
 
 /// Damaged items that a reader can name.
@@ -129,16 +154,18 @@ impl Reader {
     ) -> Result<ReadOutcome<S>, StorageError> {
         let newest = self.load_from(origin, 0).await?;
         if newest.known.is_complete() {
+            self.knows_all_of(&newest.known)?;
             return Ok(newest);
         }
         // Its maker had read the log before others shortened it, and stored it late. What
         // it misses is in the one before.
         let other = self.load_from(origin, 1).await?;
-        Ok(if other.known.is_complete() {
-            other
-        } else {
-            newest
-        })
+        let outcome = match other.known.is_complete() {
+            true => other,
+            false => newest,
+        };
+        self.knows_all_of(&outcome.known)?;
+        Ok(outcome)
     }
 
     /// The same, as if the newest `passed_over` checkpoints were not there.
@@ -226,6 +253,7 @@ impl Reader {
         }
         self.read_missing(&mut work, self.config.log_page_items)
             .await?;
+        self.knows_all_items()?;
         Ok(Some(work.finish(true)))
     }
 
@@ -263,6 +291,7 @@ impl Reader {
         if unknown {
             return self.load(origin).await;
         }
+        self.knows_all_items()?;
         work.known.checkpoints.retain(|key, _| there.contains(key));
         Ok(work.finish(false))
     }
@@ -358,12 +387,10 @@ impl Reader {
         let mut pointer = None;
         for value in &item.values {
             let opened = self.keys.open_item(&item.key, S::POINTER, value);
-            let opened = opened.map_err(|error| error.to_string()).and_then(|bytes| {
-                CheckpointPointer::decode(&bytes).map_err(|error| error.to_string())
-            });
-            match opened {
+            let opened = opened.map_err(|error| Obscure::Damaged(error.to_string()));
+            match opened.and_then(|bytes| Ok(CheckpointPointer::decode(&bytes)?)) {
                 Ok(opened) => pointer = Some(opened),
-                Err(reason) => self.damaged(&item.key, reason),
+                Err(why) => self.obscure(&item.key, why),
             }
         }
         work.known.checkpoints.insert(key.clone(), pointer);
@@ -391,10 +418,17 @@ impl Reader {
                     return Ok(Begun::Checkpoint(made));
                 }
                 Err(_) if !self.is_named(key).await? => return Ok(Begun::Replaced),
-                Err(reason) => {
-                    self.note_damage(|damaged| damaged.checkpoints.push(pointer.content));
+                Err(why) => {
                     let place = self.places.checkpoint(pointer.content).0;
-                    self.io.event(Event::Damaged { place, reason });
+                    match why {
+                        Obscure::Newer(version) => {
+                            self.lock().newer_checkpoint = Some(too_old(&place, version));
+                        }
+                        Obscure::Damaged(reason) => {
+                            self.note_damage(|it| it.checkpoints.push(pointer.content));
+                            self.io.event(Event::Damaged { place, reason });
+                        }
+                    }
                 }
             }
         }
@@ -420,11 +454,11 @@ impl Reader {
         Ok(items.iter().any(|item| !item.values.is_empty()))
     }
 
-    /// Reads one checkpoint. The inner error: it is damaged.
+    /// Reads one checkpoint. The inner error: it cannot be understood.
     async fn read_checkpoint<S: LogState>(
         &self,
         pointer: &CheckpointPointer,
-    ) -> Result<Result<(S, VersionVector), String>, StorageError> {
+    ) -> Result<Result<(S, VersionVector), Obscure>, StorageError> {
         let content = pointer.content;
         let max = u32::try_from(self.config.chunk_bytes).unwrap_or(u32::MAX);
         let id = self.io.start(StorageRequest::OpenObject {
@@ -473,8 +507,8 @@ impl Reader {
         } else {
             self.io.close(id);
         }
-        Ok(outcome
-            .and_then(|()| S::decode_checkpoint(&plaintext).map_err(|error| error.to_string())))
+        let outcome = outcome.map_err(Obscure::Damaged);
+        Ok(outcome.and_then(|()| Ok(S::decode_checkpoint(&plaintext)?)))
     }
 
     /// Takes one item of the log in.
@@ -522,7 +556,7 @@ impl Reader {
             match open_value::<S>(&self.keys, &item.key, value) {
                 Ok(arrival @ Opened::Arrival(_)) => best = best.or(Some(arrival)),
                 Ok(part) => best = Some(part),
-                Err(reason) => self.damaged(&item.key, reason),
+                Err(why) => self.obscure(&item.key, why),
             }
         }
         best
@@ -533,21 +567,50 @@ impl Reader {
         for position in finished.positions() {
             work.known.covered.insert(position);
         }
-        let batch = finished
-            .batch
-            .ok_or("a part of its batch is damaged".to_owned());
-        let batch =
-            batch.and_then(|bytes| S::decode_batch(&bytes).map_err(|error| error.to_string()));
-        match batch {
+        let damaged = || Obscure::Damaged("a part of its batch is damaged".to_owned());
+        let batch = finished.batch.ok_or_else(damaged);
+        match batch.and_then(|bytes| Ok(S::decode_batch(&bytes)?)) {
             Ok(batch) => work.take_in(finished.first.writer, batch),
-            Err(reason) => self.damaged(key, reason),
+            Err(why) => self.obscure(key, why),
         }
     }
 
     fn note_damage(&self, note: impl FnOnce(&mut Damaged)) {
-        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut damaged = self.lock();
         damaged.count += 1;
         note(&mut damaged);
+    }
+
+    fn obscure(&self, key: &ItemKey, why: Obscure) {
+        match why {
+            Obscure::Damaged(reason) => self.damaged(key, reason),
+            Obscure::Newer(version) => {
+                let place = format!("{}/{}", key.partition, key.sort);
+                self.lock().newer = Some(too_old(&place, version));
+            }
+        }
+    }
+
+    /// Refuses a log with an item that only a newer server understands.
+    fn knows_all_items(&self) -> Result<(), StorageError> {
+        match self.lock().newer.take() {
+            None => Ok(()),
+            Some(newer) => Err(StorageError::Refused(newer)),
+        }
+    }
+
+    /// Refuses a log of which a part is only in a checkpoint that a newer server understands.
+    fn knows_all_of<S>(&self, known: &Known<S>) -> Result<(), StorageError> {
+        match self.lock().newer_checkpoint.take() {
+            Some(newer) if known.partial || !known.is_complete() => {
+                Err(StorageError::Refused(newer))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Damaged> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn damaged(&self, key: &ItemKey, reason: String) {
@@ -603,12 +666,13 @@ impl<S: LogState> Opened<S> {
     }
 }
 
-/// Opens one value of a log. The error is for the log of events.
+/// Opens one value of a log.
 fn open_value<S: LogState>(
     keys: &AccountKeys,
     key: &ItemKey,
     value: &[u8],
-) -> Result<Opened<S>, String> {
+) -> Result<Opened<S>, Obscure> {
+    let damaged = |reason: String| Obscure::Damaged(reason);
     let arrival = is_arrival(value);
     let kind = if arrival {
         ItemKind::Arrival
@@ -616,16 +680,19 @@ fn open_value<S: LogState>(
         S::OPERATION
     };
     let bytes = keys.open_item(key, kind, value);
-    let bytes = bytes.map_err(|error| error.to_string())?;
-    let part = Part::decode(&bytes).map_err(|error| error.to_string())?;
+    let bytes = bytes.map_err(|error| damaged(error.to_string()))?;
     if !arrival {
-        return Ok(Opened::Part(part));
+        return Ok(Opened::Part(Part::decode(&bytes)?));
     }
-    if part.count != 1 {
-        return Err("an arrival in several parts".to_owned());
-    }
-    let batch = S::decode_arrival(&part.piece).map_err(|error| error.to_string())?;
-    Ok(Opened::Arrival(batch))
+    // Anybody may have left it: what it says of its version proves nothing.
+    let read = || {
+        let part = Part::decode(&bytes).map_err(|error| error.to_string())?;
+        match part.count {
+            1 => S::decode_arrival(&part.piece).map_err(|error| error.to_string()),
+            _ => Err("an arrival in several parts".to_owned()),
+        }
+    };
+    Ok(Opened::Arrival(read().map_err(damaged)?))
 }
 
 /// Whether an item of a log can be understood on its own.
@@ -698,6 +765,10 @@ impl<S: LogState> Progressing<S> {
 
 fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
+}
+
+fn too_old(place: &str, version: u8) -> String {
+    format!("{place} has version {version}: this server is too old for it")
 }
 
 /// Whether this is a checkpoint's pointer.

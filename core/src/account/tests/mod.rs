@@ -4,6 +4,7 @@ mod checkpoints;
 mod delivery;
 mod faults;
 mod large;
+mod newer;
 mod rename;
 mod requests;
 mod reserve;

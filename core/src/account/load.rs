@@ -152,18 +152,15 @@ impl Reader {
         &self,
         origin: S::Origin,
     ) -> Result<ReadOutcome<S>, StorageError> {
-        let newest = self.load_from(origin, 0).await?;
-        if newest.known.is_complete() {
-            self.knows_all_of(&newest.known)?;
-            return Ok(newest);
+        let mut outcome = self.load_from(origin, 0).await?;
+        if !outcome.known.is_complete() {
+            // Its maker had read the log before others shortened it, and stored it late. What
+            // it misses is in the one before.
+            let other = self.load_from(origin, 1).await?;
+            if other.known.is_complete() {
+                outcome = other;
+            }
         }
-        // Its maker had read the log before others shortened it, and stored it late. What
-        // it misses is in the one before.
-        let other = self.load_from(origin, 1).await?;
-        let outcome = match other.known.is_complete() {
-            true => other,
-            false => newest,
-        };
         self.knows_all_of(&outcome.known)?;
         Ok(outcome)
     }

@@ -238,11 +238,8 @@ impl MailboxState {
             encoder.number(pending.modseq.0);
             encode_registers(&pending.registers, &mut last, &bits, encoder);
         }
-        if version >= VERSION_WITH_RUNS {
-            self.gone.encode(self.exact_after(), encoder);
-        } else {
-            self.gone.encode_singly(encoder);
-        }
+        let with_lengths = version >= VERSION_WITH_RUNS;
+        self.gone.encode(self.exact_after(), with_lengths, encoder);
         encoder.count(self.tombstones.len());
         for tombstone in self.tombstones.iter() {
             encoder.array(&tombstone.id.0);
@@ -375,11 +372,7 @@ impl MailboxState {
     }
 
     fn decode_past(&mut self, decoder: &mut Decoder<'_>, version: u8) -> Result<(), DecodeError> {
-        self.gone = if version >= VERSION_WITH_RUNS {
-            GoneUids::decode(decoder)?
-        } else {
-            GoneUids::decode_singly(decoder)?
-        };
+        self.gone = GoneUids::decode(decoder, version >= VERSION_WITH_RUNS)?;
         let mut tombstones = Vec::new();
         for _ in 0..decoder.count(34)? {
             tombstones.push(Tombstone {

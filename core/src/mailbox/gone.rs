@@ -71,6 +71,7 @@ impl GoneUids {
             last: uid,
             modseq,
         };
+        let before = uid.get().checked_sub(1).and_then(Uid::new);
         if let Some(old) = self.runs.first_from(uid).copied()
             && old.holds(uid)
         {
@@ -78,7 +79,6 @@ impl GoneUids {
                 return;
             }
             self.runs.remove(old.last);
-            let before = uid.get().checked_sub(1).and_then(Uid::new);
             if let Some(last) = before.filter(|last| old.first <= *last) {
                 self.runs.insert(Run { last, ..old });
             }
@@ -87,7 +87,6 @@ impl GoneUids {
                 self.runs.insert(Run { first, ..old });
             }
         }
-        let before = uid.get().checked_sub(1).and_then(Uid::new);
         let before = before.and_then(|last| self.runs.find(last)).copied();
         if let Some(before) = before.filter(|it| it.modseq == modseq) {
             self.runs.remove(before.last);
@@ -117,38 +116,16 @@ impl GoneUids {
 
     /// Of runs that are in order and apart.
     fn of(runs: impl Iterator<Item = Run>) -> Self {
-        let mut joined: Vec<Run> = Vec::new();
-        for run in runs {
-            match joined.last_mut() {
-                Some(last) if last.modseq == run.modseq && last.touches(&run) => {
-                    last.last = run.last;
-                }
-                _ => joined.push(run),
-            }
-        }
-        let runs = SortedBlocks::from_sorted(joined);
+        // No change has MODSEQ 0.
+        let runs = SortedBlocks::from_sorted(joined(runs, ModSeq(0)));
         Self {
             runs: runs.expect("runs that are in order and apart"),
         }
     }
 
-    /// As they are stored: what went with a change up to `exact_after` is joined.
+    /// As they are stored.
     fn stored(&self, exact_after: ModSeq) -> Vec<Run> {
-        let mut runs: Vec<Run> = Vec::new();
-        for run in self.runs.iter() {
-            match runs.last_mut() {
-                Some(last)
-                    if last.touches(run)
-                        && (last.modseq == run.modseq
-                            || last.modseq.max(run.modseq) <= exact_after) =>
-                {
-                    last.last = run.last;
-                    last.modseq = last.modseq.max(run.modseq);
-                }
-                _ => runs.push(*run),
-            }
-        }
-        runs
+        joined(self.runs.iter().copied(), exact_after)
     }
 
     /// Whether there is anything to be joined, so that it is shorter as runs.
@@ -157,26 +134,32 @@ impl GoneUids {
         runs.any(|run| run.first != run.last)
     }
 
-    /// Appends the encoded form.
-    pub(super) fn encode(&self, exact_after: ModSeq, encoder: &mut Encoder) {
+    /// Appends the encoded form. `with_lengths`: of checkpoints since version 6; those before
+    /// have no place for runs.
+    pub(super) fn encode(&self, exact_after: ModSeq, with_lengths: bool, encoder: &mut Encoder) {
         let runs = self.stored(exact_after);
         encoder.count(runs.len());
         let mut before = 0;
         for run in runs {
             encoder.number(u64::from(run.first.get() - before));
-            encoder.number(u64::from(run.last.get() - run.first.get()));
+            if with_lengths {
+                encoder.number(u64::from(run.last.get() - run.first.get()));
+            }
             encoder.number(run.modseq.0);
             before = run.last.get();
         }
     }
 
-    /// Reads the encoded form.
-    pub(super) fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+    /// Reads that form.
+    pub(super) fn decode(
+        decoder: &mut Decoder<'_>,
+        with_lengths: bool,
+    ) -> Result<Self, DecodeError> {
         let mut runs = Vec::new();
         let mut before = 0;
-        for _ in 0..decoder.count(3)? {
+        for _ in 0..decoder.count(2 + usize::from(with_lengths))? {
             let first = next_uid(decoder, &mut before)?;
-            let more = decoder.number32()?;
+            let more = if with_lengths { decoder.number32()? } else { 0 };
             let last = first.get().checked_add(more).and_then(Uid::new);
             let last = last.ok_or(DecodeError::Invalid("UID"))?;
             before = last.get();
@@ -189,39 +172,26 @@ impl GoneUids {
         }
         Ok(Self::of(runs.into_iter()))
     }
+}
 
-    /// Appends the form of checkpoints before version 6: each UID with its MODSEQ.
-    pub(super) fn encode_singly(&self, encoder: &mut Encoder) {
-        let all = || {
-            self.runs
-                .iter()
-                .flat_map(|run| run.uids().map(|it| (it, run.modseq)))
-        };
-        encoder.count(all().count());
-        let mut before = 0;
-        for (uid, modseq) in all() {
-            encoder.number(u64::from(uid.get() - before));
-            before = uid.get();
-            encoder.number(modseq.0);
+/// Makes one of runs that touch and went with the same change, or both with one up to
+/// `exact_after`.
+fn joined(runs: impl Iterator<Item = Run>, exact_after: ModSeq) -> Vec<Run> {
+    let mut joined: Vec<Run> = Vec::new();
+    for run in runs {
+        match joined.last_mut() {
+            Some(last)
+                if last.touches(&run)
+                    && (last.modseq == run.modseq
+                        || last.modseq.max(run.modseq) <= exact_after) =>
+            {
+                last.last = run.last;
+                last.modseq = last.modseq.max(run.modseq);
+            }
+            _ => joined.push(run),
         }
     }
-
-    /// Reads that form.
-    pub(super) fn decode_singly(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let mut runs = Vec::new();
-        let mut before = 0;
-        for _ in 0..decoder.count(2)? {
-            let uid = next_uid(decoder, &mut before)?;
-            let (first, last) = (uid, uid);
-            let modseq = decoder.modseq()?;
-            runs.push(Run {
-                first,
-                last,
-                modseq,
-            });
-        }
-        Ok(Self::of(runs.into_iter()))
-    }
+    joined
 }
 
 /// UIDs are stored as their distances. Also used for messages.
@@ -262,10 +232,10 @@ mod tests {
 
     fn again(gone: &GoneUids, exact_after: u64) -> GoneUids {
         let mut encoder = Encoder::new(1);
-        gone.encode(ModSeq(exact_after), &mut encoder);
+        gone.encode(ModSeq(exact_after), true, &mut encoder);
         let bytes = encoder.finish();
         let mut decoder = Decoder::new(&bytes, 1).unwrap();
-        let decoded = GoneUids::decode(&mut decoder).unwrap();
+        let decoded = GoneUids::decode(&mut decoder, true).unwrap();
         decoder.finish().unwrap();
         decoded
     }
@@ -305,14 +275,23 @@ mod tests {
         fn the_older_form_says_the_same(
             all in prop::collection::btree_map(1u32..80, 1u64..5, 0..60),
         ) {
-            let mut gone = GoneUids::default();
-            for (number, modseq) in &all {
-                gone.insert(uid(*number), ModSeq(*modseq));
-            }
             let mut encoder = Encoder::new(1);
-            gone.encode_singly(&mut encoder);
+            encoder.count(all.len());
+            let mut before = 0;
+            for (number, modseq) in &all {
+                encoder.number(u64::from(number - before));
+                encoder.number(*modseq);
+                before = *number;
+            }
             let bytes = encoder.finish();
-            let decoded = GoneUids::decode_singly(&mut Decoder::new(&bytes, 1).unwrap()).unwrap();
+            let mut decoder = Decoder::new(&bytes, 1).unwrap();
+            let decoded = GoneUids::decode(&mut decoder, false).unwrap();
+            decoder.finish().unwrap();
+            let mut encoder = Encoder::new(1);
+            if !decoded.has_runs(ModSeq(0)) {
+                decoded.encode(ModSeq(0), false, &mut encoder);
+                prop_assert_eq!(encoder.finish(), bytes);
+            }
             check(&decoded, &all);
         }
     }
@@ -336,7 +315,7 @@ mod tests {
             encoder.number(number);
         }
         let bytes = encoder.finish();
-        let decoded = GoneUids::decode(&mut Decoder::new(&bytes, 1).unwrap());
+        let decoded = GoneUids::decode(&mut Decoder::new(&bytes, 1).unwrap(), true);
         assert_eq!(decoded.err(), Some(DecodeError::Invalid("UID")));
     }
 }

@@ -73,7 +73,8 @@ impl LastOnes {
         self.messages.insert(last);
     }
 
-    fn remove(&mut self, id: MessageId) {
+    /// Forgets how a message was.
+    pub(super) fn remove(&mut self, id: MessageId) {
         if let Some(before) = self.messages.remove(id) {
             self.octets -= before.octets();
         }
@@ -139,11 +140,6 @@ impl MailboxState {
         if !self.last.are_within(2) {
             self.last = self.newest_last();
         }
-    }
-
-    /// Forgets how a message was.
-    pub(super) fn forget_last(&mut self, id: MessageId) {
-        self.last.remove(id);
     }
 
     /// Those of the messages that were expunged last.

@@ -178,7 +178,7 @@ impl MailboxState {
     fn forget(&mut self, id: MessageId) {
         if self.tombstones.find(id).is_some_and(Tombstone::was_seen) {
             self.tombstones.remove(id);
-            self.forget_last(id);
+            self.last.remove(id);
         }
     }
 

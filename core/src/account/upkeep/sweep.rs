@@ -61,6 +61,9 @@ impl From<StorageError> for Hindrance {
 pub(super) struct Named {
     pub(super) contents: Vec<ContentId>,
     pub(super) checkpoints: Vec<ContentId>,
+    /// Tombstones that are old enough to be forgotten, twice as many as one sweep forgets at
+    /// most: the objects of some may still be there.
+    old: Vec<Old>,
 }
 
 /// What one look at the objects found.
@@ -70,6 +73,8 @@ struct Found {
     doomed: Vec<ContentId>,
     /// Unnamed, and since when.
     marks: BTreeMap<ContentId, u64>,
+    /// There are more that are unnamed.
+    left_out: bool,
     kept: u64,
 }
 
@@ -111,8 +116,7 @@ impl Sweep {
             swept_at: self.survey.now_ms,
             ..Ledger::default()
         };
-        let mut old = Vec::new();
-        let (named, past) = self.names(&before, &mut ledger, &mut old).await?;
+        let (named, past) = self.names(&before, &mut ledger).await?;
         self.survey.io.step("find what is not named");
         let contents = self.survey.places.contents();
         let mut bodies = self
@@ -124,8 +128,7 @@ impl Sweep {
             .await?;
         if !bodies.doomed.is_empty() || !states.doomed.is_empty() || !past.is_empty() {
             self.survey.io.step("look again at what is named");
-            let again = (&mut Ledger::default(), &mut Vec::new());
-            let (named, _) = self.names(&before, again.0, again.1).await?;
+            let (named, _) = self.names(&before, &mut Ledger::default()).await?;
             bodies.spare(&named.contents);
             states.spare(&named.checkpoints);
         }
@@ -136,7 +139,7 @@ impl Sweep {
             self.delete_log(*mailbox).await?;
             ledger.deleted.insert(*mailbox, Deleted::Collected);
         }
-        let forget = self.forget(old, &bodies);
+        let forget = self.forget(named.old, &bodies);
         let report = SweepReport {
             bodies: bodies.doomed.len() as u64,
             checkpoints: states.doomed.len() as u64,
@@ -154,9 +157,7 @@ impl Sweep {
     /// Which of the old tombstones name what is not there any more.
     fn forget(&self, old: Vec<Old>, bodies: &Found) -> Forget {
         let (mut doomed, marks) = (bodies.doomed.clone(), &bodies.marks);
-        let max = self.survey.config.sweep_marks_max;
-        if doomed.len() >= max || marks.len() >= max {
-            // There may be others that are unnamed.
+        if bodies.left_out {
             return Vec::new();
         }
         doomed.sort_unstable();
@@ -189,7 +190,6 @@ impl Sweep {
         &self,
         before: &Ledger,
         ledger: &mut Ledger,
-        old: &mut Vec<Old>,
     ) -> Result<(Named, Vec<MailboxId>), Hindrance> {
         let mut named = Named::default();
         let mut past = Vec::new();
@@ -215,7 +215,7 @@ impl Sweep {
             ledger.mailboxes.insert(mailbox, state.uid_next());
             self.note(&whole, &mut named);
             if directory.inbox_move(mailbox) == InboxMove::None {
-                old.extend(self.old(mailbox, state));
+                self.note_old(mailbox, state, &mut named.old);
             }
         }
         for mailbox in directory.deleted() {
@@ -249,24 +249,23 @@ impl Sweep {
             .extend(kept.map(|tombstone| tombstone.content));
     }
 
-    /// The tombstones that are old enough to be forgotten, as far as one sweep would forget
-    /// them.
-    fn old(&self, mailbox: MailboxId, state: &MailboxState) -> Option<Old> {
+    /// Notes the tombstones of a mailbox that are old enough to be forgotten.
+    fn note_old(&self, mailbox: MailboxId, state: &MailboxState, old: &mut Vec<Old>) {
         let survey = &self.survey;
         let is_old = |it: &&Tombstone| {
-            // What seems younger than that is not looked at.
             it.was_seen()
                 && survey.is_forgettable(it.at.unix_ms())
+                // What seems younger than that is not looked at.
                 && survey.is_old(it.content.unix_ms())
         };
         let limits = &survey.config.forget_messages;
+        let noted: usize = old.iter().map(|it| it.messages.len()).sum();
         let messages = state.tombstones().filter(is_old);
-        // As many again, since objects of some may still be there.
-        let messages = messages
-            .map(|it| (it.id, it.content))
-            .take(2 * limits.end());
-        let messages: Vec<_> = messages.collect();
-        (messages.len() >= *limits.start()).then_some(Old { mailbox, messages })
+        let messages = messages.map(|it| (it.id, it.content));
+        let messages: Vec<_> = messages.take(2 * limits.end() - noted).collect();
+        if messages.len() >= *limits.start() {
+            old.push(Old { mailbox, messages });
+        }
     }
 
     /// Looks at all objects of a kind.
@@ -296,6 +295,8 @@ impl Sweep {
                     found.doomed.push(content);
                 } else if found.marks.len() < max {
                     found.marks.insert(content, since);
+                } else {
+                    found.left_out = true;
                 }
             }
             match keys.into_iter().next_back().filter(|_| more) {

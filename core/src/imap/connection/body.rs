@@ -7,6 +7,7 @@ use crate::boundary::Event;
 use crate::mailbox::Message;
 use crate::seal::{
     CHUNK_OVERHEAD_BYTES, CONTENT_HEAD_BYTES, ContentLayout, ContentReader, Progress, SealError,
+    SpareContext,
 };
 use crate::storage::{ObjectKey, RequestId, StorageError, StorageRequest, StorageResponse};
 use crate::workflow::Io;
@@ -105,6 +106,7 @@ impl BodyReader {
     pub(super) fn start(
         io: &Io,
         context: &Context,
+        spare: &SpareContext,
         message: &Message,
         layout: Option<&ContentLayout>,
         range: Range<u64>,
@@ -126,7 +128,7 @@ impl BodyReader {
             io: io.clone(),
             key: context.places.content(content),
             request: None,
-            reader: reader.sharing(&context.spare),
+            reader: reader.sharing(spare),
             skip,
             left: range.end.saturating_sub(range.start),
             chunk: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::enable::Enabled;
 use crate::config::Config;
-use crate::seal::{AccountKeys, Places, SpareContext};
+use crate::seal::{AccountKeys, Places};
 use crate::time::Now;
 use crate::workflow::Io;
 use std::sync::Arc;
@@ -17,8 +17,6 @@ pub(crate) struct Context {
     pub(super) now: Now,
     /// What the client has enabled.
     pub(super) enabled: Enabled,
-    /// For the bodies that it reads.
-    pub(super) spare: SpareContext,
 }
 
 impl Context {

@@ -10,7 +10,7 @@ use crate::imap::grammar::{
     Command, Fault, MailboxEncoding, Rejected, SelectParameters, Tag, Tagged, parse_command,
 };
 use crate::mailbox::{MailboxName, ModSeq};
-use crate::seal::{Places, SpareContext};
+use crate::seal::Places;
 use crate::workflow::{Io, Workflow};
 use std::sync::Arc;
 
@@ -104,7 +104,6 @@ impl Connection {
             places: Places::new(keys.account()),
             now: self.now,
             enabled: self.enabled,
-            spare: SpareContext::default(),
         })
     }
 

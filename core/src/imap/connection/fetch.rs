@@ -20,7 +20,7 @@ use crate::account::{AccountReply, AccountRequest};
 use crate::imap::grammar::{FetchItem, SequenceSet, response};
 use crate::mailbox::{Flag, FlagAction, FlagChange, MailboxState, Message, ModSeq, Uid};
 use crate::mime::{Envelope, write_bodystructure, write_envelope};
-use crate::seal::ContentLayout;
+use crate::seal::{ContentLayout, SpareContext};
 use crate::summary::Summary;
 use crate::workflow::Io;
 use core::ops::Range;
@@ -110,6 +110,8 @@ struct Fetch<'a> {
     /// Messages that could not be read.
     unread: Unread,
     unseen_failed: bool,
+    /// For the bodies, which are read one after another.
+    spare: SpareContext,
 }
 
 /// A message whose turn comes soon.
@@ -157,6 +159,7 @@ impl<'a> Fetch<'a> {
             quiet: Quiet::default(),
             unread: Unread::default(),
             unseen_failed: false,
+            spare: SpareContext::default(),
         }
     }
 
@@ -227,7 +230,7 @@ impl<'a> Fetch<'a> {
             let layout = parsed.map(|parsed| &parsed.layout);
             (
                 index,
-                BodyReader::start(self.io, self.context, message, layout, range),
+                BodyReader::start(self.io, self.context, &self.spare, message, layout, range),
             )
         });
         Prepared {
@@ -417,7 +420,7 @@ impl<'a> Fetch<'a> {
             Some(Ok(parsed)) => Some(&parsed.layout),
             _ => None,
         };
-        BodyReader::start(self.io, self.context, message, layout, range)
+        BodyReader::start(self.io, self.context, &self.spare, message, layout, range)
     }
 
     /// An item that cannot be read, after others of its message were sent: NIL, and NO at

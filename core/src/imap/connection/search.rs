@@ -17,7 +17,7 @@ use crate::imap::grammar::{ReturnOption, SearchKey, Tag};
 use crate::mailbox::Message;
 use crate::mime::Searchable;
 use crate::mime::decode::PartText;
-use crate::seal::ContentLayout;
+use crate::seal::{ContentLayout, SpareContext};
 use crate::summary::Summary;
 use crate::workflow::Io;
 use core::ops::Range;
@@ -57,6 +57,7 @@ pub(super) async fn search(io: &Io, context: &Context, mut view: View, search: S
         view: &view,
         judge,
         unread: Unread::default(),
+        spare: SpareContext::default(),
     };
     let found = run.find().await;
     let unread = run.unread;
@@ -79,6 +80,8 @@ struct Run<'a> {
     judge: Judge<'a>,
     /// Messages that could not be read.
     unread: Unread,
+    /// For the bodies, which are read one after another.
+    spare: SpareContext,
 }
 
 /// A message whose text is to be read.
@@ -219,7 +222,7 @@ impl Run<'_> {
             layout,
             body: None,
         };
-        candidate.open(self.io, self.context, message);
+        candidate.open(self, message);
         Ok((Verdict::Open, Some(candidate)))
     }
 
@@ -254,7 +257,7 @@ impl Run<'_> {
                 Verdict::Open => {}
             }
             if candidate.body.is_none() {
-                candidate.open(self.io, self.context, message);
+                candidate.open(self, message);
             }
             let (Some(stretch), Some(body)) =
                 (candidate.stretches.pop_front(), candidate.body.take())
@@ -331,10 +334,17 @@ impl Candidate {
     }
 
     /// Opens the next part.
-    fn open(&mut self, io: &Io, context: &Context, message: &Message) {
+    fn open(&mut self, run: &Run<'_>, message: &Message) {
         self.body = self.stretches.front().map(|stretch| {
             let range = stretch.range.clone();
-            BodyReader::start(io, context, message, Some(&self.layout), range)
+            BodyReader::start(
+                run.io,
+                run.context,
+                &run.spare,
+                message,
+                Some(&self.layout),
+                range,
+            )
         });
     }
 }

@@ -2,8 +2,9 @@
 //! of asking: who wants a single message waits for one object of each other account that waits,
 //! not for all that these read ahead.
 //!
-//! Nobody stands here who is not in a request of a connection, so the line is no longer than
-//! what connections may ask for ahead.
+//! Who stands here is in a request of a connection, or was and has gone. Those who have gone leave
+//! before a queue grows, so that it is at most about twice as long as what the account's connections
+//! may ask for ahead.
 
 use futures_channel::oneshot;
 use std::collections::{HashMap, VecDeque};
@@ -80,7 +81,12 @@ impl Queue {
         }
         let (sender, turn) = oneshot::channel();
         match self.waiting.get_mut(account) {
-            Some(waiting) => waiting.push_back(sender),
+            Some(waiting) => {
+                if waiting.len() == waiting.capacity() {
+                    waiting.retain(|it| !it.is_canceled());
+                }
+                waiting.push_back(sender);
+            }
             None => {
                 self.turns.push_back(account.into());
                 self.waiting.insert(account.into(), [sender].into());
@@ -200,6 +206,18 @@ mod tests {
         let place = ready(&mut last).expect("it was given on");
         drop((place, held));
         assert_eq!(line.queue().free, 2);
+    }
+
+    #[test]
+    fn who_asks_and_goes_again_and_again_does_not_make_the_line_longer() {
+        let line = Line::new(0);
+        let mut stays = wait(&line, "a");
+        for _ in 0..1_000 {
+            drop(wait(&line, "a"));
+        }
+        assert!(line.queue().waiting["a"].len() < 10);
+        line.add(1);
+        assert!(ready(&mut stays).is_some());
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub(super) struct Log<S: Planner> {
     pub(super) read_needed: bool,
     /// How many times the log began to be read.
     pub(super) reads: u64,
+    /// Which of these readings was the last that ended, well or not.
+    ended: u64,
     /// Which of these readings was the last that ended well.
     pub(super) read: u64,
     /// How many operations are worth the checkpoint that somebody asked for.
@@ -132,6 +134,7 @@ impl<S: Planner> Log<S> {
             read_wanted: false,
             read_needed: false,
             reads: 0,
+            ended: 0,
             read: 0,
             checkpoint_wanted: None,
             read_began: Instant(0),
@@ -185,10 +188,10 @@ impl<S: Planner> Log<S> {
         self.want_read(true);
     }
 
-    /// How many times the log began to be read: after [`Happened::Read`], which reading
-    /// that was.
-    pub(super) fn reads(&self) -> u64 {
-        self.reads
+    /// Which reading was the last that ended, and `well` if asked for. The next one may have begun
+    /// already, and of what it finds nobody knows yet.
+    pub(super) fn last_reading(&self, well: bool) -> u64 {
+        if well { self.read } else { self.ended }
     }
 
     /// Whether clients wait to be told what is in it.
@@ -428,6 +431,7 @@ impl<S: Planner> Log<S> {
                     reason: error.to_string(),
                 });
                 self.checkpoint_wanted = None;
+                self.ended = self.reads;
                 if self.rung {
                     let interval = shared.config.reread_interval;
                     self.reread_at = Some(shared.now.instant.after(interval));
@@ -468,7 +472,7 @@ impl<S: Planner> Log<S> {
         shared.clock.observe(outcome.latest);
         self.last_read = Some(shared.now.instant);
         self.last_read_began = Some(began);
-        self.read = self.reads;
+        (self.read, self.ended) = (self.reads, self.reads);
         self.read_needed = false;
         self.rung = self.read_wanted;
         self.owed.extend(outcome.owed);

@@ -526,10 +526,11 @@ impl Account {
 
     /// Requests that waited for this log go on, or fail.
     pub(super) fn resume_waiting(&mut self, log: LogId, failure: Option<AccountFailure>) {
-        let reads = match log {
-            LogId::Directory => self.directory.reads(),
+        let well = failure.is_none();
+        let read = match log {
+            LogId::Directory => self.directory.last_reading(well),
             LogId::Mailbox(mailbox) => match self.mailboxes.get(&mailbox) {
-                Some(it) => it.log.reads(),
+                Some(it) => it.log.last_reading(well),
                 None => u64::MAX,
             },
             // Nobody waits for it that way.
@@ -537,7 +538,7 @@ impl Account {
         };
         let (now, later) = core::mem::take(&mut self.waiting)
             .into_iter()
-            .partition::<Vec<_>, _>(|waiting| waiting.log == log && waiting.read <= reads);
+            .partition::<Vec<_>, _>(|waiting| waiting.log == log && waiting.read <= read);
         self.waiting = later;
         for Waiting { mut ask, .. } in now {
             match &failure {

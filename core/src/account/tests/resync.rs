@@ -161,3 +161,37 @@ fn who_reads_in_pages_sees_what_came_behind_the_page_with_what_builds_on_it() {
     };
     assert_eq!(snapshot.state.len(), 4);
 }
+
+/// A log of two pages, a reader that has the first of them, and a message that is written to
+/// that page afterwards. `fate` is that of the reading.
+fn ask_while_it_is_read(fate: Fate) {
+    let mut storage = Store::default();
+    let mut late = Server::new(1, config());
+    for number in 1..=7 {
+        late.append(&mut storage, "INBOX", vec![message(number, &[])]);
+    }
+    let mut reader = Server::new(2, config());
+    let (first, second) = (reader.connect(), reader.connect());
+    reader.begin_select(&mut storage, first);
+    let mut early = Server::at(3, config(), EARLY);
+    early.append(&mut storage, "INBOX", vec![message(8, &[])]);
+    reader.send(second, AccountRequest::Status(name("INBOX")));
+    let reply = reader.await_reply(&mut storage, second, |number| match number {
+        0 => fate,
+        _ => Fate::Works,
+    });
+    let AccountReply::Status(state) = reply else {
+        panic!("{fate:?}: {reply:?}")
+    };
+    assert_eq!(state.len(), 8, "{fate:?}");
+}
+
+#[test]
+fn who_asks_while_a_log_is_read_is_told_what_was_written_before() {
+    ask_while_it_is_read(Fate::Works);
+}
+
+#[test]
+fn that_the_reading_before_failed_does_not_concern_who_asked_during_it() {
+    ask_while_it_is_read(Fate::Refused);
+}

@@ -50,6 +50,8 @@ pub(crate) struct Ledger {
     /// The flags that acknowledged messages arrived with.
     pub(crate) born: BTreeMap<Place, Vec<String>>,
     pub(crate) flags: BTreeMap<(Place, String), Vec<FlagOp>>,
+    /// When it was acknowledged that a message is at a place.
+    pub(crate) arrived_at: BTreeMap<Place, u64>,
     /// Who is where, as any client was told.
     pub(crate) told: BTreeMap<Place, BTreeSet<usize>>,
     /// Counts for the summary.
@@ -75,6 +77,24 @@ impl Ledger {
     pub(crate) fn new_mail(&mut self) -> usize {
         self.mails.push(Mail::default());
         self.mails.len() - 1
+    }
+
+    /// A mailbox was asked for at some time, and is shown with this UIDNEXT: what was acknowledged
+    /// before that time, by whichever server, is below it.
+    pub(crate) fn shows_all(
+        &self,
+        uid_validity: u32,
+        uid_next: u32,
+        asked: u64,
+    ) -> Result<(), String> {
+        let of_mailbox = (uid_validity, uid_next)..=(uid_validity, u32::MAX);
+        let mut missing = self.arrived_at.range(of_mailbox);
+        match missing.find(|(_, acknowledged)| **acknowledged < asked) {
+            None => Ok(()),
+            Some((place, acknowledged)) => Err(format!(
+                "UIDNEXT is {uid_next} though {place:?} was acknowledged at {acknowledged}, and asked at {asked}"
+            )),
+        }
     }
 
     /// UIDs that stood for several messages, as told to different clients.

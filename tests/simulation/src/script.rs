@@ -386,7 +386,13 @@ impl World {
             Command::Login => session.logged_in |= ok,
             Command::Enable => session.enabled |= ok,
             Command::Select { .. } if !ok => session.view = None,
-            Command::Select { .. } => self.audit_selected(client),
+            Command::Select { .. } => {
+                if let Some(view) = &session.view {
+                    let asked = view.selected;
+                    (self.ledger).shows_all(view.uid_validity, view.uid_next, asked)?;
+                }
+                self.audit_selected(client);
+            }
             Command::Close if ok => session.view = None,
             Command::Fetch { all, .. } if ok => return self.listed(client, all),
             Command::Append { mails, flags } => {
@@ -473,6 +479,7 @@ impl World {
     fn arrived(&mut self, client: usize, mail: usize, place: Place) -> Result<(), String> {
         self.ledger.mails[mail].sure += 1;
         self.ledger.mails[mail].arrived.insert(place);
+        self.ledger.arrived_at.entry(place).or_insert(self.now);
         self.ledger.told.entry(place).or_default().insert(mail);
         self.clients[client].device.show(place, mail)
     }

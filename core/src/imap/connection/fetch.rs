@@ -2,7 +2,8 @@
 //!
 //! A message is *prepared* before its turn: its summary is read where an item needs it and
 //! the first range of its body is opened, so that many small messages come at the speed of
-//! the storage and not one round trip after another. What is prepared is counted in octets.
+//! the storage and not one round trip after another. A body that is wanted from its beginning
+//! does not even wait for the summary. What is prepared is counted in octets.
 //! Then it is *emitted*: the first chunk of every range is verified before its literal is
 //! announced, and after that octets flow as the client reads them.
 
@@ -102,6 +103,8 @@ struct Fetch<'a> {
     view: View,
     items: Vec<FetchItem>,
     needs_summary: bool,
+    /// The item whose octets are the first that are wanted of a body, if they are from its beginning.
+    first_whole: Option<usize>,
     sets_seen: bool,
     /// Messages that were marked as seen, ascending.
     seen: Vec<Uid>,
@@ -147,6 +150,7 @@ impl Prepared {
 impl<'a> Fetch<'a> {
     fn new(io: &'a Io, context: &'a Context, view: View, items: Vec<FetchItem>) -> Self {
         let needs_summary = items.iter().any(section::needs_summary);
+        let first_whole = section::first_whole(&items);
         let sets_seen = !view.read_only && items.iter().any(FetchItem::sets_seen);
         Self {
             io,
@@ -154,6 +158,7 @@ impl<'a> Fetch<'a> {
             view,
             items,
             needs_summary,
+            first_whole,
             sets_seen,
             seen: Vec::new(),
             quiet: Quiet::default(),
@@ -181,14 +186,22 @@ impl<'a> Fetch<'a> {
                 let Some(message) = shown.message(position) else {
                     continue;
                 };
-                let next = self.prepare(position, message, &mut summaries).await;
+                let next = match self.first_whole {
+                    Some(index) => self.prepare_whole(position, message, index),
+                    None => self.prepare(position, message, &mut summaries).await,
+                };
                 octets += next.octets();
                 prepared.push_back(next);
             }
-            let Some(next) = prepared.pop_front() else {
+            let Some(mut next) = prepared.pop_front() else {
                 return Ok(());
             };
             octets -= next.octets();
+            if let (None, Some(summaries)) = (&next.summary, &mut summaries)
+                && let Some(message) = shown.message(next.position)
+            {
+                next.summary = Some(self.parse(message, summaries).await);
+            }
             if self.sets_seen && next.position >= seen_until {
                 seen_until = self.see(positions, next.position).await;
             }
@@ -207,6 +220,25 @@ impl<'a> Fetch<'a> {
                 .flat_map(|range| shown.iter_from(range.start).take(range.len()));
             Summaries::new(self.io, self.context, Box::new(messages))
         })
+    }
+
+    /// Opens a body of which the first octets that are wanted are those of item `index`, from its
+    /// beginning: where they are is known without the summary, which is read meanwhile.
+    fn prepare_whole(&self, position: usize, message: &Message, index: usize) -> Prepared {
+        let body = match section::source(&self.items[index], message.size, None) {
+            Some(Source::Range(range)) => {
+                let (io, spare) = (self.io, &self.spare);
+                let body = BodyReader::start(io, self.context, spare, message, None, range);
+                Some((index, body))
+            }
+            _ => None,
+        };
+        Prepared {
+            position,
+            uid: message.uid,
+            summary: None,
+            body,
+        }
     }
 
     async fn prepare(

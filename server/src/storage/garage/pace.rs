@@ -18,7 +18,7 @@ use std::time::Instant;
 /// Objects that may always be asked for at once.
 const AT_ONCE_MIN: usize = 4;
 /// Objects that are asked for beyond those that Garage works on.
-const WAITING: f64 = 2.0;
+const WAITING: f64 = 4.0;
 /// So few requests at once that none waits for another: "alone".
 const ALONE_MAX: usize = 2;
 /// One part of this many is what a further answer weighs in an average, and how far the number

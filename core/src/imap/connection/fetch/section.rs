@@ -52,6 +52,23 @@ pub(super) fn needs_summary(item: &FetchItem) -> bool {
     }
 }
 
+/// The first item that is made of message octets, if these are the message's from its beginning:
+/// they are found without the summary.
+pub(super) fn first_whole(items: &[FetchItem]) -> Option<usize> {
+    let made_of_octets = |item: &FetchItem| {
+        matches!(
+            item,
+            FetchItem::Rfc822
+                | FetchItem::Rfc822Header
+                | FetchItem::Rfc822Text
+                | FetchItem::Section { .. }
+        )
+    };
+    let mut items = items.iter().enumerate();
+    let (index, first) = items.find(|(_, item)| made_of_octets(item))?;
+    (!needs_summary(first)).then_some(index)
+}
+
 /// Where an item's octets are; `None`: the item is not made of message octets.
 pub(super) fn source(item: &FetchItem, size: u64, summary: Option<&Summary>) -> Option<Source> {
     let none = None;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 use restante_core::config::Config;
-use restante_core::mime::{Scanner, write_bodystructure};
+use restante_core::mime::{Scanner, header, write_bodystructure};
 
 /// The corpus lies beside the project. Where it does not, the tests are shown as ignored,
 /// except on the machine that must run everything.
@@ -42,6 +42,10 @@ fn main() -> ExitCode {
         trial(
             "no_message_of_the_corpus_breaks_the_grammar",
             no_message_of_the_corpus_breaks_the_grammar,
+        ),
+        trial(
+            "a_header_ends_where_the_scanner_says",
+            a_header_ends_where_the_scanner_says,
         ),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -180,6 +184,29 @@ fn structures_on_which_both_servers_agree_are_ours() {
         }
     }
     assert!(agreed >= 60, "{agreed} answers in common");
+}
+
+/// FETCH takes the header from the beginning of a body where others read it from the summary.
+fn a_header_ends_where_the_scanner_says() {
+    for (name, file) in messages() {
+        let stored = std::fs::read(file).unwrap();
+        for message in [with_crlf(&stored), stored] {
+            let mut scanner = Scanner::new(&Config::default());
+            scanner.feed(&message);
+            let scanned = scanner.finish();
+            let len = scanned.header_len as usize;
+            let ours = header::length(&message);
+            assert!(
+                ours == Some(len) || ours.is_none() && len == message.len(),
+                "{name}: {ours:?} {len}"
+            );
+            if let Some(len) = ours {
+                assert_eq!(message[..len], scanned.header, "{name}");
+                assert_eq!(header::length(&message[..len]), Some(len), "{name}");
+                assert_eq!(header::length(&message[..len - 1]), None, "{name}");
+            }
+        }
+    }
 }
 
 fn no_message_of_the_corpus_breaks_the_grammar() {

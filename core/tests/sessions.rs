@@ -740,3 +740,65 @@ fn what_is_not_offered_is_refused_and_not_left_out() {
     let answer = world.say(alice, b"f FETCH 1 UID\r\n");
     assert_eq!(answer, "* 1 FETCH (UID 1)\r\nf OK Fetched\r\n");
 }
+
+/// ENVELOPE beside the whole message comes out of its first chunk; otherwise, and where the header is
+/// longer than that, out of the summary. Nobody sees a difference but storage.
+#[test]
+fn an_envelope_is_the_same_beside_the_message_and_alone() {
+    let long = format!(
+        "From: Ada <ada@example.org>\r\nX-Long: {}\r\nSubject: late\r\n\r\nThe end.\r\n",
+        "x ".repeat(100_000)
+    );
+    let mails = [
+        "From: Ada <ada@example.org>\r\nSubject: =?utf-8?q?l=C3=A4ndlich?=\r\n\r\nThe lighthouse.\r\n",
+        "Subject: none\r\n\r\n",
+        "\r\nno header at all",
+        "Subject: no end",
+        "To: a@example.org\nSubject: bare\n\nlines\n",
+        &long,
+    ];
+    let mut world = World::new(11);
+    let alice = world.log_in();
+    for mail in mails {
+        let command = format!("p APPEND INBOX {{{}+}}\r\n{mail}\r\n", mail.len());
+        let answer = world.say(alice, command.as_bytes());
+        assert!(answer.contains("p OK"), "{answer}");
+    }
+    world.say(alice, b"s EXAMINE INBOX\r\n");
+    let alone = world.say(alice, b"f FETCH 1:* ENVELOPE\r\n");
+    let envelopes: Vec<&str> = alone.lines().filter(|it| it.starts_with('*')).collect();
+    assert_eq!(envelopes.len(), mails.len(), "{alone}");
+    for items in [
+        "(ENVELOPE BODY.PEEK[])",
+        "(BODY.PEEK[]<0.3> ENVELOPE)",
+        "(ENVELOPE RFC822)",
+    ] {
+        for (number, (envelope, mail)) in (1..).zip(envelopes.iter().zip(mails)) {
+            let before = world.store.count("ReadItems");
+            let both = world.say(alice, format!("f FETCH {number} {items}\r\n").as_bytes());
+            let reads = world.store.count("ReadItems") - before;
+            let envelope = envelope.split_once('(').unwrap().1;
+            let envelope = envelope.strip_suffix(')').unwrap();
+            assert!(
+                both.contains(envelope),
+                "{items}: {both:.300} instead of {envelope}"
+            );
+            let whole = !items.contains("<0.3>");
+            let octets = if whole {
+                mail
+            } else {
+                &mail[..mail.len().min(3)]
+            };
+            assert!(both.contains(octets), "{items}: {both:.300}");
+            assert!(both.contains("f OK"), "{both:.300}");
+            // No blank line in the first chunk: the summary is asked.
+            let found =
+                mail.contains("\n\r\n") || mail.contains("\n\n") || mail.starts_with("\r\n");
+            assert_eq!(
+                reads == 0,
+                found && mail.len() < 65_536,
+                "{items} of {mail:.60}"
+            );
+        }
+    }
+}

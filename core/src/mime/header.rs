@@ -33,6 +33,21 @@ pub fn fields(header: &[u8]) -> Fields<'_> {
     Fields { rest: header }
 }
 
+/// The length of the header at the beginning of a message, with its blank line; `None` if no
+/// blank line is in `octets`, which may go on.
+#[must_use]
+pub fn length(octets: &[u8]) -> Option<usize> {
+    let mut line = 0;
+    loop {
+        let rest = &octets[line..];
+        let end = memchr::memchr(b'\n', rest)? + 1;
+        if matches!(&rest[..end], b"\n" | b"\r\n") {
+            return Some(line + end);
+        }
+        line += end;
+    }
+}
+
 /// Iterator of [`fields`].
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {

@@ -175,6 +175,12 @@ impl BodyReader {
         Ok(())
     }
 
+    /// What was verified and not handed out yet: after [`verify_first`](Self::verify_first), octets of
+    /// the message from the beginning of the range on, also some behind its end.
+    pub(super) fn verified(&self) -> &[u8] {
+        &self.chunk
+    }
+
     /// Appends the next octets of the range, a chunk at most; 0 at its end.
     pub(super) async fn next(&mut self, out: &mut Vec<u8>) -> Result<usize, ReadError> {
         if self.left == 0 {

@@ -3,7 +3,8 @@
 //! A message is *prepared* before its turn: its summary is read where an item needs it and
 //! the first range of its body is opened, so that many small messages come at the speed of
 //! the storage and not one round trip after another. A body that is wanted from its beginning
-//! does not even wait for the summary. What is prepared is counted in octets.
+//! does not even wait for the summary, and where the header is all that is needed of that, no
+//! summary is read: the header is in the first chunk. What is prepared is counted in octets.
 //! Then it is *emitted*: the first chunk of every range is verified before its literal is
 //! announced, and after that octets flow as the client reads them.
 
@@ -20,7 +21,7 @@ use super::view::{Quiet, Renumber, View, number_into, write_modseq};
 use crate::account::{AccountReply, AccountRequest};
 use crate::imap::grammar::{FetchItem, SequenceSet, response};
 use crate::mailbox::{Flag, FlagAction, FlagChange, MailboxState, Message, ModSeq, Uid};
-use crate::mime::{Envelope, write_bodystructure, write_envelope};
+use crate::mime::{Envelope, header, write_bodystructure, write_envelope};
 use crate::seal::{ContentLayout, SpareContext};
 use crate::summary::Summary;
 use crate::workflow::Io;
@@ -105,6 +106,8 @@ struct Fetch<'a> {
     needs_summary: bool,
     /// The item whose octets are the first that are wanted of a body, if they are from its beginning.
     first_whole: Option<usize>,
+    /// No summary is read if the header is in the first chunk of a body.
+    needs_header_only: bool,
     sets_seen: bool,
     /// Messages that were marked as seen, ascending.
     seen: Vec<Uid>,
@@ -122,6 +125,8 @@ struct Prepared {
     position: usize,
     uid: Uid,
     summary: Option<Result<Parsed, ReadError>>,
+    /// Its header, where the body was read for it and not the summary.
+    header: Option<Vec<u8>>,
     /// The first range of its body that an item wants, opened already.
     body: Option<(usize, BodyReader)>,
 }
@@ -151,6 +156,8 @@ impl<'a> Fetch<'a> {
     fn new(io: &'a Io, context: &'a Context, view: View, items: Vec<FetchItem>) -> Self {
         let needs_summary = items.iter().any(section::needs_summary);
         let first_whole = section::first_whole(&items);
+        let mut needing = items.iter().filter(|item| section::needs_summary(item));
+        let needs_header_only = first_whole.is_some() && needing.all(section::needs_header_only);
         let sets_seen = !view.read_only && items.iter().any(FetchItem::sets_seen);
         Self {
             io,
@@ -159,6 +166,7 @@ impl<'a> Fetch<'a> {
             items,
             needs_summary,
             first_whole,
+            needs_header_only,
             sets_seen,
             seen: Vec::new(),
             quiet: Quiet::default(),
@@ -214,7 +222,7 @@ impl<'a> Fetch<'a> {
         shown: &'s MailboxState,
         positions: &'s [Range<usize>],
     ) -> Option<Summaries<'s>> {
-        self.needs_summary.then(|| {
+        (self.needs_summary && !self.needs_header_only).then(|| {
             let messages = positions
                 .iter()
                 .flat_map(|range| shown.iter_from(range.start).take(range.len()));
@@ -237,6 +245,7 @@ impl<'a> Fetch<'a> {
             position,
             uid: message.uid,
             summary: None,
+            header: None,
             body,
         }
     }
@@ -269,6 +278,7 @@ impl<'a> Fetch<'a> {
             position,
             uid: message.uid,
             summary,
+            header: None,
             body,
         }
     }
@@ -325,7 +335,7 @@ impl<'a> Fetch<'a> {
 
     /// One FETCH response.
     async fn emit(&mut self, mut prepared: Prepared) -> Result<(), Broken> {
-        if let Err(error) = verify(&mut prepared).await {
+        if let Err(error) = self.verify(&mut prepared).await {
             if let Some(message) = self.view.shown.message(prepared.position) {
                 let place = self.context.places.content(message.content);
                 self.io.event(error.event(&place.0));
@@ -353,6 +363,33 @@ impl<'a> Fetch<'a> {
         }
         let end = self.end(&message, marked);
         self.write(end).await;
+        Ok(())
+    }
+
+    /// Everything that must be there before a word of the response is said.
+    async fn verify(&self, prepared: &mut Prepared) -> Result<(), ReadError> {
+        if let Some(Err(_)) = &prepared.summary
+            && let Some(Err(error)) = prepared.summary.take()
+        {
+            return Err(error);
+        }
+        let mut first = &[][..];
+        if let Some((_, body)) = &mut prepared.body {
+            body.verify_first().await?;
+            first = body.verified();
+        }
+        if !self.needs_summary || !self.needs_header_only {
+            return Ok(());
+        }
+        let len = header::length(first);
+        let len = len.filter(|len| *len <= self.context.config.header_bytes_max);
+        if let Some(len) = len {
+            prepared.header = Some(first[..len].to_vec());
+        } else if let Some(message) = self.view.shown.message(prepared.position) {
+            let alone = Box::new(core::iter::once(message));
+            let mut summaries = Summaries::new(self.io, self.context, alone);
+            prepared.summary = Some(Ok(self.parse(message, &mut summaries).await?));
+        }
         Ok(())
     }
 
@@ -396,7 +433,8 @@ impl<'a> Fetch<'a> {
         };
         let Some(source) = section::source(item, message.size, summary) else {
             let mut piece = Vec::new();
-            self.write_index_item(item, message, summary, &mut piece);
+            let header = prepared.header.as_deref();
+            self.write_index_item(item, message, (summary, header), &mut piece);
             self.write(piece).await;
             return Ok(());
         };
@@ -499,7 +537,7 @@ impl<'a> Fetch<'a> {
         &self,
         item: &FetchItem,
         message: &Message,
-        summary: Option<&Summary>,
+        (summary, header): (Option<&Summary>, Option<&[u8]>),
         out: &mut Vec<u8>,
     ) {
         match item {
@@ -517,9 +555,23 @@ impl<'a> Fetch<'a> {
                 number_into(out, usize::try_from(message.size).unwrap_or(usize::MAX));
             }
             FetchItem::ModSeq => write_modseq(out, message),
-            item => {
+            FetchItem::Envelope => {
+                let header = header.or(summary.map(|summary| &*summary.header));
+                if let Some(header) = header {
+                    out.extend_from_slice(b"ENVELOPE ");
+                    write_envelope(&Envelope::from_header(header), out);
+                }
+            }
+            FetchItem::Body => {
                 if let Some(summary) = summary {
-                    write_summary_item(item, summary, out);
+                    out.extend_from_slice(b"BODY ");
+                    write_bodystructure(&summary.structure, false, out);
+                }
+            }
+            _ => {
+                if let Some(summary) = summary {
+                    out.extend_from_slice(b"BODYSTRUCTURE ");
+                    write_bodystructure(&summary.structure, true, out);
                 }
             }
         }
@@ -541,36 +593,6 @@ impl<'a> Fetch<'a> {
                 out.append(&mut piece);
             }
         });
-    }
-}
-
-fn write_summary_item(item: &FetchItem, summary: &Summary, out: &mut Vec<u8>) {
-    match item {
-        FetchItem::Envelope => {
-            out.extend_from_slice(b"ENVELOPE ");
-            write_envelope(&Envelope::from_header(&summary.header), out);
-        }
-        FetchItem::Body => {
-            out.extend_from_slice(b"BODY ");
-            write_bodystructure(&summary.structure, false, out);
-        }
-        _ => {
-            out.extend_from_slice(b"BODYSTRUCTURE ");
-            write_bodystructure(&summary.structure, true, out);
-        }
-    }
-}
-
-/// Everything that must be there before a word of the response is said.
-async fn verify(prepared: &mut Prepared) -> Result<(), ReadError> {
-    if let Some(Err(_)) = &prepared.summary
-        && let Some(Err(error)) = prepared.summary.take()
-    {
-        return Err(error);
-    }
-    match &mut prepared.body {
-        Some((_, body)) => body.verify_first().await,
-        None => Ok(()),
     }
 }
 

@@ -52,6 +52,11 @@ pub(super) fn needs_summary(item: &FetchItem) -> bool {
     }
 }
 
+/// Whether the header of the message is all that an item needs of the summary.
+pub(super) fn needs_header_only(item: &FetchItem) -> bool {
+    matches!(item, FetchItem::Envelope)
+}
+
 /// The first item that is made of message octets, if these are the message's from its beginning:
 /// they are found without the summary.
 pub(super) fn first_whole(items: &[FetchItem]) -> Option<usize> {

@@ -181,6 +181,7 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin + 'static> Driver
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let turn = self.server.clock.instant().after(TURN_MAX);
+        let mut silent = false;
         for _ in 0..ROUNDS_MAX {
             self.drain();
             self.acknowledge_part();
@@ -193,8 +194,10 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin + 'static> Driver
                     }
                 }
                 Stage::Open | Stage::BeforeTls => {
-                    progress |= self.poll_handshake(cx)?;
-                    progress |= self.poll_receive(cx)?;
+                    if self.poll_handshake(cx)? {
+                        (progress, silent) = (true, false);
+                    }
+                    progress |= self.poll_receive(cx, &mut silent)?;
                     progress |= self.poll_inside(cx, turn);
                 }
             }
@@ -325,9 +328,11 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin + 'static> Driver
         Ok(true)
     }
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    /// Receives, unless the client was `silent` a moment ago: then its socket wakes this task, and to
+    /// ask it again in each round is a system call for nothing (tokio would know, smol asks).
+    fn poll_receive(&mut self, cx: &mut Context<'_>, silent: &mut bool) -> io::Result<bool> {
         let max = self.wait.receive;
-        if max == 0 || self.ended || self.stage != Stage::Open {
+        if max == 0 || self.ended || self.stage != Stage::Open || *silent {
             return Ok(false);
         }
         let (machine, ended) = (&mut self.machine, &mut self.ended);
@@ -342,6 +347,7 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin + 'static> Driver
                 machine.handle_input(now, Input::Received(bytes));
             }
         })?;
+        *silent = received.is_pending();
         self.received = received.is_ready();
         Ok(self.received)
     }

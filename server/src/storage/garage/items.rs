@@ -288,7 +288,7 @@ impl Items {
         };
         // Garage counts in seconds.
         match time.subsec_nanos() > 0 && seen.is_some() {
-            true => match self.http.within(time, polled).await {
+            true => match self.http.within_exactly(time, polled).await {
                 Some(result) => result,
                 None => Ok(seen.clone()),
             },

@@ -124,7 +124,10 @@ fn connect<R: Runtime>(
     let timeout = config.limits.connect_timeout();
     let dialer = Dialer::new(runtime.clone(), address.clone(), roots.as_ref(), timeout);
     let dialer = dialer.map_err(named)?;
-    Http::new(key, address, dialer, &config.limits, sleeper(runtime)).map_err(named)
+    let http = Http::new(key, address, dialer, &config.limits, sleeper(runtime));
+    let (http, watch) = http.map_err(named)?;
+    runtime.spawn(watch);
+    Ok(http)
 }
 
 impl Shared {

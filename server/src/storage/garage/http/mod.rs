@@ -5,6 +5,7 @@
 mod address;
 mod breaker;
 mod dial;
+mod patience;
 mod pool;
 mod sdk;
 mod socket;
@@ -18,7 +19,7 @@ pub(super) use sdk::SdkHttp;
 use super::failure::Failure;
 use super::limits::GarageLimits;
 use crate::permits::Permits;
-use crate::storage::Sleeper;
+use crate::storage::{BoxFuture, Sleeper};
 use breaker::Breaker;
 use bytes::Bytes;
 use core::pin::pin;
@@ -27,6 +28,7 @@ use futures_util::future::{Either, select};
 use http::header::{HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
+use patience::Patience;
 use pool::Pool;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,30 +54,36 @@ struct Shared {
     requests: Permits,
     polls: Permits,
     timeout: Duration,
+    patience: Patience,
     sleeper: Sleeper,
 }
 
 impl Http {
-    /// Connects to nothing yet. `name` is what the log calls the interface.
+    /// Connects to nothing yet. `name` is what the log calls the interface. With a task that keeps its
+    /// time limits.
     pub(super) fn new(
         name: &'static str,
         address: Address,
         dial: impl dial::Dial,
         limits: &GarageLimits,
         sleeper: Sleeper,
-    ) -> Result<Self, String> {
+    ) -> Result<(Self, BoxFuture<'static, ()>), String> {
         let host = HeaderValue::from_str(&address.authority)
             .map_err(|error| format!("{address}: {error}"))?;
-        Ok(Self(Arc::new(Shared {
+        let timeout = limits.request_timeout();
+        let (patience, watch) = Patience::new(timeout, Arc::clone(&sleeper));
+        let http = Self(Arc::new(Shared {
             host,
             pool: Pool::new(dial, limits.idle_connections_max, limits.idle_timeout()),
             breaker: Breaker::new(name, limits.breaker_failures_max, limits.breaker_pause()),
             requests: Permits::new(limits.requests_max),
             polls: Permits::new(limits.polls_max),
-            timeout: limits.request_timeout(),
+            timeout,
             address,
+            patience,
             sleeper,
-        })))
+        }));
+        Ok((http, Box::pin(watch)))
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -101,7 +109,12 @@ impl Http {
         let _permit = permit.ok_or_else(|| self.failed("too many requests are under way"))?;
         let pass = shared.breaker.admit(Instant::now());
         let pass = pass.ok_or_else(|| Failure::Open(format!("{}: no answers", shared.address)))?;
-        let sent = self.within(timeout, shared.pool.send(&request)).await;
+        let send = shared.pool.send(&request);
+        let sent = match wait {
+            Wait::Request => self.within(timeout, send).await,
+            // Some wait for hours on end: nobody should look at the clock for them.
+            Wait::Poll(_) => self.within_exactly(timeout, send).await,
+        };
         let (result, healthy) = match sent {
             None => (Err(self.failed("no answer in time")), false),
             Some(Err(error)) => (Err(self.failed(&describe(&error))), false),
@@ -115,9 +128,22 @@ impl Http {
         result
     }
 
-    /// The future's result, or `None` if it took longer.
+    /// The future's result, or `None` if it took longer than a time that is no shorter than
+    /// [`timeout`](Self::timeout), or somewhat more.
     pub(super) async fn within<F: Future>(&self, time: Duration, future: F) -> Option<F::Output> {
-        within(&self.0.sleeper, time, future).await
+        self.0.patience.within(time, future).await
+    }
+
+    /// The same with a timer of its own, for any time.
+    pub(super) async fn within_exactly<F: Future>(
+        &self,
+        time: Duration,
+        future: F,
+    ) -> Option<F::Output> {
+        match select(pin!(future), (self.0.sleeper)(time)).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(((), _)) => None,
+        }
     }
 
     /// How long the next octets of a body may take.
@@ -137,18 +163,6 @@ impl Http {
 
     fn failed(&self, why: &str) -> Failure {
         Failure::Unavailable(format!("{}: {why}", self.0.address))
-    }
-}
-
-/// The future's result, or `None` if it took longer than `time`.
-pub(super) async fn within<F: Future>(
-    sleeper: &Sleeper,
-    time: Duration,
-    future: F,
-) -> Option<F::Output> {
-    match select(pin!(future), sleeper(time)).await {
-        Either::Left((output, _)) => Some(output),
-        Either::Right(((), _)) => None,
     }
 }
 

@@ -189,7 +189,8 @@ def neighbour(servers):
         rows.append(["the slowest" if percent == 100 else f"{percent}th percentile", *cells])
     head = ["NOOP, ms"] + [f"{name}, {when}" for name in servers for when in ("alone", "beside a SEARCH")]
     first = next(iter(servers.values()))["rounds"][0]["neighbour"]
-    return (f"## A NOOP beside a search\n\n`bench/neighbour`: {first['noops']} NOOPs of one user alone, and as many while another "
+    count = first.get("count") or first["noops"]  # as it was called until it could ask for other things
+    return (f"## A NOOP beside a search\n\n`bench/neighbour`: {count} NOOPs of one user alone, and as many while another "
             "user's connection repeats SEARCH TEXT without a pause; blocks of both in turn.\n\n" + table(head, rows))
 
 

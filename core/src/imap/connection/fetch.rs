@@ -2,8 +2,8 @@
 //!
 //! A message is *prepared* before its turn: its summary is read where an item needs it and
 //! the first range of its body is opened, so that many small messages come at the speed of
-//! the storage and not one round trip after another. A body that is wanted from its beginning
-//! does not even wait for the summary, and where the header is all that is needed of that, no
+//! the storage and not one round trip after another. A body that is wanted as a whole does
+//! not even wait for the summary, and where the header is all that is needed of that, no
 //! summary is read: the header is in the first chunk. What is prepared is counted in octets.
 //! Then it is *emitted*: the first chunk of every range is verified before its literal is
 //! announced, and after that octets flow as the client reads them.
@@ -21,7 +21,7 @@ use super::view::{Quiet, Renumber, View, number_into, write_modseq};
 use crate::account::{AccountReply, AccountRequest};
 use crate::imap::grammar::{FetchItem, SequenceSet, response};
 use crate::mailbox::{Flag, FlagAction, FlagChange, MailboxState, Message, ModSeq, Uid};
-use crate::mime::{Envelope, header, write_bodystructure, write_envelope};
+use crate::mime::{Envelope, Structure, header, write_bodystructure, write_envelope};
 use crate::seal::{ContentLayout, SpareContext};
 use crate::summary::Summary;
 use crate::workflow::Io;
@@ -104,9 +104,10 @@ struct Fetch<'a> {
     view: View,
     items: Vec<FetchItem>,
     needs_summary: bool,
-    /// The item whose octets are the first that are wanted of a body, if they are from its beginning.
+    /// The first item that is made of message octets, if it is the whole message.
     first_whole: Option<usize>,
-    /// No summary is read if the header is in the first chunk of a body.
+    /// The header is all that is needed of summaries, and whole messages are read: none is read of
+    /// those whose header is in their first chunk.
     needs_header_only: bool,
     sets_seen: bool,
     /// Messages that were marked as seen, ascending.
@@ -157,7 +158,8 @@ impl<'a> Fetch<'a> {
         let needs_summary = items.iter().any(section::needs_summary);
         let first_whole = section::first_whole(&items);
         let mut needing = items.iter().filter(|item| section::needs_summary(item));
-        let needs_header_only = first_whole.is_some() && needing.all(section::needs_header_only);
+        let needs_header_only =
+            needs_summary && first_whole.is_some() && needing.all(section::needs_header_only);
         let sets_seen = !view.read_only && items.iter().any(FetchItem::sets_seen);
         Self {
             io,
@@ -222,7 +224,8 @@ impl<'a> Fetch<'a> {
         shown: &'s MailboxState,
         positions: &'s [Range<usize>],
     ) -> Option<Summaries<'s>> {
-        (self.needs_summary && !self.needs_header_only).then(|| {
+        let needed = self.needs_summary && !self.needs_header_only;
+        needed.then(|| {
             let messages = positions
                 .iter()
                 .flat_map(|range| shown.iter_from(range.start).take(range.len()));
@@ -230,23 +233,17 @@ impl<'a> Fetch<'a> {
         })
     }
 
-    /// Opens a body of which the first octets that are wanted are those of item `index`, from its
-    /// beginning: where they are is known without the summary, which is read meanwhile.
+    /// Opens a body for item `index`, which is the whole message. The summary is read meanwhile, if
+    /// it is read at all.
     fn prepare_whole(&self, position: usize, message: &Message, index: usize) -> Prepared {
-        let body = match section::source(&self.items[index], message.size, None) {
-            Some(Source::Range(range)) => {
-                let (io, spare) = (self.io, &self.spare);
-                let body = BodyReader::start(io, self.context, spare, message, None, range);
-                Some((index, body))
-            }
-            _ => None,
-        };
+        let (io, spare, range) = (self.io, &self.spare, 0..message.size);
+        let body = BodyReader::start(io, self.context, spare, message, None, range);
         Prepared {
             position,
             uid: message.uid,
             summary: None,
             header: None,
-            body,
+            body: Some((index, body)),
         }
     }
 
@@ -378,7 +375,7 @@ impl<'a> Fetch<'a> {
             body.verify_first().await?;
             first = body.verified();
         }
-        if !self.needs_summary || !self.needs_header_only {
+        if !self.needs_header_only {
             return Ok(());
         }
         let len = header::length(first);
@@ -434,7 +431,9 @@ impl<'a> Fetch<'a> {
         let Some(source) = section::source(item, message.size, summary) else {
             let mut piece = Vec::new();
             let header = prepared.header.as_deref();
-            self.write_index_item(item, message, (summary, header), &mut piece);
+            let header = header.or(summary.map(|summary| &*summary.header));
+            let structure = summary.map(|summary| &summary.structure);
+            self.write_index_item(item, message, header, structure, &mut piece);
             self.write(piece).await;
             return Ok(());
         };
@@ -537,7 +536,8 @@ impl<'a> Fetch<'a> {
         &self,
         item: &FetchItem,
         message: &Message,
-        (summary, header): (Option<&Summary>, Option<&[u8]>),
+        header: Option<&[u8]>,
+        structure: Option<&Structure>,
         out: &mut Vec<u8>,
     ) {
         match item {
@@ -556,22 +556,21 @@ impl<'a> Fetch<'a> {
             }
             FetchItem::ModSeq => write_modseq(out, message),
             FetchItem::Envelope => {
-                let header = header.or(summary.map(|summary| &*summary.header));
                 if let Some(header) = header {
                     out.extend_from_slice(b"ENVELOPE ");
                     write_envelope(&Envelope::from_header(header), out);
                 }
             }
-            FetchItem::Body => {
-                if let Some(summary) = summary {
-                    out.extend_from_slice(b"BODY ");
-                    write_bodystructure(&summary.structure, false, out);
-                }
-            }
-            _ => {
-                if let Some(summary) = summary {
-                    out.extend_from_slice(b"BODYSTRUCTURE ");
-                    write_bodystructure(&summary.structure, true, out);
+            item => {
+                if let Some(structure) = structure {
+                    let extended = *item != FetchItem::Body;
+                    let name: &[u8] = if extended {
+                        b"BODYSTRUCTURE "
+                    } else {
+                        b"BODY "
+                    };
+                    out.extend_from_slice(name);
+                    write_bodystructure(structure, extended, out);
                 }
             }
         }

@@ -57,8 +57,8 @@ pub(super) fn needs_header_only(item: &FetchItem) -> bool {
     matches!(item, FetchItem::Envelope)
 }
 
-/// The first item that is made of message octets, if these are the message's from its beginning:
-/// they are found without the summary.
+/// The first item that is made of message octets, if it is the whole message: where that is, is known
+/// without the summary. (A part of it is as well, but only with the summary where its last chunk ends.)
 pub(super) fn first_whole(items: &[FetchItem]) -> Option<usize> {
     let made_of_octets = |item: &FetchItem| {
         matches!(
@@ -71,7 +71,13 @@ pub(super) fn first_whole(items: &[FetchItem]) -> Option<usize> {
     };
     let mut items = items.iter().enumerate();
     let (index, first) = items.find(|(_, item)| made_of_octets(item))?;
-    (!needs_summary(first)).then_some(index)
+    let whole = match first {
+        FetchItem::Section {
+            section, partial, ..
+        } => is_whole(section) && partial.is_none(),
+        item => *item == FetchItem::Rfc822,
+    };
+    whole.then_some(index)
 }
 
 /// Where an item's octets are; `None`: the item is not made of message octets.

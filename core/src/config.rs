@@ -233,7 +233,7 @@ impl Default for Config {
             receive_bytes_max: 64 * 1024,
             transmit_bytes_max: 128 * 1024,
             chunk_bytes: 64 * 1024,
-            prefetch_bytes_max: 2 * 1024 * 1024,
+            prefetch_bytes_max: 1792 * 1024,
             prefetch_objects_max: 64,
             summary_batch_bytes_max: 512 * 1024,
             summary_batch_items_max: 128,

@@ -2,102 +2,12 @@
 
 mod world;
 
-use restante_core::boundary::Event;
 use restante_core::config::Config;
 use restante_core::storage::StorageError;
-use world::World;
-
-const MAIL: &str = "From: Ada <ada@example.org>\r\nTo: alice@example.org\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nDate: Mon, 7 Feb 1994 21:52:25 -0800\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nThe lighthouse keeps its light.\r\n";
-
-fn append(world: &mut World, id: restante_core::account::ConnectionId, mail: &str) -> String {
-    let command = format!("p APPEND INBOX {{{}+}}\r\n{mail}\r\n", mail.len());
-    world.say(id, command.as_bytes())
-}
+use world::{MAIL, World, append};
 
 fn lines_with<'a>(answer: &'a str, word: &str) -> Vec<&'a str> {
     answer.lines().filter(|line| line.contains(word)).collect()
-}
-
-#[test]
-fn a_message_comes_back_as_it_went_in() {
-    let mut world = World::new(1);
-    let alice = world.log_in();
-    let answer = append(&mut world, alice, MAIL);
-    assert!(answer.starts_with("p OK [APPENDUID "), "{answer}");
-    let answer = world.say(alice, b"s SELECT INBOX\r\n");
-    assert!(answer.contains("* 1 EXISTS\r\n* 1 RECENT\r\n"), "{answer}");
-    assert!(answer.contains("* OK [UNSEEN 1]"), "{answer}");
-    assert!(
-        answer.ends_with("s OK [READ-WRITE] Selected\r\n"),
-        "{answer}"
-    );
-    let answer = world.say(alice, b"f FETCH 1 (UID RFC822.SIZE BODY[])\r\n");
-    let expected = format!(
-        "* 1 FETCH (UID 1 RFC822.SIZE {0} BODY[] {{{0}}}\r\n{MAIL} FLAGS (\\Seen \\Recent))\r\nf OK Fetched\r\n",
-        MAIL.len()
-    );
-    assert_eq!(answer, expected);
-}
-
-#[test]
-fn envelope_structure_and_headers_never_read_a_body() {
-    let mut world = World::new(2);
-    let alice = world.log_in();
-    append(&mut world, alice, MAIL);
-    world.say(alice, b"s SELECT INBOX\r\n");
-    let before = world.store.count("OpenObject");
-    let answer = world.say(
-        alice,
-        b"f FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (SUBJECT)] RFC822.HEADER)\r\n",
-    );
-    assert!(
-        answer.contains("ENVELOPE (\"Mon, 7 Feb 1994 21:52:25 -0800\""),
-        "{answer}"
-    );
-    assert!(
-        answer.contains("(\"Ada\" NIL \"ada\" \"example.org\")"),
-        "{answer}"
-    );
-    assert!(
-        answer.contains("(\"text\" \"plain\" (\"charset\" \"utf-8\")"),
-        "{answer}"
-    );
-    assert!(answer.contains("f OK"), "{answer}");
-    assert_eq!(world.store.count("OpenObject"), before);
-}
-
-#[test]
-fn partials_are_cut_exactly() {
-    let mut world = World::new(3);
-    let alice = world.log_in();
-    let body: String = (0..40_000).map(|n| format!("{n:06}\r\n")).collect();
-    let mail = format!("Subject: long\r\n\r\n{body}");
-    append(&mut world, alice, &mail);
-    world.say(alice, b"s EXAMINE INBOX\r\n");
-    for (offset, len) in [
-        (0, 10),
-        (15, 8),
-        (65_535, 2),
-        (65_536, 65_536),
-        (200_001, 131_072),
-        (400_000, 9),
-    ] {
-        let command = format!("f FETCH 1 BODY[]<{offset}.{len}>\r\n");
-        let answer = world.say(alice, command.as_bytes());
-        let end = (offset + len).min(mail.len());
-        let piece = &mail[offset.min(mail.len())..end.max(offset.min(mail.len()))];
-        let expected = format!(
-            "* 1 FETCH (BODY[]<{offset}> {{{}}}\r\n{piece})\r\nf OK Fetched\r\n",
-            piece.len()
-        );
-        assert!(
-            answer == expected,
-            "at {offset}: {:.80} instead of {expected:.80}",
-            answer
-        );
-    }
-    let answer = world.say(alice, b"f FETCH 1 BODY[TEXT]<8.6>\r\n");
-    assert!(answer.contains("BODY[TEXT]<8> {6}\r\n000001)"), "{answer}");
 }
 
 #[test]
@@ -452,56 +362,6 @@ fn what_comes_in_the_clear_after_starttls_is_thrown_away() {
 }
 
 #[test]
-fn a_damaged_message_is_left_out_and_the_rest_comes() {
-    let mut world = World::new(18);
-    let alice = world.log_in();
-    for number in 1..=3 {
-        append(
-            &mut world,
-            alice,
-            &MAIL.replace("lighthouse", &format!("lighthouse{number}")),
-        );
-    }
-    let contents: Vec<_> = world
-        .store
-        .objects
-        .keys()
-        .filter(|key| key.0.contains("/c/"))
-        .cloned()
-        .collect();
-    assert_eq!(contents.len(), 3);
-    let mut damaged = world.store.objects[&contents[1]].to_vec();
-    damaged[200] ^= 1;
-    world
-        .store
-        .objects
-        .insert(contents[1].clone(), damaged.into());
-    world.say(alice, b"s SELECT INBOX\r\n");
-    let answer = world.say(alice, b"f FETCH 1:3 BODY.PEEK[]\r\n");
-    assert!(
-        answer.contains("lighthouse1") && answer.contains("lighthouse3"),
-        "{answer}"
-    );
-    assert!(!answer.contains("* 2 FETCH"), "{answer}");
-    assert!(answer.contains("f NO [CORRUPTION]"), "{answer}");
-    let damage = world
-        .events
-        .iter()
-        .any(|event| matches!(event, Event::Damaged { place, .. } if *place == contents[1].0));
-    assert!(damage, "{:?}", world.events);
-    // Two objects exchanged: both are authentic, neither is what it is said to be.
-    let (one, three) = (
-        world.store.objects[&contents[0]].clone(),
-        world.store.objects[&contents[2]].clone(),
-    );
-    world.store.objects.insert(contents[0].clone(), three);
-    world.store.objects.insert(contents[2].clone(), one);
-    let answer = world.say(alice, b"f FETCH 1:3 BODY.PEEK[]\r\n");
-    assert!(!answer.contains("lighthouse"), "{answer}");
-    assert!(answer.contains("f NO [CORRUPTION]"), "{answer}");
-}
-
-#[test]
 fn a_full_storage_is_a_clear_no_and_leaves_nothing() {
     for kind in ["CreateObject", "WriteChunk", "FinishObject", "InsertItems"] {
         let mut world = World::new(19);
@@ -739,66 +599,4 @@ fn what_is_not_offered_is_refused_and_not_left_out() {
     }
     let answer = world.say(alice, b"f FETCH 1 UID\r\n");
     assert_eq!(answer, "* 1 FETCH (UID 1)\r\nf OK Fetched\r\n");
-}
-
-/// ENVELOPE beside the whole message comes out of its first chunk; otherwise, and where the header is
-/// longer than that, out of the summary. Nobody sees a difference but storage.
-#[test]
-fn an_envelope_is_the_same_beside_the_message_and_alone() {
-    let long = format!(
-        "From: Ada <ada@example.org>\r\nX-Long: {}\r\nSubject: late\r\n\r\nThe end.\r\n",
-        "x ".repeat(100_000)
-    );
-    let mails = [
-        "From: Ada <ada@example.org>\r\nSubject: =?utf-8?q?l=C3=A4ndlich?=\r\n\r\nThe lighthouse.\r\n",
-        "Subject: none\r\n\r\n",
-        "\r\nno header at all",
-        "Subject: no end",
-        "To: a@example.org\nSubject: bare\n\nlines\n",
-        &long,
-    ];
-    let mut world = World::new(11);
-    let alice = world.log_in();
-    for mail in mails {
-        let command = format!("p APPEND INBOX {{{}+}}\r\n{mail}\r\n", mail.len());
-        let answer = world.say(alice, command.as_bytes());
-        assert!(answer.contains("p OK"), "{answer}");
-    }
-    world.say(alice, b"s EXAMINE INBOX\r\n");
-    let alone = world.say(alice, b"f FETCH 1:* ENVELOPE\r\n");
-    let envelopes: Vec<&str> = alone.lines().filter(|it| it.starts_with('*')).collect();
-    assert_eq!(envelopes.len(), mails.len(), "{alone}");
-    for items in [
-        "(ENVELOPE BODY.PEEK[])",
-        "(BODY.PEEK[]<0.3> ENVELOPE)",
-        "(ENVELOPE RFC822)",
-    ] {
-        for (number, (envelope, mail)) in (1..).zip(envelopes.iter().zip(mails)) {
-            let before = world.store.count("ReadItems");
-            let both = world.say(alice, format!("f FETCH {number} {items}\r\n").as_bytes());
-            let reads = world.store.count("ReadItems") - before;
-            let envelope = envelope.split_once('(').unwrap().1;
-            let envelope = envelope.strip_suffix(')').unwrap();
-            assert!(
-                both.contains(envelope),
-                "{items}: {both:.300} instead of {envelope}"
-            );
-            let whole = !items.contains("<0.3>");
-            let octets = if whole {
-                mail
-            } else {
-                &mail[..mail.len().min(3)]
-            };
-            assert!(both.contains(octets), "{items}: {both:.300}");
-            assert!(both.contains("f OK"), "{both:.300}");
-            // No blank line in the first chunk, or not the whole message: the summary is read.
-            let found =
-                mail.contains("\n\r\n") || mail.contains("\n\n") || mail.starts_with("\r\n");
-            assert_eq!(
-                reads == 0,
-                whole && found && mail.len() < 65_536,
-                "{items} of {mail:.60}"
-            );
-        }
-    }
 }

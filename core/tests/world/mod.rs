@@ -535,3 +535,12 @@ impl World {
         }
     }
 }
+
+/// A message.
+pub(crate) const MAIL: &str = "From: Ada <ada@example.org>\r\nTo: alice@example.org\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nDate: Mon, 7 Feb 1994 21:52:25 -0800\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nThe lighthouse keeps its light.\r\n";
+
+/// APPENDs a message to INBOX; the answer.
+pub(crate) fn append(world: &mut World, id: ConnectionId, mail: &str) -> String {
+    let command = format!("p APPEND INBOX {{{}+}}\r\n{mail}\r\n", mail.len());
+    world.say(id, command.as_bytes())
+}

@@ -3,7 +3,7 @@
 //! An answer takes milliseconds, and may take many seconds. A timer for each of them, and for each
 //! piece of a body, would cost more than what it stands for: smol's wakes another thread whenever
 //! one is set. So whoever waits leaves its waker here, and one task looks now and then whose time
-//! is over; not at all while nobody waits. So a limit is kept somewhat late.
+//! is over; not at all while nobody waits. A limit is overrun by [`INTERVAL_MAX`] at most.
 
 use crate::storage::Sleeper;
 use core::pin::pin;
@@ -23,7 +23,6 @@ const INTERVALS: u32 = 8;
 pub(super) struct Patience(Arc<Shared>);
 
 struct Shared {
-    interval: Duration,
     waiting: Mutex<Waiting>,
     /// The task that looks at the clock, while nobody waits.
     watch: AtomicWaker,
@@ -49,11 +48,11 @@ impl Patience {
         sleeper: Sleeper,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let shared = Arc::new(Shared {
-            interval: (limit / INTERVALS).min(INTERVAL_MAX),
             waiting: Mutex::default(),
             watch: AtomicWaker::new(),
         });
-        let watch = watch(Arc::downgrade(&shared), shared.interval, sleeper);
+        let interval = (limit / INTERVALS).min(INTERVAL_MAX);
+        let watch = watch(Arc::downgrade(&shared), interval, sleeper);
         (Self(shared), watch)
     }
 

@@ -15,6 +15,8 @@ pub(crate) enum Answer {
     Fetch(Fetched),
     /// `* OK [CODE value] …`, `* NO …` and the like: the code with its arguments.
     Status(String),
+    /// `* STATUS name (…)`: the words and their numbers.
+    StatusOf(Vec<(String, u32)>),
     /// `* LIST … name`
     List(String),
     /// `* BYE …`
@@ -116,6 +118,7 @@ fn untagged(text: &str, literal: Option<Vec<u8>>) -> Answer {
     match first {
         "OK" | "NO" | "BAD" => Answer::Status(code(rest).to_owned()),
         "BYE" => Answer::Bye,
+        "STATUS" => Answer::StatusOf(pairs(rest)),
         "FLAGS" => Answer::Flags,
         "LIST" => {
             let name = rest.rsplit_once("\"/\" ").map_or(rest, |(_, name)| name);
@@ -134,6 +137,14 @@ fn untagged(text: &str, literal: Option<Vec<u8>>) -> Answer {
 fn code(text: &str) -> &str {
     let inner = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     inner.map_or("", |(code, _)| code)
+}
+
+/// The words and numbers between the last parentheses.
+fn pairs(text: &str) -> Vec<(String, u32)> {
+    let list = text.rsplit_once('(').map_or("", |(_, list)| list);
+    let words: Vec<&str> = list.trim_end_matches(')').split(' ').collect();
+    let pair = |pair: &[&str]| Some((pair[0].to_owned(), pair.get(1)?.parse().ok()?));
+    words.chunks(2).filter_map(pair).collect()
 }
 
 /// The ranges of a sequence set, `*` left out.
@@ -206,5 +217,8 @@ mod tests {
         assert_eq!((&*tag, ok, &*code), ("t", true, "APPENDUID 5 6"));
         assert_eq!(take(&mut octets), None);
         assert_eq!(numbers("3:5,9"), [3, 4, 5, 9]);
+        let mut octets = b"* STATUS INBOX (UIDNEXT 4 UIDVALIDITY 6)\r\n".to_vec();
+        let told = vec![("UIDNEXT".to_owned(), 4), ("UIDVALIDITY".to_owned(), 6)];
+        assert_eq!(take(&mut octets), Some(Answer::StatusOf(told)));
     }
 }

@@ -42,7 +42,7 @@ impl World {
             process,
             ..Audit::default()
         };
-        let client = self.look(Client::new(None), audit);
+        let client = self.look(Client::new(process, None), audit);
         let audit = self.clients[client].audit.take();
         audit.map(|audit| audit.seen).unwrap_or_default()
     }
@@ -61,7 +61,7 @@ impl World {
             changes: true,
             ..Audit::default()
         };
-        let client = self.look(Client::new(Some(caches)), audit);
+        let client = self.look(Client::new(process, Some(caches)), audit);
         self.clients[client].caches.take().unwrap_or_default()
     }
 
@@ -74,7 +74,7 @@ impl World {
             waits: true,
             ..Audit::default()
         };
-        self.look(Client::new(None), audit)
+        self.look(Client::new(process, None), audit)
     }
 
     /// Lets a client look; its number.

@@ -6,6 +6,7 @@ use crate::audit::Audit;
 use crate::cache::{Caches, Silent, take_out};
 use crate::device::Device;
 use crate::ledger::{mail_of, text};
+use crate::onlooker::Onlooker;
 use crate::script::Command;
 use crate::world::{Event, SECOND, World};
 
@@ -19,8 +20,12 @@ pub(crate) struct Client {
     /// Counts sessions: what comes for an older one is nobody's.
     pub(crate) number: u64,
     tags: u64,
+    /// The server that it mostly uses.
+    home: usize,
     /// It uses QRESYNC.
     pub(crate) caches: Option<Caches>,
+    /// It only looks how mailboxes stand.
+    pub(crate) onlooker: Option<Onlooker>,
     /// It does not act by chance but looks at everything.
     pub(crate) audit: Option<Audit>,
 }
@@ -81,14 +86,24 @@ pub(crate) struct Seen {
 }
 
 impl Client {
-    pub(crate) fn new(caches: Option<Caches>) -> Self {
+    pub(crate) fn new(home: usize, caches: Option<Caches>) -> Self {
         Self {
+            home,
             caches,
+            onlooker: None,
             device: Device::default(),
             session: None,
             number: 0,
             tags: 0,
             audit: None,
+        }
+    }
+
+    /// One that looks on at a server.
+    pub(crate) fn onlooker(home: usize) -> Self {
+        Self {
+            onlooker: Some(Onlooker::default()),
+            ..Self::new(home, None)
         }
     }
 }
@@ -112,7 +127,7 @@ impl World {
         }
         let process = match &self.clients[client].audit {
             Some(audit) => audit.process,
-            None if self.chance.permille(700) => client % self.processes.len(),
+            None if self.chance.permille(700) => self.clients[client].home,
             None => self.chance.index(self.processes.len()),
         };
         self.clients[client].number += 1;
@@ -303,6 +318,7 @@ impl World {
                 }
                 Ok(())
             }
+            Answer::StatusOf(numbers) => self.status_told(client, &numbers),
             Answer::Other => Ok(()),
         };
         if let Err(what) = result {
@@ -336,12 +352,15 @@ impl World {
         self.cache_answered(client, &pending.command, ok)?;
         self.answered(client, pending, ok, code)?;
         let number = self.clients[client].number;
-        let at = self.now + self.think();
+        let at = self.now + self.think(client);
         self.at(at, Event::Act(client, number));
         Ok(())
     }
 
-    fn think(&mut self) -> u64 {
+    fn think(&mut self, client: usize) -> u64 {
+        if let Some(wait) = self.onlooker_waits(client) {
+            return wait;
+        }
         match self.chance.below(10) {
             0 => self.chance.below(20 * SECOND),
             1..4 => self.chance.below(SECOND),

@@ -4,7 +4,7 @@
 //! All of it is one thread, one clock that is a number, and one generator of chance, so a
 //! seed stands for a run: the same seed gives the same run to the last octet. `world.rs` is
 //! the loop, `garage/` the storage, `process.rs` a server with its tasks in `account.rs`, `line.rs`, `doorbell.rs` and `post.rs`, `client.rs` and `script.rs` a
-//! client, `device.rs` and `ledger.rs` what must hold, `settle.rs` the end.
+//! client, `onlooker.rs` one that only looks, `device.rs` and `ledger.rs` what must hold, `settle.rs` the end.
 //! `docs/simulation.md` says how to run it and what it has found.
 
 mod account;
@@ -18,6 +18,7 @@ mod doorbell;
 mod garage;
 mod ledger;
 mod line;
+mod onlooker;
 mod post;
 mod process;
 mod script;

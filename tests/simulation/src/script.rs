@@ -26,6 +26,7 @@ pub(crate) enum Command {
         all: bool,
     },
     Append {
+        name: String,
         mails: Vec<usize>,
         flags: Vec<String>,
     },
@@ -39,11 +40,13 @@ pub(crate) enum Command {
     Copy {
         moves: bool,
         from: u32,
+        to: String,
         mails: Vec<(u32, usize)>,
     },
     Idle,
     Close,
     List,
+    Status,
     Logout,
     /// Whatever leaves nothing to remember.
     Other(&'static str),
@@ -68,6 +71,7 @@ impl Command {
             Self::Idle => "IDLE",
             Self::Close => "CLOSE",
             Self::List => "LIST",
+            Self::Status => "STATUS",
             Self::Logout => "LOGOUT",
             Self::Other(kind) => kind,
         }
@@ -92,6 +96,9 @@ impl World {
         }
         if !self.busy {
             return self.hang_up(client, true);
+        }
+        if self.clients[client].onlooker.is_some() {
+            return self.look_on(client);
         }
         let Some(view) = session.view.clone() else {
             return self.without_selection(client);
@@ -154,6 +161,10 @@ impl World {
             true => "INBOX",
             false => self.any_name(),
         };
+        self.select_named(client, name);
+    }
+
+    pub(crate) fn select_named(&mut self, client: usize, name: &str) {
         let read_only = self.chance.permille(100);
         let verb = if read_only { "EXAMINE" } else { "SELECT" };
         let command = Command::Select {
@@ -212,7 +223,8 @@ impl World {
         if !waits {
             octets.extend(b"\r\n");
         }
-        let command = Command::Append { mails, flags };
+        self.draw_onlookers(&name);
+        let command = Command::Append { name, mails, flags };
         self.say(client, command, octets, rest);
     }
 
@@ -310,16 +322,46 @@ impl World {
             it.exposed |= to.starts_with("SECRET");
             it.in_inbox |= to == "INBOX";
         }
+        self.draw_onlookers(&to);
         let verb = if moves { "MOVE" } else { "COPY" };
         let line = format!("UID {verb} {} {to}", set_of(&mails));
         let from = view.uid_validity;
-        let command = Command::Copy { moves, from, mails };
+        let command = Command::Copy {
+            moves,
+            from,
+            to,
+            mails,
+        };
         self.simple(client, command, &line);
     }
 
     fn status_command(&mut self, client: usize) {
-        let line = format!("STATUS {} (MESSAGES UIDNEXT UIDVALIDITY)", self.any_name());
-        self.simple(client, Command::Other("STATUS"), &line);
+        let name = self.any_name();
+        self.status_of(client, name);
+    }
+
+    pub(crate) fn status_of(&mut self, client: usize, name: &str) {
+        let line = format!("STATUS {name} (MESSAGES UIDNEXT UIDVALIDITY)");
+        self.simple(client, Command::Status, &line);
+    }
+
+    /// `* STATUS …`: it shows all that was acknowledged before it was asked for.
+    pub(crate) fn status_told(
+        &mut self,
+        client: usize,
+        numbers: &[(String, u32)],
+    ) -> Result<(), String> {
+        let session = self.clients[client].session.as_ref();
+        let Some(pending) = session.and_then(|session| session.pending.as_ref()) else {
+            return Err("STATUS that nobody asked for".to_owned());
+        };
+        let number = |word: &str| numbers.iter().find(|(it, _)| it == word).map(|it| it.1);
+        let (Some(uid_validity), Some(uid_next)) = (number("UIDVALIDITY"), number("UIDNEXT"))
+        else {
+            return Err(format!("STATUS says {numbers:?}"));
+        };
+        (self.ledger).shows_all(uid_validity, uid_next, pending.asked)?;
+        self.clients[client].device.uid_next(uid_validity, uid_next)
     }
 
     fn change_directory(&mut self, client: usize) {
@@ -395,7 +437,8 @@ impl World {
             }
             Command::Close if ok => session.view = None,
             Command::Fetch { all, .. } if ok => return self.listed(client, all),
-            Command::Append { mails, flags } => {
+            Command::Append { name, mails, flags } => {
+                self.draw_onlookers(&name);
                 return self.appended(client, &mails, &flags, ok, code);
             }
             Command::Store { changes } if ok => {
@@ -417,7 +460,13 @@ impl World {
                     }
                 }
             }
-            Command::Copy { moves, from, mails } => {
+            Command::Copy {
+                moves,
+                from,
+                to,
+                mails,
+            } => {
+                self.draw_onlookers(&to);
                 let code = pending.copied.unwrap_or_else(|| code.to_owned());
                 return self.copied(client, moves, from, &mails, ok, &code);
             }

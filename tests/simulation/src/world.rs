@@ -119,7 +119,6 @@ impl World {
         account[..6].copy_from_slice(&1_796_000_000_000_u64.to_be_bytes()[2..]);
         let keys = AccountKeys::generate(AccountId(account), &mut Random::new(chance.seed()));
         let servers = 2 + chance.index(2);
-        let clients = 2 + chance.index(3);
         let mut config = config(&mut chance);
         if options.collects {
             collect_soon(&mut config);
@@ -134,9 +133,7 @@ impl World {
             keys: Arc::new(keys),
             garage,
             processes: (0..servers).map(|_| Process::new(&mut chance)).collect(),
-            clients: (0..clients)
-                .map(|_| Client::new(chance.permille(500).then(Caches::default)))
-                .collect(),
+            clients: clients_of(servers, &mut chance),
             validities: BTreeMap::new(),
             ledger: Ledger::default(),
             violation: None,
@@ -159,6 +156,7 @@ impl World {
         for process in 0..servers {
             world.start_doorbell(process);
         }
+        let clients = world.clients.len();
         let line = format!("{servers} servers, {clients} clients, {:?}", world.config);
         world.note(format_args!("{line}"));
         for client in 0..clients {
@@ -353,6 +351,23 @@ impl World {
             }
         }
     }
+}
+
+/// Two to four that do all there is, and in half of the worlds some that look on.
+fn clients_of(servers: usize, chance: &mut Chance) -> Vec<Client> {
+    let count = 2 + chance.index(3);
+    let mut clients: Vec<Client> = (0..count)
+        .map(|client| {
+            let caches = chance.permille(500).then(Caches::default);
+            Client::new(client % servers, caches)
+        })
+        .collect();
+    if chance.permille(500) {
+        let home = chance.index(servers);
+        let count = 2 + chance.index(3);
+        clients.extend((0..count).map(|_| Client::onlooker(home)));
+    }
+    clients
 }
 
 /// Far above what a write is late by here, as the usual times are elsewhere.

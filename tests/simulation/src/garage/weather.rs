@@ -3,6 +3,9 @@
 use crate::chance::Chance;
 use restante_core::storage::StorageRequest;
 
+/// See [`Weather::hiccup_us`].
+const HICCUP_US_MAX: u64 = 3_000_000;
+
 /// Faults per thousand requests, and delays.
 #[derive(Clone, Debug)]
 pub(crate) struct Weather {
@@ -26,6 +29,9 @@ pub(crate) struct Weather {
     pub(crate) slow_spread: u64,
     /// The slowest usual delay in microseconds.
     pub(crate) delay_us: u64,
+    /// One message in twenty takes up to so many microseconds: what was asked later may be done and
+    /// answered meanwhile.
+    pub(crate) hiccup_us: u64,
 }
 
 /// What becomes of one request.
@@ -64,6 +70,7 @@ impl Weather {
             broken_stream: 0,
             slow_spread: 0,
             delay_us: 3_000,
+            hiccup_us: 9_000,
         }
     }
 
@@ -76,6 +83,7 @@ impl Weather {
             1 => strength / 3,
             _ => strength,
         };
+        let delay_us = *chance.pick(&[1_000, 10_000, 200_000, 3_000_000]);
         Self {
             refused: some(chance),
             lost: some(chance),
@@ -86,14 +94,18 @@ impl Weather {
             full: some(chance) / 4,
             broken_stream: some(chance),
             slow_spread: some(chance) * 4,
-            delay_us: *chance.pick(&[1_000, 10_000, 200_000, 3_000_000]),
+            delay_us,
+            hiccup_us: match chance.permille(500) {
+                true => delay_us * 3,
+                false => (delay_us * 50).clamp(delay_us, HICCUP_US_MAX),
+            },
         }
     }
 
     /// Microseconds that a message takes.
     pub(crate) fn delay(&self, chance: &mut Chance) -> u64 {
         match chance.below(20) {
-            0 => chance.between(1, self.delay_us * 3 + 2),
+            0 => chance.between(1, self.hiccup_us + 2),
             _ => chance.between(1, self.delay_us + 2),
         }
     }

@@ -9,6 +9,7 @@
 //! log is not read without it: clients would be told that messages are gone which they would
 //! have to download again once this server is as new as the other one.
 
+use super::known::Known;
 use super::parts::{Finished, Parts};
 use crate::boundary::Event;
 use crate::config::Config;
@@ -28,30 +29,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How often a log is begun to be read while others replace its checkpoints.
 const LOADS_MAX: usize = 5;
-/// Stretches of one log that are left out when looking for what is new.
-const STRETCHES_MAX: usize = 15;
-
-/// What is known of a log.
-#[derive(Clone, Debug)]
-pub(super) struct Known<S> {
-    pub(super) state: Arc<S>,
-    pub(super) covered: VersionVector,
-    /// The number behind the last item in storage, by writer.
-    pub(super) present: BTreeMap<WriterId, u64>,
-    /// Items that were read and are not contained in the state yet.
-    pub(super) parts: Parts,
-    /// Operations that the newest checkpoint does not contain.
-    pub(super) operations: usize,
-    /// Checkpoints that were seen, by the sort keys of their pointers.
-    pub(super) checkpoints: BTreeMap<SortKey, Option<CheckpointPointer>>,
-    /// Items there were of pointers to checkpoints, with those that were deleted.
-    pub(super) pointers: u32,
-    /// Items in storage that are contained in a checkpoint already.
-    pub(super) superfluous: usize,
-    /// Checkpoints exist but none could be read: what is known may be a part only, and
-    /// must not become a checkpoint itself.
-    pub(super) partial: bool,
-}
 
 /// What a body needs to read a log.
 pub(super) struct Reader {
@@ -99,6 +76,9 @@ impl From<DecodeError> for Obscure {
 /// Damaged items that a reader can name.
 const DAMAGED_ITEMS_MAX: usize = 10_000;
 
+/// Items that were passed over are counted up to so many.
+const GAPS_MAX: usize = 1_000;
+
 /// So often more a log is read when a batch names what was not found. What is not found then
 /// either, storage has lost, or has not acknowledged.
 const MISSING_READS_MAX: u32 = 2;
@@ -129,6 +109,8 @@ struct Progressing<S: LogState> {
     state: S,
     known: Known<S>,
     floor: crate::mailbox::Floor,
+    /// Items that were passed over before this reading, as [`VersionVector::gaps`] counts them.
+    gaps: usize,
     latest: Stamp,
     /// Batches that were read and are to be applied to the state.
     batches: Vec<(WriterId, S::Batch)>,
@@ -136,14 +118,6 @@ struct Progressing<S: LogState> {
     applied: Option<(S, Owed)>,
     /// Whether the state is another one now.
     changed: bool,
-}
-
-impl<S> Known<S> {
-    /// Whether it has all that any of the checkpoints has.
-    fn is_complete(&self) -> bool {
-        let mut pointers = self.checkpoints.values().flatten();
-        self.partial || pointers.all(|pointer| self.covered.covers(&pointer.covered))
-    }
 }
 
 impl Reader {
@@ -203,6 +177,7 @@ impl Reader {
             },
             state: initial,
             floor: crate::mailbox::Floor::default(),
+            gaps: 0,
             latest: Stamp::default(),
             batches: Vec::new(),
             applied: None,
@@ -264,6 +239,7 @@ impl Reader {
         let mut work = Progressing {
             state: S::clone(&known.state),
             floor: known.state.floor(),
+            gaps: known.covered.gaps(GAPS_MAX).len(),
             known,
             latest: Stamp::default(),
             batches: Vec::new(),
@@ -304,7 +280,11 @@ impl Reader {
         mut start: SortKey,
         first_page_items: u32,
     ) -> Result<Vec<SortKey>, StorageError> {
-        let without = self.known_stretches(&work.known);
+        let key = |writer, seq| self.places.operation(writer, seq);
+        let stretches = work.known.stretches().into_iter();
+        let without: Vec<_> = stretches
+            .map(|(writer, from, end)| (key(writer, from), key(writer, end)))
+            .collect();
         let mut limit = first_page_items;
         let mut pointers = Vec::new();
         loop {
@@ -331,7 +311,7 @@ impl Reader {
         }
     }
 
-    /// Reads once more, and once more again, while a batch names what was not read. The pointers
+    /// Reads once more, and once more again, while something is known to be missing. The pointers
     /// of the last time, if it did.
     async fn read_missing<S: LogState>(
         &self,
@@ -347,29 +327,6 @@ impl Reader {
             pointers = Some(self.read_news(work, start, first_page_items).await?);
         }
         Ok(pointers)
-    }
-
-    /// The stretches of sort keys in which nothing new can be: up to the last item of each
-    /// writer, but for where items of a batch are missing.
-    fn known_stretches<S>(&self, known: &Known<S>) -> Vec<(SortKey, SortKey)> {
-        let seen = known.present.iter().flat_map(|(writer, next)| {
-            let mut from = 0;
-            let gaps = known.parts.gaps(*writer, &known.covered);
-            let seen = gaps.chain([(*next, *next)]).map(move |(gap, behind)| {
-                let start = core::mem::replace(&mut from, behind);
-                (*writer, start, gap)
-            });
-            seen.filter(|(_, start, end)| start < end)
-        });
-        // Where there are too many, those that save most are skipped.
-        let mut seen: Vec<_> = seen.collect();
-        seen.sort_by_key(|(_, from, to)| core::cmp::Reverse(to - from));
-        seen.truncate(STRETCHES_MAX);
-        seen.sort_unstable();
-        let key = |writer, seq| self.places.operation(writer, seq);
-        let stretches = seen.into_iter();
-        let stretches = stretches.map(|(writer, from, to)| (key(writer, from), key(writer, to)));
-        stretches.collect()
     }
 
     /// Takes note of a checkpoint. One that cannot be read is known as such.
@@ -409,6 +366,7 @@ impl Reader {
             match self.read_checkpoint(pointer).await? {
                 Ok((state, covered)) => {
                     work.state = state;
+                    work.gaps = covered.gaps(GAPS_MAX).len();
                     work.known.covered = covered;
                     work.known.partial = false;
                     let made = pointer_stamp(key).unwrap_or_default();
@@ -729,13 +687,17 @@ impl<S: LogState> Progressing<S> {
         });
     }
 
-    /// Whether a batch was read that names another one, or a message, which was not. A log is read
-    /// in pages: of what is written meanwhile, a part may be behind the page that is just
+    /// Whether a batch was read that names another one, or a message, which was not, or an item and
+    /// not the one before it of the same writer. A log is read in pages, and each of them from
+    /// two nodes: of what is written meanwhile, a part may be behind the page that is just
     /// read, and what it builds on before it. To show one without the other would be to show what
     /// no server had, under the HIGHESTMODSEQ that others give to both.
     fn misses_some(&mut self) -> bool {
         if self.batches.is_empty() {
             return false;
+        }
+        if self.known.covered.gaps(GAPS_MAX).len() > self.gaps {
+            return true;
         }
         self.apply();
         let applied = self.applied.as_ref();

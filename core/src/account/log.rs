@@ -9,7 +9,8 @@
 use super::AccountFailure;
 use super::checkpoint::{Checkpointed, Checkpointing};
 use super::commit::Commit;
-use super::load::{Known, ReadOutcome, Reader};
+use super::known::Known;
+use super::load::{ReadOutcome, Reader};
 use super::plan::Planner;
 use super::shared::{LogId, Shared};
 use super::verify::Verifying;

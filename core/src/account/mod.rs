@@ -4,6 +4,7 @@
 mod boundary;
 mod checkpoint;
 mod commit;
+mod known;
 mod load;
 mod log;
 mod machine;

@@ -72,25 +72,15 @@ impl Parts {
         (first.writer == position.writer).then(|| self.finish(first, covered))?
     }
 
-    /// What of a writer may still come though later items were read: the first number and
-    /// the one behind the last, ascending.
-    pub(super) fn gaps(
-        &self,
-        writer: WriterId,
-        covered: &VersionVector,
-    ) -> impl Iterator<Item = (u64, u64)> {
+    /// The numbers of a writer's items that are here, without order.
+    pub(super) fn of_writer(&self, writer: WriterId) -> impl Iterator<Item = u64> {
         let from = LogPosition { writer, seq: 0 };
         let to = LogPosition {
             writer,
             seq: u64::MAX,
         };
-        self.batches.range(from..=to).filter_map(|(first, it)| {
-            let end = it.read.keys().next_back()?;
-            let mut missing = (0..*end).filter(|index| it.is_missing(*first, *index, covered));
-            let from = missing.next()?;
-            let last = missing.next_back().unwrap_or(from);
-            Some((first.seq + from, first.seq + last + 1))
-        })
+        let batches = self.batches.range(from..=to);
+        batches.flat_map(|(first, it)| it.read.keys().map(|index| first.seq + index))
     }
 
     fn finish(&mut self, first: LogPosition, covered: &VersionVector) -> Option<Finished> {
@@ -173,26 +163,26 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_still_come_below_what_was_read_is_a_gap() {
+    fn a_batch_with_a_damaged_item_ends_with_its_last_part_and_holds_nothing() {
         let mut covered = VersionVector::default();
         let mut parts = Parts::default();
-        let gaps = |parts: &Parts, covered: &VersionVector| -> Vec<_> {
-            parts.gaps(WRITER, covered).collect()
+        let numbers = |parts: &Parts, writer| {
+            let mut numbers: Vec<_> = parts.of_writer(writer).collect();
+            numbers.sort_unstable();
+            numbers
         };
-        parts.take(at(2), part(0, 6), &covered).unwrap();
-        assert_eq!(gaps(&parts, &covered), []);
-        parts.take(at(6), part(4, 6), &covered).unwrap();
-        parts.take(at(4), part(2, 6), &covered).unwrap();
-        assert_eq!(gaps(&parts, &covered), [(3, 6)]);
+        for (seq, index) in [(2, 0), (6, 4), (4, 2)] {
+            parts.take(at(seq), part(index, 6), &covered).unwrap();
+        }
+        assert_eq!(numbers(&parts, WRITER), [2, 4, 6]);
+        assert_eq!(numbers(&parts, WriterId([4; 16])), []);
         covered.insert(at(3));
         assert_eq!(parts.damaged(at(3), &covered), None);
-        assert_eq!(gaps(&parts, &covered), [(5, 6)]);
-        let other = WriterId([4; 16]);
-        assert_eq!(parts.gaps(other, &covered).count(), 0);
         parts.take(at(5), part(3, 6), &covered).unwrap();
-        assert_eq!(gaps(&parts, &covered), []);
+        assert_eq!(numbers(&parts, WRITER), [2, 4, 5, 6]);
         let finished = parts.take(at(7), part(5, 6), &covered).unwrap().unwrap();
         assert_eq!((finished.count, finished.batch), (6, None));
+        assert_eq!(numbers(&parts, WRITER), []);
     }
 
     #[test]

@@ -17,7 +17,8 @@
 
 use super::AccountFailure;
 use super::commit::Commit;
-use super::load::{Known, ReadOutcome};
+use super::known::Known;
+use super::load::ReadOutcome;
 use super::log::{Activity, Happened, Log, RETRY_PAUSE};
 use super::plan::Planner;
 use super::shared::Shared;

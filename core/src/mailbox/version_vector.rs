@@ -67,6 +67,16 @@ impl VersionVector {
         })
     }
 
+    /// Of a writer: the number below which everything is contained, and the numbers of what is
+    /// contained beyond it, ascending.
+    pub(crate) fn of_writer(&self, writer: WriterId) -> (u64, impl Iterator<Item = u64>) {
+        let seen = self.writers.get(&writer);
+        let beyond = seen
+            .into_iter()
+            .flat_map(|seen| seen.beyond.iter().copied());
+        (seen.map_or(0, |seen| seen.next), beyond)
+    }
+
     /// Items that are not contained though later ones of their writer are, so many at most.
     /// A writer leaves no number out, and writes none before the one before it is durable.
     pub(crate) fn gaps(&self, max: usize) -> Vec<LogPosition> {

@@ -468,3 +468,26 @@ fn who_reads_in_pages_sees_a_message_that_came_behind_the_page_with_the_uid_that
     };
     assert_eq!(snapshot.state.len(), 3);
 }
+
+/// Arrivals name nothing that came before them: only their numbers tell.
+#[test]
+fn a_message_that_was_passed_over_is_shown_with_the_one_delivered_after_it() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    let mut lent = deliver(&mut storage, 3, writer(3), MESSAGE);
+    let before: Vec<ItemKey> = storage.items.keys().cloned().collect();
+    lent = deliver(&mut storage, 4, lent, MESSAGE);
+    let second = storage.items.keys().find(|key| !before.contains(key));
+    let second = second.unwrap().clone();
+    deliver(&mut storage, 5, lent, MESSAGE);
+    let value = storage.items.remove(&second).unwrap();
+    server.begin_select(&mut storage, connection);
+    storage.items.insert(second, value);
+    let reply = server.await_reply(&mut storage, connection, |_| Fate::Works);
+    let AccountReply::Selected { snapshot, .. } = reply else {
+        panic!("{reply:?}")
+    };
+    assert_eq!(snapshot.state.len(), 3);
+}

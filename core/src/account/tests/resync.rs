@@ -5,7 +5,8 @@ use super::world::{Fate, Server, Store, config, inbox_id, message, name};
 use crate::account::{AccountInput, AccountReply, AccountRequest, ConnectionId};
 use crate::config::Config;
 use crate::mailbox::{Flag, FlagAction, FlagChange, ModSeq, Uid};
-use crate::storage::StorageRequest;
+use crate::storage::{ItemKey, StorageRequest};
+use bytes::Bytes;
 use core::time::Duration;
 
 /// Its writers sort before those of the others.
@@ -160,6 +161,55 @@ fn who_reads_in_pages_sees_what_came_behind_the_page_with_what_builds_on_it() {
         panic!("{reply:?}");
     };
     assert_eq!(snapshot.state.len(), 4);
+}
+
+/// A reader that knows the mailbox, and a writer whose next but last message is taken out of
+/// storage again: its key and what was there.
+fn pass_one_over(storage: &mut Store) -> (Server, ConnectionId, Hidden) {
+    let mut one = Server::new(1, config());
+    one.append(storage, "INBOX", vec![message(1, &[])]);
+    let mut two = Server::new(2, config());
+    let connection = two.connect();
+    two.select(storage, connection, "INBOX");
+    for number in 2..=3 {
+        one.append(storage, "INBOX", vec![message(number, &[])]);
+    }
+    let mut items: Vec<_> = storage.items.iter().collect();
+    items.sort_by_key(|(_, (_, version))| core::cmp::Reverse(*version));
+    let (key, value) = items[1];
+    let hidden = (key.clone(), value.clone());
+    storage.items.remove(&hidden.0);
+    (two, connection, hidden)
+}
+
+type Hidden = (ItemKey, (Bytes, u64));
+
+#[test]
+fn an_item_that_was_passed_over_is_read_before_the_ones_behind_it_are_shown() {
+    let mut storage = Store::default();
+    let (mut two, connection, (key, value)) = pass_one_over(&mut storage);
+    // As of two nodes of which one was asked early and the other one did not have it yet.
+    two.begin_select(&mut storage, connection);
+    storage.items.insert(key, value);
+    let reply = two.await_reply(&mut storage, connection, |_| Fate::Works);
+    let AccountReply::Selected { snapshot, .. } = reply else {
+        panic!("{reply:?}")
+    };
+    assert_eq!(snapshot.state.len(), 3);
+}
+
+#[test]
+fn an_item_that_was_passed_over_is_asked_for_until_it_is_there_and_is_hidden_from_nobody() {
+    let mut storage = Store::default();
+    let (mut two, connection, (key, value)) = pass_one_over(&mut storage);
+    let told = two.select(&mut storage, connection, "INBOX").state;
+    assert_eq!(told.len(), 2);
+    storage.items.insert(key, value);
+    let state = two.select(&mut storage, connection, "INBOX").state;
+    assert_eq!(state.len(), 3);
+    let late = state.iter_from(0).find(|it| told.find(it.uid).is_none());
+    let late = late.unwrap();
+    assert!(late.modseq > told.highest_modseq() && late.uid >= told.uid_next());
 }
 
 /// A log of two pages, a reader that has the first of them, and a message that is written to

@@ -153,6 +153,32 @@ fn where_more_is_unnamed_than_is_noted_nothing_is_forgotten() {
     assert_eq!(forgotten, 3);
 }
 
+/// An object is not looked at as long as it seems young: that it is not among those that nobody
+/// names does not say that it is not there.
+#[test]
+fn what_was_stored_by_a_clock_far_ahead_is_not_forgotten_before_its_object_goes() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, forgetting(1..=100));
+    let ahead = START_MS + 100 * 24 * 3_600_000;
+    let message = store_at(&mut storage, 1, ahead);
+    server.append(&mut storage, "INBOX", vec![message]);
+    expunge(&mut server, &mut storage, "INBOX", &[1]);
+    pass(&mut server, &mut storage, DAY * 50);
+    for _ in 0..3 {
+        let report = sweep(&mut server, &mut storage);
+        assert_eq!((report.marked, report.bodies, report.forgotten), (0, 0, 0));
+        pass(&mut server, &mut storage, DAY);
+    }
+    pass(&mut server, &mut storage, DAY * 50);
+    assert_eq!(bodies(&storage), [1]);
+    assert_eq!(sweep(&mut server, &mut storage).marked, 1);
+    pass(&mut server, &mut storage, DAY);
+    assert_eq!(sweep(&mut server, &mut storage).bodies, 1);
+    assert_eq!(sweep(&mut server, &mut storage).forgotten, 1);
+    server.drain(&mut storage);
+    assert_eq!(tombstones(&mut server, &mut storage, "INBOX"), 0);
+}
+
 #[test]
 fn what_was_stored_and_never_named_goes_after_two_days() {
     let mut storage = Store::default();

@@ -100,10 +100,10 @@ impl Client {
     }
 
     /// One that looks on at a server.
-    pub(crate) fn onlooker(home: usize) -> Self {
+    pub(crate) fn onlooker(home: usize, caches: Option<Caches>) -> Self {
         Self {
             onlooker: Some(Onlooker::default()),
-            ..Self::new(home, None)
+            ..Self::new(home, caches)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that want to know how a mailbox stands, again and again: with SELECT and STATUS of
+//! Clients that want to know how a mailbox stands, again and again: with SELECT, FETCH and STATUS of
 //! the same one at the same server, several at once and in quick succession, and mostly while
 //! somebody writes to it, so that a log is asked for at any moment of its being read.
 
@@ -50,9 +50,12 @@ impl World {
             _ => onlooker.left -= 1,
         }
         let name = onlooker.name.clone();
+        let selected = self.clients[client].session.as_ref();
+        let selected = selected.is_some_and(|session| session.view.is_some());
         match self.chance.below(100) {
-            0..55 => self.select_named(client, &name),
-            55..95 => self.status_of(client, &name),
+            0..45 => self.select_named(client, &name),
+            45..65 if selected => self.fetch(client, true, "1:*"),
+            45..95 => self.status_of(client, &name),
             95..99 => self.simple(client, Command::Other("NOOP"), "NOOP"),
             _ => self.simple(client, Command::Logout, "LOGOUT"),
         }

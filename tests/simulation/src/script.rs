@@ -177,7 +177,7 @@ impl World {
         self.simple(client, command, &format!("{verb} {name}{known}"));
     }
 
-    fn fetch(&mut self, client: usize, all: bool, set: &str) {
+    pub(crate) fn fetch(&mut self, client: usize, all: bool, set: &str) {
         let whole = self.chance.permille(300);
         let section = match whole {
             true => "BODY.PEEK[]",

@@ -365,7 +365,10 @@ fn clients_of(servers: usize, chance: &mut Chance) -> Vec<Client> {
     if chance.permille(500) {
         let home = chance.index(servers);
         let count = 2 + chance.index(3);
-        clients.extend((0..count).map(|_| Client::onlooker(home)));
+        clients.extend((0..count).map(|_| {
+            let caches = chance.permille(500).then(Caches::default);
+            Client::onlooker(home, caches)
+        }));
     }
     clients
 }

@@ -2,8 +2,8 @@
 
 use super::versions::Versions;
 use super::{
-    BELLS, Call, Deed, Deeds, Fate, Garage, Gathering, ItemState, NODES, Seen, Spread, TIMEOUT_US,
-    failure, puts, unless,
+    BELLS, Call, Deed, Deeds, Fate, Garage, Gathering, ItemState, NODES, Reading, Seen, Spread,
+    Stretch, TIMEOUT_US, failure, puts, unless,
 };
 use crate::chance::Chance;
 use restante_core::storage::{Item, ItemKey, ItemRange, SortKey, StorageRequest, StorageResponse};
@@ -101,17 +101,34 @@ impl Garage {
         gateway: usize,
         call: Call,
     ) -> Deeds {
-        let nodes = self.reachable(chance, gateway);
+        let later = match &call.request {
+            StorageRequest::ReadRange(range) => looks(chance, range),
+            _ => vec![Vec::new()],
+        };
+        let reading = Reading {
+            call,
+            gateway,
+            later,
+            found: BTreeMap::new(),
+        };
+        self.read_on(now, chance, reading)
+    }
+
+    /// Looks at what is next of a read.
+    fn read_on(&mut self, now: u64, chance: &mut Chance, mut reading: Reading) -> Deeds {
+        let nodes = self.reachable(chance, reading.gateway);
         let [first_node, second_node, ..] = nodes[..] else {
-            let caller = call.caller;
-            return unless(!call.answered, || {
+            let caller = reading.call.caller;
+            return unless(!reading.call.answered, || {
                 vec![(now + TIMEOUT_US, failure(caller, "no quorum"))]
             });
         };
-        let first = self.look(first_node, &call.request);
+        let stretches = reading.later.pop().unwrap_or_default();
+        let first = self.look(first_node, &reading.call.request, &stretches);
         let at = now + self.weather.delay(chance) / 2;
         let gathering = Gathering {
-            call,
+            reading,
+            stretches,
             first,
             first_node,
             second_node,
@@ -119,7 +136,7 @@ impl Garage {
         vec![(at, Deed::Gather(Box::new(gathering)))]
     }
 
-    fn look(&self, node: usize, request: &StorageRequest) -> Seen {
+    fn look(&self, node: usize, request: &StorageRequest, stretches: &[Stretch]) -> Seen {
         let items = &self.nodes[node].items;
         match request {
             StorageRequest::ReadItems(keys) => {
@@ -128,13 +145,17 @@ impl Garage {
                 Seen::Items(found.collect())
             }
             StorageRequest::ReadRange(range) => {
-                let from = ItemKey {
-                    partition: range.partition.clone(),
-                    sort: range.start.clone(),
-                };
-                let found = items.range(from..);
-                let found = found.take_while(|(key, _)| key.partition == range.partition);
-                let found = found.filter(|(key, _)| range.contains(&key.sort));
+                let found = stretches.iter().flat_map(|(start, end)| {
+                    let from = ItemKey {
+                        partition: range.partition.clone(),
+                        sort: start.clone(),
+                    };
+                    let inside = move |key: &ItemKey| {
+                        key.partition == range.partition
+                            && end.as_ref().is_none_or(|end| key.sort < *end)
+                    };
+                    items.range(from..).take_while(move |(key, _)| inside(key))
+                });
                 let found = found.map(|(key, item)| (key.clone(), item.clone()));
                 Seen::Items(found.collect())
             }
@@ -148,29 +169,35 @@ impl Garage {
     /// The second node answers: both answers become one.
     pub(super) fn gather(&mut self, now: u64, chance: &mut Chance, it: Gathering) -> Deeds {
         let Gathering {
-            call,
+            mut reading,
+            stretches,
             first,
             first_node,
             second_node,
         } = it;
+        let caller = reading.call.caller;
         if !self.up[second_node] {
-            let caller = call.caller;
             return vec![(now + TIMEOUT_US, failure(caller, "no quorum"))];
         }
-        let at = now + self.weather.delay(chance);
-        let caller = call.caller;
-        let second = self.look(second_node, &call.request);
+        let second = self.look(second_node, &reading.call.request, &stretches);
         match (first, second) {
             (Seen::Items(first), Seen::Items(second)) => {
                 let mut deeds = Vec::new();
                 let merged = self.merge(now, chance, first, second, first_node, &mut deeds);
-                let answer = self.answer_items(&call.request, &merged);
+                reading.found.extend(merged);
+                if !reading.later.is_empty() {
+                    deeds.extend(self.read_on(now, chance, reading));
+                    return deeds;
+                }
+                let at = now + self.weather.delay(chance);
+                let answer = self.answer_items(&reading.call.request, &reading.found);
                 deeds.push((at, Deed::Answer(caller, answer)));
                 deeds
             }
             (Seen::Object(first), Seen::Object(second)) => {
+                let at = now + self.weather.delay(chance);
                 let row = first.max_by_stamp(second);
-                self.open_object(at, chance, caller, &call.request, row)
+                self.open_object(at, chance, caller, &reading.call.request, row)
             }
             _ => unreachable!("both nodes are asked the same"),
         }
@@ -228,6 +255,21 @@ impl Garage {
             _ => unreachable!("only reads of items come here"),
         }
     }
+}
+
+/// A range as stretches that are seen at up to three moments, in any order.
+fn looks(chance: &mut Chance, range: &ItemRange) -> Vec<Vec<Stretch>> {
+    let stretches = range.stretches();
+    let stretches: Vec<Stretch> = stretches
+        .map(|(start, end)| (start.clone(), end.cloned()))
+        .collect();
+    let moments = 1 + chance.index(stretches.len().clamp(1, 3));
+    let mut looks = vec![Vec::new(); moments];
+    for stretch in stretches {
+        let moment = chance.index(moments);
+        looks[moment].push(stretch);
+    }
+    looks
 }
 
 /// The newer of what two nodes know.

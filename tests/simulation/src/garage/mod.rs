@@ -15,7 +15,7 @@ pub(crate) use weather::{Fate, Weather};
 use crate::chance::Chance;
 use bytes::Bytes;
 use restante_core::storage::{
-    CausalityToken, InsertItem, ItemKey, ObjectKey, PartitionKey, RequestId, StorageError,
+    CausalityToken, InsertItem, ItemKey, ObjectKey, PartitionKey, RequestId, SortKey, StorageError,
     StorageRequest, StorageResponse,
 };
 use std::collections::BTreeMap;
@@ -70,10 +70,25 @@ pub(crate) struct Call {
     body: Option<(ObjectKey, Bytes)>,
 }
 
-/// A read of which one node has answered.
+/// A read, and what of it is known yet.
+#[derive(Debug)]
+struct Reading {
+    call: Call,
+    gateway: usize,
+    /// Stretches of a range that are still to be looked at, some at a time: a range that is asked for
+    /// in several stretches is not seen at one moment.
+    later: Vec<Vec<Stretch>>,
+    found: BTreeMap<ItemKey, Versions>,
+}
+
+/// From a sort key to the one behind it.
+type Stretch = (SortKey, Option<SortKey>);
+
+/// A read of which one node has answered, for these stretches.
 #[derive(Debug)]
 pub(crate) struct Gathering {
-    call: Call,
+    reading: Reading,
+    stretches: Vec<Stretch>,
     first: Seen,
     first_node: usize,
     second_node: usize,

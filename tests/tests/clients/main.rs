@@ -1,4 +1,4 @@
-//! Real mail programs, and real messages, against both binaries.
+//! Real mail programs, and real messages, against both binaries on every storage.
 
 mod corpus;
 mod curl;
@@ -12,7 +12,7 @@ mod roundcube;
 mod thunderbird;
 
 fn main() -> std::process::ExitCode {
-    restante_tests::run(&[
+    restante_tests::trials::run_on_every_storage(&[
         ("corpus", corpus::TESTS),
         ("curl", curl::TESTS),
         ("imaplib", imaplib::TESTS),

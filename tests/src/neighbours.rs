@@ -21,6 +21,11 @@ impl Program {
         name: "python3",
         package: "python3",
     };
+    /// The Python 3 that Debian's packages bring modules for.
+    pub const SYSTEM_PYTHON: Self = Self {
+        name: "/usr/bin/python3",
+        package: "python3",
+    };
     /// mbsync, the synchroniser.
     pub const MBSYNC: Self = Self {
         name: "mbsync",

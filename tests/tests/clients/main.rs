@@ -2,6 +2,7 @@
 
 mod corpus;
 mod curl;
+mod evolution;
 mod imaplib;
 mod marionette;
 mod mbsync;
@@ -15,6 +16,7 @@ fn main() -> std::process::ExitCode {
     restante_tests::trials::run_on_every_storage(&[
         ("corpus", corpus::TESTS),
         ("curl", curl::TESTS),
+        ("evolution", evolution::TESTS),
         ("imaplib", imaplib::TESTS),
         ("mbsync", mbsync::TESTS),
         ("mutt", mutt::TESTS),

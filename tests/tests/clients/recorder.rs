@@ -93,8 +93,9 @@ impl Recorder {
             .filter_map(|line| {
                 let mut words = line.split(' ');
                 let tag = words.next()?;
-                // Thunderbird counts, Roundcube does so behind a letter.
-                let is_tag = tag.strip_prefix('A').unwrap_or(tag).parse::<u32>().is_ok();
+                // Thunderbird counts, Roundcube and Evolution do so behind a letter.
+                let number = tag.trim_start_matches(|it: char| it.is_ascii_uppercase());
+                let is_tag = number.parse::<u32>().is_ok();
                 let refused = is_tag && matches!(words.next(), Some("NO" | "BAD"));
                 // Each connection counts for itself, so several commands may have the tag.
                 let command = format!("{tag} ");

@@ -66,8 +66,7 @@ impl<'a> Request<'a> {
     /// cannot be done with it.
     #[allow(clippy::result_large_err, reason = "made once a request")]
     pub fn read(method: &Method, uri: &'a Uri) -> Result<Self, Answer> {
-        let is_origin_form = uri.scheme().is_none() && uri.authority().is_none();
-        if !is_origin_form || is_trick(uri.path()) {
+        if !has_path(uri) || is_trick(uri.path()) {
             return Err(refusal(StatusCode::BAD_REQUEST));
         }
         let place = place(uri.path()).ok_or_else(|| refusal(StatusCode::NOT_FOUND))?;
@@ -193,6 +192,15 @@ fn served(service: &Service, text: &str) -> Result<Address, StatusCode> {
     }
 }
 
+/// Whether a target is a path, alone or behind the name of a server (RFC 9112 §3.2.1, §3.2.2). What
+/// name that is makes no difference: no answer depends on it, as none depends on `Host`.
+fn has_path(uri: &Uri) -> bool {
+    match uri.scheme_str() {
+        None => uri.authority().is_none(),
+        Some(scheme) => matches!(scheme, "http" | "https"),
+    }
+}
+
 fn place(path: &str) -> Option<Place> {
     let lower = path.to_ascii_lowercase();
     Some(match lower.as_str() {
@@ -227,8 +235,7 @@ fn is_trick(path: &str) -> bool {
 pub fn to_https(service: &Service, method: &Method, uri: &Uri) -> Option<Answer> {
     let url = &service.url;
     let asks = matches!(*method, Method::GET | Method::HEAD);
-    let is_origin_form = uri.scheme().is_none() && uri.authority().is_none();
-    if !asks || !is_origin_form || place(uri.path()) != Some(Place::Outlook) {
+    if !asks || !has_path(uri) || place(uri.path()) != Some(Place::Outlook) {
         return None;
     }
     let location = url

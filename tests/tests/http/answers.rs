@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
     head_is_get_without_the_body => needs(&[Need::OwnProcess]),
     https_shows_the_certificate_of_imap => needs(&[Need::OwnProcess]),
     outlook_is_led_from_http_to_https => needs(&[Need::OwnProcess]),
+    a_target_may_name_the_server => needs(&[Need::OwnProcess]),
     http_1_0_gets_one_answer => needs(&[Need::OwnProcess]),
     a_server_that_stops_does_not_wait_for_idle_clients => needs(&[Need::OwnProcess]),
     the_dns_records_of_a_domain => needs(&[Need::OwnProcess]),
@@ -116,6 +117,21 @@ fn outlook_is_led_from_http_to_https(server: &Server) {
     let answer = client.answer(false).expect("an answer");
     assert_eq!(answer.status, 200);
     assert!(answer.text().contains("<LoginName>alice@example.org<"));
+}
+
+/// RFC 9112 §3.2.2: it must be taken, though only clients of proxies write it.
+fn a_target_may_name_the_server(server: &Server) {
+    let get = |target: &str| Http::connect(server.http_address()).get(target);
+    let style = get("/style.css");
+    assert_eq!(style.status, 200);
+    for name in ["http://mx.example.org", "https://elsewhere.example:8443"] {
+        let answer = get(&format!("{name}/style.css"));
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, style.text()),
+            "{name}"
+        );
+    }
 }
 
 fn http_1_0_gets_one_answer(server: &Server) {

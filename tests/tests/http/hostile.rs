@@ -91,9 +91,8 @@ fn path_tricks(server: &Server) {
         "/style.css%00.html",
         "/mail%2f%2fconfig-v1.1.xml",
         "/..%5c..%5cwindows",
-        "http://mx.example.org/",
-        "http://elsewhere.example/style.css",
-        "https://mx.example.org:443/mail/config-v1.1.xml",
+        "http://mx.example.org/../",
+        "ftp://mx.example.org/style.css",
     ] {
         let answer = Http::connect(server.http_address()).get(target);
         assert_eq!(answer.status, 400, "{target}");

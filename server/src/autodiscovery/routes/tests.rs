@@ -128,7 +128,10 @@ fn outlook_is_led_from_http_to_https_and_nobody_else() {
         ("GET", "/"),
         ("GET", "/mail/config-v1.1.xml"),
         ("GET", "//autodiscover/autodiscover.xml"),
-        ("GET", "http://evil.example/autodiscover/autodiscover.xml"),
+        (
+            "GET",
+            "ftp://mail.example.org/autodiscover/autodiscover.xml",
+        ),
     ] {
         assert!(
             lead(&service(), method, target).is_none(),
@@ -191,12 +194,27 @@ fn what_is_not_here_and_what_is_up_to_something() {
         "/mail/config-v1.1.xml%00.html",
         "/%5c..%5c",
         "/%0d%0aSet-Cookie:x",
-        "http://mail.example.org/",
-        "https://elsewhere.example/mail/config-v1.1.xml",
+        "http://mail.example.org/../",
+        "http://mail.example.org//mail/config-v1.1.xml",
+        "ftp://mail.example.org/mail/config-v1.1.xml",
         "mail.example.org:443",
     ] {
         assert_eq!(get(target).0, 400, "{target}");
     }
+}
+
+#[test]
+fn a_target_with_the_name_of_a_server_is_answered_as_its_path() {
+    let path = "/mail/config-v1.1.xml?emailaddress=alice@example.org";
+    for server in [
+        "http://mail.example.org",
+        "https://autoconfig.example.org:443",
+        "http://elsewhere.example",
+    ] {
+        assert_eq!(get(&format!("{server}{path}")), get(path), "{server}");
+    }
+    assert_eq!(get("http://mail.example.org"), get("/"));
+    assert_eq!(get("http://mail.example.org/etc/passwd").0, 404);
 }
 
 #[test]

@@ -23,6 +23,7 @@ import servers
 
 START_TIMEOUT_S = 30
 RELAY_REPEATS = 5
+REST_S = 0.2  # before each FETCH of the client, and so before each reading of the floor and the relay
 SEED_MESSAGES = 100  # of seed100; what earlier rounds stored is in the bucket as well
 FLOOR_PUTS, FLOOR_PUT_BYTES = 1500, 1600  # a message of 2 kB, sealed, is about so long
 STORAGE = """[storage]
@@ -158,8 +159,9 @@ class GarageRun(rounds.Run):
             data = ("--mbox", str(self.mbox), "--aux-pid", f"garage={self.node.child.pid}")
             result = self.bench(name, ["append"], *data, pid=pid)
             result["floor_put"] = self.floor(name, "put-sizes", SEED_MESSAGES)
-            result |= self.bench(name, ["fetch"], *data, "--repeat", "5", pid=pid)
-            result["floor_get"] = self.floor(name, "get", SEED_MESSAGES)
+            result |= self.bench(name, ["fetch"], *data, "--repeat", "5", "--pause-s", str(REST_S), pid=pid)
+            result["floor_get"] = self.floor(name, "get", SEED_MESSAGES, round(REST_S * 1000))
+            result["floor_get_at_once"] = self.floor(name, "get", SEED_MESSAGES, 0)
             result["relay"] = self.relay(name, self.mbox.stat().st_size)
             result |= self.bench(name, ["search"], *data, "--repeat", "3", pid=pid)
             death = self.servers[name].death()
@@ -201,6 +203,7 @@ class GarageRun(rounds.Run):
             client.ok("FETCH 1:* (BODY.PEEK[])")  # connecting left out, as everywhere
             walls = []
             for _ in range(RELAY_REPEATS):
+                time.sleep(REST_S)
                 begin = time.monotonic()
                 client.ok("FETCH 1:* (BODY.PEEK[])")
                 walls.append(time.monotonic() - begin)

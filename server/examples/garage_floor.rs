@@ -7,10 +7,11 @@
 //! GARAGE_SECRET=… cargo run --release -p restante-server --example garage_floor -- COMMAND
 //! ```
 //!
-//! - `get COUNT`: reads the last message objects of the bucket (`…/c/…`, whose names begin with
+//! - `get COUNT REST_MS`: reads the last message objects of the bucket (`…/c/…`, whose names begin with
 //!   the time, so the very bytes that a FETCH of everything reads after an APPEND of as
 //!   many), one by one, then with 8 and 16 requests in flight, five
-//!   times each; all of it once more with the kernel's usual, delayed acknowledgements.
+//!   times each; all of it once more with the kernel's usual, delayed acknowledgements. Before each
+//!   time it rests, connected: as a client of IMAP does before the FETCH that it measures.
 //! - `put COUNT BYTES`: one after the other, an object of BYTES and two items in one batch,
 //!   as an APPEND does; COUNT times. Then as many reads of what is new in a partition.
 //! - `put COUNT BYTES IN_FLIGHT`: the same on as many pairs of connections, without the
@@ -36,7 +37,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -52,7 +53,10 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["get", count] => get(&place, &last(&place, count)?),
+        ["get", count, rest_ms] => {
+            let rest = Duration::from_millis(rest_ms.parse()?);
+            get(&place, &last(&place, count)?, rest)
+        }
         ["put", count, bytes] => put(&place, &vec![bytes.parse()?; count.parse()?]),
         ["put", count, bytes, ways] => {
             put_in_flight(&place, count.parse()?, bytes.parse()?, ways.parse()?)
@@ -80,11 +84,11 @@ fn last(place: &Place, count: &str) -> Result<Vec<(String, usize)>, Failure> {
     Ok(objects)
 }
 
-fn get(place: &Place, objects: &[(String, usize)]) -> Result<(), Failure> {
+fn get(place: &Place, objects: &[(String, usize)], rest: Duration) -> Result<(), Failure> {
     let bytes: usize = objects.iter().map(|(_, size)| size).sum();
     for (quick_ack, ways) in [true, false].into_iter().flat_map(|q| WAYS.map(|w| (q, w))) {
         for _ in 0..ROUNDS {
-            let seconds = get_all(place, objects, ways, quick_ack)?;
+            let seconds = get_all(place, objects, ways, quick_ack, rest)?;
             println!(
                 "{{\"measure\": \"get\", \"in_flight\": {ways}, \"quick_ack\": {quick_ack}, \
                  \"objects\": {}, \"bytes\": {bytes}, \"wall_s\": {seconds:.4}}}",
@@ -150,12 +154,13 @@ fn relay(place: &Place, objects: &[(String, usize)], bytes: usize) -> Result<(),
     }
 }
 
-/// Reads all objects once; the time it took, connecting left out.
+/// Reads all objects once; the time it took, connecting and resting left out.
 fn get_all(
     place: &Place,
     objects: &[(String, usize)],
     ways: usize,
     quick_ack: bool,
+    rest: Duration,
 ) -> Result<f64, Failure> {
     let next = AtomicUsize::new(0);
     let start = std::sync::Barrier::new(ways + 1);
@@ -178,6 +183,7 @@ fn get_all(
                 })
             })
             .collect();
+        std::thread::sleep(rest);
         start.wait();
         let begin = Instant::now();
         for thread in threads {

@@ -32,6 +32,21 @@ pub(super) struct Known<S> {
 }
 
 impl<S> Known<S> {
+    /// Of a log of which nothing was read: how it begins.
+    pub(super) fn nothing(state: S) -> Self {
+        Self {
+            state: Arc::new(state),
+            covered: VersionVector::default(),
+            present: BTreeMap::new(),
+            parts: Parts::default(),
+            operations: 0,
+            checkpoints: BTreeMap::new(),
+            pointers: 0,
+            superfluous: 0,
+            partial: false,
+        }
+    }
+
     /// Whether it has all that any of the checkpoints has.
     pub(super) fn is_complete(&self) -> bool {
         let mut pointers = self.checkpoints.values().flatten();
@@ -95,17 +110,8 @@ mod tests {
             writer: WRITER,
             seq,
         };
-        let mut known = Known {
-            state: Arc::new(()),
-            covered: VersionVector::default(),
-            present: BTreeMap::from([(WRITER, end)]),
-            parts: Parts::default(),
-            operations: 0,
-            checkpoints: BTreeMap::new(),
-            pointers: 0,
-            superfluous: 0,
-            partial: false,
-        };
+        let mut known = Known::nothing(());
+        known.present.insert(WRITER, end);
         for seq in covered {
             known.covered.insert(at(*seq));
         }

@@ -10,7 +10,7 @@
 //! have to download again once this server is as new as the other one.
 
 use super::known::Known;
-use super::parts::{Finished, Parts};
+use super::parts::Finished;
 use crate::boundary::Event;
 use crate::config::Config;
 use crate::mailbox::{
@@ -24,7 +24,7 @@ use crate::storage::{
     Item, ItemKey, ItemRange, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
 use crate::workflow::Io;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How often a log is begun to be read while others replace its checkpoints.
@@ -76,7 +76,7 @@ impl From<DecodeError> for Obscure {
 /// Damaged items that a reader can name.
 const DAMAGED_ITEMS_MAX: usize = 10_000;
 
-/// Items that were passed over are counted up to so many.
+/// So many items that were passed over are looked at.
 const GAPS_MAX: usize = 1_000;
 
 /// So often more a log is read when a batch names what was not found. What is not found then
@@ -109,8 +109,8 @@ struct Progressing<S: LogState> {
     state: S,
     known: Known<S>,
     floor: crate::mailbox::Floor,
-    /// Items that were passed over before this reading, as [`VersionVector::gaps`] counts them.
-    gaps: usize,
+    /// Items that were passed over before this reading, ascending; [`GAPS_MAX`] at most.
+    gaps: Vec<LogPosition>,
     latest: Stamp,
     /// Batches that were read and are to be applied to the state.
     batches: Vec<(WriterId, S::Batch)>,
@@ -164,20 +164,10 @@ impl Reader {
         self.io.step("load a log");
         let initial = S::initial(origin, &self.keys);
         let mut work = Progressing {
-            known: Known {
-                state: Arc::new(initial.clone()),
-                covered: VersionVector::default(),
-                present: BTreeMap::new(),
-                parts: Parts::default(),
-                operations: 0,
-                checkpoints: BTreeMap::new(),
-                pointers: 0,
-                superfluous: 0,
-                partial: false,
-            },
+            known: Known::nothing(initial.clone()),
             state: initial,
             floor: crate::mailbox::Floor::default(),
-            gaps: 0,
+            gaps: Vec::new(),
             latest: Stamp::default(),
             batches: Vec::new(),
             applied: None,
@@ -239,7 +229,7 @@ impl Reader {
         let mut work = Progressing {
             state: S::clone(&known.state),
             floor: known.state.floor(),
-            gaps: known.covered.gaps(GAPS_MAX).len(),
+            gaps: known.covered.gaps(GAPS_MAX),
             known,
             latest: Stamp::default(),
             batches: Vec::new(),
@@ -366,7 +356,7 @@ impl Reader {
             match self.read_checkpoint(pointer).await? {
                 Ok((state, covered)) => {
                     work.state = state;
-                    work.gaps = covered.gaps(GAPS_MAX).len();
+                    work.gaps = covered.gaps(GAPS_MAX);
                     work.known.covered = covered;
                     work.known.partial = false;
                     let made = pointer_stamp(key).unwrap_or_default();
@@ -696,7 +686,8 @@ impl<S: LogState> Progressing<S> {
         if self.batches.is_empty() {
             return false;
         }
-        if self.known.covered.gaps(GAPS_MAX).len() > self.gaps {
+        let mut gaps = self.known.covered.gaps(GAPS_MAX).into_iter();
+        if gaps.any(|gap| self.gaps.binary_search(&gap).is_err()) {
             return true;
         }
         self.apply();

@@ -77,7 +77,7 @@ impl VersionVector {
         (seen.map_or(0, |seen| seen.next), beyond)
     }
 
-    /// Items that are not contained though later ones of their writer are, so many at most.
+    /// Items that are not contained though later ones of their writer are, ascending, so many at most.
     /// A writer leaves no number out, and writes none before the one before it is durable.
     pub(crate) fn gaps(&self, max: usize) -> Vec<LogPosition> {
         let gaps = self.writers.iter().flat_map(|(writer, seen)| {

@@ -462,11 +462,26 @@ fn who_reads_in_pages_sees_a_message_that_came_behind_the_page_with_the_uid_that
     let numbering = three.connect();
     three.select(&mut storage, numbering, "INBOX");
     three.drain(&mut storage);
-    let reply = two.await_reply(&mut storage, connection, |_| Fate::Works);
-    let AccountReply::Selected { snapshot, .. } = reply else {
-        panic!("{reply:?}");
-    };
+    let snapshot = two.await_selected(&mut storage, connection);
     assert_eq!(snapshot.state.len(), 3);
+}
+
+/// Delivers two messages, of which the first one's item is taken out of storage again: its key and what
+/// was there.
+fn pass_one_over(
+    storage: &mut Store,
+    seed: u8,
+    lent: InboxWriter,
+) -> (InboxWriter, ItemKey, (Bytes, u64)) {
+    let before: Vec<ItemKey> = storage.items.keys().cloned().collect();
+    let lent = deliver(storage, seed, lent, MESSAGE);
+    let log = Places::new(keys().account()).log(inbox_id());
+    let mut keys = storage.items.keys();
+    let key = keys.find(|key| key.partition == log && !before.contains(key));
+    let key = key.unwrap().clone();
+    let lent = deliver(storage, seed + 1, lent, MESSAGE);
+    let value = storage.items.remove(&key).unwrap();
+    (lent, key, value)
 }
 
 /// Arrivals name nothing that came before them: only their numbers tell.
@@ -476,18 +491,27 @@ fn a_message_that_was_passed_over_is_shown_with_the_one_delivered_after_it() {
     let mut server = Server::new(1, config());
     let connection = server.connect();
     server.select(&mut storage, connection, "INBOX");
-    let mut lent = deliver(&mut storage, 3, writer(3), MESSAGE);
-    let before: Vec<ItemKey> = storage.items.keys().cloned().collect();
-    lent = deliver(&mut storage, 4, lent, MESSAGE);
-    let second = storage.items.keys().find(|key| !before.contains(key));
-    let second = second.unwrap().clone();
-    deliver(&mut storage, 5, lent, MESSAGE);
-    let value = storage.items.remove(&second).unwrap();
+    let lent = deliver(&mut storage, 3, writer(3), MESSAGE);
+    let (_, key, value) = pass_one_over(&mut storage, 4, lent);
     server.begin_select(&mut storage, connection);
-    storage.items.insert(second, value);
-    let reply = server.await_reply(&mut storage, connection, |_| Fate::Works);
-    let AccountReply::Selected { snapshot, .. } = reply else {
-        panic!("{reply:?}")
-    };
+    storage.items.insert(key, value);
+    let snapshot = server.await_selected(&mut storage, connection);
     assert_eq!(snapshot.state.len(), 3);
+}
+
+#[test]
+fn one_is_passed_over_in_the_reading_that_finds_the_one_before() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    let (lent, first, first_value) = pass_one_over(&mut storage, 3, writer(3));
+    let state = server.select(&mut storage, connection, "INBOX").state;
+    assert_eq!(state.len(), 1);
+    let (_, second, second_value) = pass_one_over(&mut storage, 5, lent);
+    storage.items.insert(first, first_value);
+    server.begin_select(&mut storage, connection);
+    storage.items.insert(second, second_value);
+    let snapshot = server.await_selected(&mut storage, connection);
+    assert_eq!(snapshot.state.len(), 4);
 }

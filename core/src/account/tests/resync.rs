@@ -156,10 +156,7 @@ fn who_reads_in_pages_sees_what_came_behind_the_page_with_what_builds_on_it() {
     three.append(&mut storage, "INBOX", vec![message(3, &[])]);
     let mut four = Server::at(4, config(), 1_800_000_001_000);
     four.append(&mut storage, "INBOX", vec![message(4, &[])]);
-    let reply = two.await_reply(&mut storage, connection, |_| Fate::Works);
-    let AccountReply::Selected { snapshot, .. } = reply else {
-        panic!("{reply:?}");
-    };
+    let snapshot = two.await_selected(&mut storage, connection);
     assert_eq!(snapshot.state.len(), 4);
 }
 
@@ -191,10 +188,7 @@ fn an_item_that_was_passed_over_is_read_before_the_ones_behind_it_are_shown() {
     // As of two nodes of which one was asked early and the other one did not have it yet.
     two.begin_select(&mut storage, connection);
     storage.items.insert(key, value);
-    let reply = two.await_reply(&mut storage, connection, |_| Fate::Works);
-    let AccountReply::Selected { snapshot, .. } = reply else {
-        panic!("{reply:?}")
-    };
+    let snapshot = two.await_selected(&mut storage, connection);
     assert_eq!(snapshot.state.len(), 3);
 }
 

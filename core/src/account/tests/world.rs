@@ -311,7 +311,17 @@ impl Server {
             name: name(mailbox),
             read_only: false,
         };
-        match self.ask(store, connection, request) {
+        self.send(connection, request);
+        self.await_selected(store, connection)
+    }
+
+    /// The end of a SELECT that was begun.
+    pub(super) fn await_selected(
+        &mut self,
+        store: &mut Store,
+        connection: ConnectionId,
+    ) -> Snapshot {
+        match self.await_reply(store, connection, |_| Fate::Works) {
             AccountReply::Selected { snapshot, .. } => snapshot,
             other => panic!("{other:?}"),
         }

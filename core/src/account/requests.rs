@@ -162,7 +162,8 @@ impl Account {
             }
             AccountRequest::Store { .. } | AccountRequest::Expunge { .. } => {
                 let (ask, mailbox) = self.selected_for(ask)?;
-                let (ask, _) = self.mailbox_for(ask, mailbox, Age::Any)?;
+                let age = self.deciding_age(&ask.request);
+                let (ask, _) = self.mailbox_for(ask, mailbox, age)?;
                 self.change_mailbox(ask, mailbox);
             }
             AccountRequest::Copy { .. } => self.ask_copy(ask)?,
@@ -273,7 +274,10 @@ impl Account {
         };
         let (connection, to, expunge) = (ask.connection, to.clone(), *expunge);
         let (ask, source) = self.selected_for(ask)?;
-        let age = self.copying_age(source);
+        let age = match self.deciding_age(&ask.request) {
+            Age::Fresh => Age::Fresh,
+            _ => self.copying_age(source),
+        };
         let (ask, state) = self.mailbox_for(ask, source, age)?;
         let (ask, target) = self.find_for(ask, &to)?;
         // The client may have been told of UIDs there that this server has not seen.
@@ -377,6 +381,25 @@ impl Account {
         match self.directory.last_read() {
             Some(read) if read.after(age_max) >= now => Age::Any,
             _ => Age::Fresh,
+        }
+    }
+
+    /// How new the selected mailbox must be for a change that depends on what is in it: EXPUNGE takes what is
+    /// `\Deleted`, MOVE what is still there, STORE with UNCHANGEDSINCE what nobody has changed. Each
+    /// must know what another server acknowledged before, or it expunges what was kept after all,
+    /// moves what was moved already, or writes over what it should have left alone.
+    fn deciding_age(&self, request: &AccountRequest) -> Age {
+        let depends = match request {
+            AccountRequest::Expunge { .. } => true,
+            AccountRequest::Copy { expunge, .. } => *expunge,
+            AccountRequest::Store {
+                unchanged_since, ..
+            } => unchanged_since.is_some(),
+            _ => false,
+        };
+        match depends && self.shared.config.shared_storage {
+            true => Age::Fresh,
+            false => Age::Any,
         }
     }
 

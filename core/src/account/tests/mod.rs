@@ -1,6 +1,7 @@
 //! The account machine against a storage in memory.
 
 mod checkpoints;
+mod deciding;
 mod delivery;
 mod faults;
 mod large;

@@ -1,0 +1,92 @@
+//! Changes that depend on what is in the mailbox know what another server acknowledged before,
+//! though nobody has told them.
+
+use super::world::{Server, Store, config, message, name, uid, view};
+use crate::account::{AccountReply, AccountRequest, ConnectionId};
+use crate::config::Config;
+use crate::mailbox::{Flag, FlagAction, FlagChange, ModSeq};
+
+/// Two servers, each with a client that has selected INBOX with two messages in it.
+fn two_servers() -> (Store, [(Server, ConnectionId); 2]) {
+    let mut storage = Store::default();
+    let config = || Config {
+        shared_storage: true,
+        ..config()
+    };
+    let mut first = Server::new(1, config());
+    first.append(
+        &mut storage,
+        "INBOX",
+        vec![message(1, &[Flag::Deleted]), message(2, &[])],
+    );
+    let servers = [first, Server::new(2, config())].map(|mut server| {
+        let connection = server.connect();
+        server.select(&mut storage, connection, "INBOX");
+        (server, connection)
+    });
+    (storage, servers)
+}
+
+fn store(
+    number: u32,
+    action: FlagAction,
+    flag: Flag,
+    unchanged_since: Option<ModSeq>,
+) -> AccountRequest {
+    let flags = vec![flag];
+    AccountRequest::Store {
+        uids: vec![uid(number)],
+        change: FlagChange { action, flags },
+        unchanged_since,
+    }
+}
+
+#[test]
+fn expunge_leaves_what_another_server_was_told_to_keep() {
+    let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
+    let keep = store(1, FlagAction::Remove, Flag::Deleted, None);
+    one.ask(&mut storage, at_one, keep);
+    let discard = store(2, FlagAction::Add, Flag::Deleted, None);
+    one.ask(&mut storage, at_one, discard);
+    let reply = two.ask(&mut storage, at_two, AccountRequest::Expunge { uids: None });
+    let AccountReply::Snapshot(snapshot) = reply else {
+        panic!("{reply:?}")
+    };
+    assert_eq!(view(&snapshot.state), [(1, 1, vec![])]);
+    assert_eq!(view(&one.status(&mut storage, "INBOX")), [(1, 1, vec![])]);
+}
+
+#[test]
+fn move_leaves_where_it_is_what_another_server_has_moved() {
+    let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
+    let to_archive = || AccountRequest::Copy {
+        uids: vec![uid(2)],
+        to: name("Archive"),
+        expunge: true,
+    };
+    one.ask(&mut storage, at_one, to_archive());
+    let reply = two.ask(&mut storage, at_two, to_archive());
+    let AccountReply::Copied { copied, .. } = reply else {
+        panic!("{reply:?}")
+    };
+    assert!(copied.uids.is_empty(), "{copied:?}");
+    assert_eq!(one.status(&mut storage, "Archive").len(), 1);
+}
+
+#[test]
+fn a_condition_is_judged_by_what_another_server_has_changed() {
+    let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
+    let since = one.status(&mut storage, "INBOX").highest_modseq();
+    one.ask(
+        &mut storage,
+        at_one,
+        store(2, FlagAction::Add, Flag::Flagged, None),
+    );
+    let request = store(2, FlagAction::Replace, Flag::Seen, Some(since));
+    let reply = two.ask(&mut storage, at_two, request);
+    let AccountReply::Stored { snapshot, modified } = reply else {
+        panic!("{reply:?}")
+    };
+    assert_eq!(modified, [uid(2)]);
+    assert_eq!(view(&snapshot.state)[1], (2, 2, vec![Flag::Flagged]));
+}

@@ -41,7 +41,7 @@ struct Machine {
     number: u64,
     deadline: Option<Instant>,
     /// When it ends unless somebody needs it before.
-    linger: Option<u64>,
+    linger: Option<Instant>,
     ending: bool,
 }
 
@@ -179,7 +179,7 @@ impl World {
 
     /// The deadline of the machine, or the time to end it, may have come.
     pub(crate) fn wake_account(&mut self, process: usize) {
-        let instant = Instant(self.now);
+        let instant = self.time(process).instant;
         let due = |machine: &Machine| machine.deadline.is_some_and(|at| at <= instant);
         let machine = &self.processes[process].account.machine;
         if machine.as_ref().is_some_and(due) {
@@ -190,7 +190,7 @@ impl World {
 
     /// Ends the machine if nobody has needed it for long enough.
     fn look_for_end(&mut self, process: usize) {
-        let (now, linger) = (self.now, self.linger_us);
+        let (now, linger) = (self.time(process).instant, self.linger_us);
         let it = &mut self.processes[process];
         let Some(machine) = &mut it.account.machine else {
             return;
@@ -204,9 +204,13 @@ impl World {
         }
         match machine.linger {
             None => {
-                machine.linger = Some(now + linger);
+                let until = Instant(now.0 + linger);
+                machine.linger = Some(until);
                 let (life, number) = (it.life, machine.number);
-                self.at(now + linger, Event::Wake(process, life, number));
+                self.at(
+                    self.world_time(process, until),
+                    Event::Wake(process, life, number),
+                );
             }
             Some(until) if until <= now => {
                 machine.ending = true;
@@ -266,7 +270,8 @@ impl World {
             machine.deadline = deadline;
             if let Some(at) = deadline {
                 let late = self.chance.below(1_000);
-                self.at(at.0 + late, Event::Wake(process, life, number));
+                let at = self.world_time(process, at) + late;
+                self.at(at, Event::Wake(process, life, number));
             }
         }
     }

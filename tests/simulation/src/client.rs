@@ -132,7 +132,7 @@ impl World {
         };
         self.clients[client].number += 1;
         let number = self.clients[client].number;
-        if !self.processes[process].up {
+        if !self.processes[process].up || self.stands_still(process) {
             let at = self.now + self.chance.between(SECOND / 10, 3 * SECOND);
             return self.at(at, Event::Act(client, number));
         }

@@ -73,7 +73,7 @@ impl World {
 
     /// The deadline of the machine may have come.
     pub(crate) fn wake_doorbell(&mut self, process: usize) {
-        let instant = Instant(self.now);
+        let instant = self.time(process).instant;
         let machine = self.processes[process].bell.machine.as_ref();
         if machine.is_some_and(|machine| machine.deadline.is_some_and(|at| at <= instant)) {
             self.doorbell_input(process, DoorbellInput::Timeout);
@@ -134,7 +134,8 @@ impl World {
                     if deadline != machine.deadline {
                         machine.deadline = deadline;
                         if let Some(at) = deadline {
-                            self.at(at.0, Event::Wake(process, life, number));
+                            let at = self.world_time(process, at);
+                            self.at(at, Event::Wake(process, life, number));
                         }
                     }
                     return;

@@ -52,6 +52,8 @@ pub(crate) struct Ledger {
     pub(crate) flags: BTreeMap<(Place, String), Vec<FlagOp>>,
     /// When it was acknowledged that a message is at a place.
     pub(crate) arrived_at: BTreeMap<Place, u64>,
+    /// When it was acknowledged that a message was moved away from a place.
+    pub(crate) moved_at: BTreeMap<Place, u64>,
     /// Who is where, as any client was told.
     pub(crate) told: BTreeMap<Place, BTreeSet<usize>>,
     /// Counts for the summary.

@@ -23,6 +23,7 @@ mod post;
 mod process;
 mod script;
 mod settle;
+mod standstill;
 mod trace;
 mod world;
 

@@ -165,7 +165,8 @@ impl World {
                     line.deadline = deadline;
                     if let Some(at) = deadline.filter(|_| new) {
                         let life = self.processes[process].life;
-                        self.at(at.0, Event::Wake(process, life, connection));
+                        let at = self.world_time(process, at);
+                        self.at(at, Event::Wake(process, life, connection));
                     }
                     break;
                 }

@@ -50,7 +50,7 @@ impl World {
 
     /// A message comes to this server.
     pub(crate) fn deliver(&mut self, process: usize) {
-        if !self.processes[process].accepts() {
+        if !self.processes[process].accepts() || self.stands_still(process) {
             return;
         }
         let mail = self.ledger.new_mail();
@@ -91,7 +91,7 @@ impl World {
 
     /// The deadline of a delivery may have come.
     pub(crate) fn wake_delivery(&mut self, process: usize, machine: u64) {
-        let instant = Instant(self.now);
+        let instant = self.time(process).instant;
         let coming = self.processes[process].post.deliveries.get(&machine);
         let deadline = coming.and_then(|coming| coming.deadline);
         if deadline.is_some_and(|at| at <= instant) {
@@ -136,7 +136,8 @@ impl World {
                     coming.deadline = deadline;
                     if let Some(at) = deadline {
                         let life = self.processes[process].life;
-                        self.at(at.0, Event::Wake(process, life, number));
+                        let at = self.world_time(process, at);
+                        self.at(at, Event::Wake(process, life, number));
                     }
                     return;
                 }

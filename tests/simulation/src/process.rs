@@ -31,6 +31,10 @@ pub(crate) struct Process {
     machines: u64,
     /// It stops as soon as everybody is done.
     stopping: bool,
+    /// Nothing reaches it before.
+    pub(crate) still_until: u64,
+    /// How long its clock stood still in all, in microseconds.
+    pub(crate) still_us: u64,
 }
 
 impl Process {
@@ -51,6 +55,8 @@ impl Process {
             bell: Bell::default(),
             machines: 0,
             stopping: false,
+            still_until: 0,
+            still_us: 0,
         }
     }
 
@@ -69,7 +75,7 @@ impl World {
     pub(crate) fn time(&self, process: usize) -> Now {
         let unix = EPOCH_MS + (self.now / 1_000) as i64 + self.processes[process].offset_ms;
         Now {
-            instant: Instant(self.now),
+            instant: Instant(self.now - self.processes[process].still_us),
             unix_ms: u64::try_from(unix).unwrap_or(0),
         }
     }
@@ -91,6 +97,7 @@ impl World {
         it.post = Post::default();
         it.bell = Bell::default();
         it.stopping = false;
+        it.still_until = 0;
         let lines = core::mem::take(&mut it.connections);
         self.garage.forget_server(process);
         for line in lines.into_values() {
@@ -107,7 +114,7 @@ impl World {
 
     /// The server is asked to stop, and starts again.
     pub(crate) fn shut_down(&mut self, process: usize) {
-        if !self.processes[process].up {
+        if !self.processes[process].up || self.stands_still(process) {
             return;
         }
         self.note(format_args!("server {process} shuts down"));
@@ -146,7 +153,7 @@ impl World {
 
     /// A deadline of a machine may have come; machine 0 is the process itself.
     pub(crate) fn wake(&mut self, process: usize, machine: u64) {
-        let instant = Instant(self.now);
+        let instant = self.time(process).instant;
         if machine == 0 {
             if self.processes[process].stopping {
                 self.note(format_args!("server {process} stops"));

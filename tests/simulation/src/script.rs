@@ -468,6 +468,9 @@ impl World {
             } => {
                 self.draw_onlookers(&to);
                 let code = pending.copied.unwrap_or_else(|| code.to_owned());
+                if moves && ok {
+                    self.moved(pending.asked, from, &code)?;
+                }
                 return self.copied(client, moves, from, &mails, ok, &code);
             }
             _ => {}
@@ -563,6 +566,23 @@ impl World {
             self.arrived(client, mail, (uid_validity, copy))?;
             if moves {
                 self.ledger.mails[mail].gone.insert((from, original));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was moved away, on whichever server, before a MOVE was asked for, is not moved again.
+    fn moved(&mut self, asked: u64, from: u32, code: &str) -> Result<(), String> {
+        let words: Vec<&str> = code.split(' ').collect();
+        let ["COPYUID", _, originals, _] = words[..] else {
+            return Ok(());
+        };
+        for uid in answers::numbers(originals) {
+            let moved = self.ledger.moved_at.entry((from, uid)).or_insert(self.now);
+            if *moved < asked {
+                return Err(format!(
+                    "UID {uid} of {from} is moved though that was acknowledged at {moved}, and asked at {asked}"
+                ));
             }
         }
         Ok(())

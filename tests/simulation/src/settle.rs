@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 type All = BTreeMap<String, Shown>;
 
 /// After so long nothing that was begun under faults is still on its way.
-const LATEST: u64 = 400 * SECOND;
+const LATEST: u64 = 600 * SECOND;
 
 /// By then who waits has fallen asleep, and what its account did is done.
 const SLEEPY: u64 = 60 * SECOND;

@@ -197,6 +197,10 @@ impl World {
             return false;
         };
         self.now = time;
+        if let Some(later) = self.put_off(&event) {
+            self.at(later, event);
+            return true;
+        }
         self.steps += 1;
         self.happen(event);
         if let Some(broken) = self.garage.broken.take() {
@@ -311,7 +315,7 @@ impl World {
         let pause = self.chance.between(SECOND / 10, 20 * SECOND);
         self.at(self.now + pause, Event::Chaos);
         let process = self.chance.index(self.processes.len());
-        match self.chance.below(12) {
+        match self.chance.below(13) {
             0..=3 => {
                 let what = self.garage.disturb(&mut self.chance);
                 self.note(format_args!("{what}"));
@@ -328,6 +332,7 @@ impl World {
             7 | 8 => self.crash(process),
             9 => self.shut_down(process),
             10 => self.jump_clock(process),
+            11 => self.stand_still(process),
             _ => {
                 // Time passes: grace periods end, late writes land.
                 let pause = self.chance.between(10, 200) * SECOND;
@@ -339,10 +344,22 @@ impl World {
 
     /// Clients wait so much longer before they go on.
     fn shift_clients(&mut self, pause: u64) {
+        self.shift(pause, |event| matches!(event, Event::Act(..)));
+    }
+
+    /// Deadlines of a server come so much later.
+    pub(crate) fn delay_deadlines(&mut self, process: usize, pause: u64) {
+        self.shift(
+            pause,
+            |event| matches!(event, Event::Wake(it, ..) if *it == process),
+        );
+    }
+
+    fn shift(&mut self, pause: u64, which: impl Fn(&Event) -> bool) {
         let moved: Vec<_> = self
             .queue
             .iter()
-            .filter(|(_, event)| matches!(event, Event::Act(..)))
+            .filter(|(_, event)| which(event))
             .map(|(at, _)| *at)
             .collect();
         for at in moved {

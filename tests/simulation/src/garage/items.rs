@@ -2,8 +2,8 @@
 
 use super::versions::Versions;
 use super::{
-    BELLS, Call, Deed, Deeds, Fate, Garage, Gathering, ItemState, NODES, Reading, Seen, Spread,
-    Stretch, TIMEOUT_US, failure, puts, unless,
+    BELLS, Call, Deed, Deeds, Fate, Garage, Gathering, ItemState, Look, NODES, Reading, Seen,
+    Spread, TIMEOUT_US, failure, puts, unless,
 };
 use crate::chance::Chance;
 use restante_core::storage::{Item, ItemKey, ItemRange, SortKey, StorageRequest, StorageResponse};
@@ -101,10 +101,7 @@ impl Garage {
         gateway: usize,
         call: Call,
     ) -> Deeds {
-        let later = match &call.request {
-            StorageRequest::ReadRange(range) => looks(chance, range),
-            _ => vec![Vec::new()],
-        };
+        let later = looks(chance, &call.request);
         let reading = Reading {
             call,
             gateway,
@@ -123,12 +120,13 @@ impl Garage {
                 vec![(now + TIMEOUT_US, failure(caller, "no quorum"))]
             });
         };
-        let stretches = reading.later.pop().unwrap_or_default();
-        let first = self.look(first_node, &reading.call.request, &stretches);
+        // A read of nothing is one as well.
+        let look = reading.later.pop().unwrap_or(Look::Items(Vec::new()));
+        let first = self.look(first_node, &reading.call.request, &look);
         let at = now + self.weather.delay(chance) / 2;
         let gathering = Gathering {
             reading,
-            stretches,
+            look,
             first,
             first_node,
             second_node,
@@ -136,15 +134,13 @@ impl Garage {
         vec![(at, Deed::Gather(Box::new(gathering)))]
     }
 
-    fn look(&self, node: usize, request: &StorageRequest, stretches: &[Stretch]) -> Seen {
+    fn look(&self, node: usize, request: &StorageRequest, look: &Look) -> Seen {
         let items = &self.nodes[node].items;
-        match request {
-            StorageRequest::ReadItems(keys) => {
-                let found = keys.iter();
-                let found = found.filter_map(|key| Some((key.clone(), items.get(key)?.clone())));
-                Seen::Items(found.collect())
+        match (request, look) {
+            (StorageRequest::OpenObject { key, .. }, _) => {
+                Seen::Object(self.nodes[node].objects.get(key).cloned())
             }
-            StorageRequest::ReadRange(range) => {
+            (StorageRequest::ReadRange(range), Look::Stretches(stretches)) => {
                 let found = stretches.iter().flat_map(|(start, end)| {
                     let from = ItemKey {
                         partition: range.partition.clone(),
@@ -159,10 +155,12 @@ impl Garage {
                 let found = found.map(|(key, item)| (key.clone(), item.clone()));
                 Seen::Items(found.collect())
             }
-            StorageRequest::OpenObject { key, .. } => {
-                Seen::Object(self.nodes[node].objects.get(key).cloned())
+            (_, Look::Items(keys)) => {
+                let found = keys.iter();
+                let found = found.filter_map(|key| Some((key.clone(), items.get(key)?.clone())));
+                Seen::Items(found.collect())
             }
-            _ => Seen::Items(BTreeMap::new()),
+            _ => unreachable!("a look is one at what is asked for"),
         }
     }
 
@@ -170,7 +168,7 @@ impl Garage {
     pub(super) fn gather(&mut self, now: u64, chance: &mut Chance, it: Gathering) -> Deeds {
         let Gathering {
             mut reading,
-            stretches,
+            look,
             first,
             first_node,
             second_node,
@@ -179,7 +177,7 @@ impl Garage {
         if !self.up[second_node] {
             return vec![(now + TIMEOUT_US, failure(caller, "no quorum"))];
         }
-        let second = self.look(second_node, &reading.call.request, &stretches);
+        let second = self.look(second_node, &reading.call.request, &look);
         match (first, second) {
             (Seen::Items(first), Seen::Items(second)) => {
                 let mut deeds = Vec::new();
@@ -257,17 +255,28 @@ impl Garage {
     }
 }
 
-/// A range as stretches that are seen at up to three moments, in any order.
-fn looks(chance: &mut Chance, range: &ItemRange) -> Vec<Vec<Stretch>> {
-    let stretches = range.stretches();
-    let stretches: Vec<Stretch> = stretches
-        .map(|(start, end)| (start.clone(), end.cloned()))
-        .collect();
-    let moments = 1 + chance.index(stretches.len().clamp(1, 3));
-    let mut looks = vec![Vec::new(); moments];
-    for stretch in stretches {
-        let moment = chance.index(moments);
-        looks[moment].push(stretch);
+/// A read as what of it is seen at up to three moments, in any order.
+fn looks(chance: &mut Chance, request: &StorageRequest) -> Vec<Look> {
+    match request {
+        StorageRequest::ReadItems(keys) => {
+            let looks = at_moments(chance, keys.clone());
+            looks.into_iter().map(Look::Items).collect()
+        }
+        StorageRequest::ReadRange(range) => {
+            let stretches = range.stretches();
+            let stretches = stretches.map(|(start, end)| (start.clone(), end.cloned()));
+            let looks = at_moments(chance, stretches.collect());
+            looks.into_iter().map(Look::Stretches).collect()
+        }
+        _ => vec![Look::Object],
+    }
+}
+
+fn at_moments<T>(chance: &mut Chance, all: Vec<T>) -> Vec<Vec<T>> {
+    let moments = 1 + chance.index(all.len().clamp(1, 3));
+    let mut looks: Vec<Vec<T>> = core::iter::repeat_with(Vec::new).take(moments).collect();
+    for it in all {
+        looks[chance.index(moments)].push(it);
     }
     looks
 }

@@ -58,6 +58,16 @@ pub(crate) enum Deed {
     Answer(Caller, StorageResponse),
 }
 
+impl Deed {
+    /// Which server it reaches, if any.
+    pub(crate) fn answers(&self) -> Option<usize> {
+        match self {
+            Self::Answer(caller, _) => Some(caller.process),
+            _ => None,
+        }
+    }
+}
+
 /// A request on its way.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -75,20 +85,28 @@ pub(crate) struct Call {
 struct Reading {
     call: Call,
     gateway: usize,
-    /// Stretches of a range that are still to be looked at, some at a time: a range that is asked for
-    /// in several stretches is not seen at one moment.
-    later: Vec<Vec<Stretch>>,
+    /// What is still to be looked at, some at a time: several items, and a range that is asked for
+    /// in several stretches, are not seen at one moment.
+    later: Vec<Look>,
     found: BTreeMap<ItemKey, Versions>,
 }
 
 /// From a sort key to the one behind it.
 type Stretch = (SortKey, Option<SortKey>);
 
-/// A read of which one node has answered, for these stretches.
+/// What of a read is seen at one moment.
+#[derive(Debug)]
+enum Look {
+    Object,
+    Items(Vec<ItemKey>),
+    Stretches(Vec<Stretch>),
+}
+
+/// A read of which one node has answered, for this of it.
 #[derive(Debug)]
 pub(crate) struct Gathering {
     reading: Reading,
-    stretches: Vec<Stretch>,
+    look: Look,
     first: Seen,
     first_node: usize,
     second_node: usize,

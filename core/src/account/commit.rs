@@ -151,6 +151,9 @@ impl<S: Planner> Log<S> {
             self.read_needed = true;
             happened.push(Happened::Written);
         }
+        if lost || commit.settles {
+            self.look_again(shared);
+        }
         let failure = match error {
             StorageError::Full => AccountFailure::OverQuota,
             _ => AccountFailure::Unavailable,

@@ -65,6 +65,8 @@ pub(super) struct Log<S: Planner> {
     /// Work that waits for its commit.
     pub(super) jobs: VecDeque<S::Work>,
     pub(super) read_wanted: bool,
+    /// A commit was begun while it was to be read.
+    passed_over: bool,
     /// A write may or may not have landed: nothing is written before that is known.
     pub(super) read_needed: bool,
     /// How many times the log began to be read.
@@ -79,6 +81,8 @@ pub(super) struct Log<S: Planner> {
     pub(super) read_began: Instant,
     /// Others wrote to it after it was read last.
     pub(super) rung: bool,
+    /// Those who sleep were stirred since then, and ask until they are told.
+    handed_over: bool,
     /// When to try to read that again.
     pub(super) reread_at: Option<Instant>,
     /// A checkpoint that was made while the log was being read, and what it contains of
@@ -133,6 +137,7 @@ impl<S: Planner> Log<S> {
             unconfirmed: Vec::new(),
             jobs: VecDeque::new(),
             read_wanted: false,
+            passed_over: false,
             read_needed: false,
             reads: 0,
             ended: 0,
@@ -140,6 +145,7 @@ impl<S: Planner> Log<S> {
             checkpoint_wanted: None,
             read_began: Instant(0),
             rung: false,
+            handed_over: false,
             reread_at: None,
             checkpointed: None,
             pointers_seen: BTreeMap::new(),
@@ -186,7 +192,23 @@ impl<S: Planner> Log<S> {
     /// Others wrote to the log: it is read again, however often that fails.
     pub(super) fn ring(&mut self) {
         self.rung = true;
+        self.handed_over = false;
         self.want_read(true);
+    }
+
+    /// There may be more in it than can be shown now, and nobody will ring for it: who watches it has
+    /// it read again after a while.
+    pub(super) fn look_again(&mut self, shared: &Shared) {
+        self.rung = true;
+        self.handed_over = false;
+        let interval = shared.config.reread_interval;
+        self.reread_at = Some(shared.now.instant.after(interval));
+    }
+
+    /// Nobody watches it: whether those who sleep are to ask for what others wrote, which was not
+    /// read yet. It is said once for each ring: who cannot be told then asks again.
+    pub(super) fn hand_over(&mut self) -> bool {
+        self.rung && !core::mem::replace(&mut self.handed_over, true)
     }
 
     /// Which reading was the last that ended, and `well` if asked for. The next one may have begun
@@ -320,11 +342,14 @@ impl<S: Planner> Log<S> {
         self.run_reading(shared, happened);
         self.run_verifying(shared, happened);
         while matches!(self.activity, Activity::Idle) {
+            let reads = self.read_wanted || self.checkpoint_due();
             let commits = !self.jobs.is_empty() && self.known.is_some() && !self.read_needed;
-            // Whoever waits for a commit has waited longer than who wants to read.
-            if commits {
+            // Whoever waits for a commit has waited longer than who wants to read. But after one
+            // it is the turn of the others, or they would wait as long as somebody always writes.
+            if commits && !(reads && self.passed_over) {
+                self.passed_over = reads;
                 self.start_commit(shared, happened);
-            } else if self.read_wanted || !self.jobs.is_empty() || self.checkpoint_due() {
+            } else if reads || !self.jobs.is_empty() {
                 self.start_reading(shared, 0);
                 self.run_reading(shared, happened);
             } else {
@@ -384,6 +409,7 @@ impl<S: Planner> Log<S> {
 
     fn start_reading(&mut self, shared: &mut Shared, attempt: u32) {
         self.read_wanted = false;
+        self.passed_over = false;
         self.reread_at = None;
         self.read_began = shared.now.instant;
         self.checkpointed = None;

@@ -448,6 +448,7 @@ impl Account {
         }
         if changed {
             self.publish(mailbox);
+            self.hand_over_ring(mailbox);
         }
     }
 

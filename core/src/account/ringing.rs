@@ -18,12 +18,14 @@ impl Account {
             return;
         }
         match log {
-            None if self.directory.state().is_some() => {
+            None if self.directory.state().is_some() || !self.directory.is_quiet() => {
                 self.directory.ring();
                 self.run_directory();
             }
-            // Who is just waking may be reading it already, and from before this.
-            Some(mailbox) if self.is_held(mailbox) || self.is_waking(mailbox) => {
+            // Who selects it or is just waking may be reading it already, and from before this.
+            Some(mailbox)
+                if self.is_held(mailbox) || self.is_waking(mailbox) || self.waits_for(mailbox) =>
+            {
                 if let Some(it) = self.mailboxes.get_mut(&mailbox) {
                     it.log.ring();
                 }
@@ -42,6 +44,18 @@ impl Account {
         }
         if !self.shutdown {
             self.stir(|_| true);
+        }
+    }
+
+    /// Nobody watches a mailbox that others wrote to and that could not be read since: those who sleep
+    /// on it are stirred.
+    pub(super) fn hand_over_ring(&mut self, mailbox: MailboxId) {
+        if self.is_held(mailbox) {
+            return;
+        }
+        let it = self.mailboxes.get_mut(&mailbox);
+        if it.is_some_and(|it| it.log.hand_over()) {
+            self.stir(|it| it == mailbox);
         }
     }
 

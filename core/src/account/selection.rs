@@ -60,6 +60,7 @@ impl Account {
 
     /// Starts to wait before a mailbox is let go, if nobody has it selected.
     pub(super) fn note_idle(&mut self, mailbox: MailboxId) {
+        self.hand_over_ring(mailbox);
         let held = self.is_held(mailbox);
         let now = self.shared.now.instant;
         if let Some(it) = self.mailboxes.get_mut(&mailbox) {

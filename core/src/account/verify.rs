@@ -187,6 +187,7 @@ impl<S: Planner> Log<S> {
         });
         // What is known is what was known before: the batch is read like others'.
         self.read_needed = true;
+        self.look_again(shared);
         if !commit.at_once.is_empty() {
             happened.push(Happened::Done(commit.at_once));
         }

@@ -515,3 +515,33 @@ fn one_is_passed_over_in_the_reading_that_finds_the_one_before() {
     let snapshot = server.await_selected(&mut storage, connection);
     assert_eq!(snapshot.state.len(), 4);
 }
+
+#[test]
+fn what_could_not_be_settled_is_shown_once_it_can() {
+    let (mut storage, mut server) = (Store::default(), Server::new(1, config()));
+    let watching = server.connect();
+    server.select(&mut storage, watching, "INBOX");
+    deliver(&mut storage, 11, writer(9), MESSAGE);
+    server.input(AccountInput::Rung(Some(inbox_id())));
+    // The log can be read, and nothing be written.
+    for _ in 0..100 {
+        let writes = matches!(
+            server.open.front(),
+            Some((_, StorageRequest::InsertItems(_)))
+        );
+        let fate = if writes { Fate::Lost } else { Fate::Works };
+        if !server.step(&mut storage, fate) {
+            server.wait(Duration::from_millis(40));
+        }
+    }
+    server.drain(&mut storage);
+    let shown = |server: &mut Server| match server.unasked(watching).pop() {
+        Some(AccountReply::Changed(snapshot)) => snapshot.state.len(),
+        None => 0,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shown(&mut server), 0);
+    server.wait(config().reread_interval);
+    server.drain(&mut storage);
+    assert_eq!(shown(&mut server), 1);
+}

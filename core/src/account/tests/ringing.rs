@@ -264,3 +264,185 @@ fn a_ring_while_somebody_wakes_is_not_lost() {
         "{last:?}"
     );
 }
+
+/// What the connection was shown last has two messages.
+fn shows_two(server: &mut Server, connection: ConnectionId) {
+    let last = server.unasked(connection).into_iter().last();
+    let shown = match &last {
+        Some(
+            AccountReply::Snapshot(it)
+            | AccountReply::Changed(it)
+            | AccountReply::Selected { snapshot: it, .. },
+        ) => it.state.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shown, 2, "{last:?}");
+}
+
+/// A second message comes from `one`, and a ring, while `two` has just read the log of INBOX for somebody.
+fn news_while_it_is_read(one: &mut Server, two: &mut Server, storage: &mut Store) {
+    while !two.reads_inbox() {
+        assert!(two.step(storage, Fate::Works));
+    }
+    let before = storage.items.clone();
+    one.append(storage, "INBOX", vec![message(2, &[])]);
+    let after = core::mem::replace(&mut storage.items, before);
+    two.input(AccountInput::Rung(Some(inbox_id())));
+    two.step(storage, Fate::Works);
+    storage.items = after;
+    two.drain(storage);
+}
+
+#[test]
+fn a_ring_while_a_mailbox_is_being_selected_is_not_lost() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    let selecting = two.connect();
+    let select = AccountRequest::Select {
+        name: name("INBOX"),
+        read_only: false,
+    };
+    two.send(selecting, select);
+    news_while_it_is_read(&mut one, &mut two, &mut storage);
+    shows_two(&mut two, selecting);
+}
+
+#[test]
+fn a_ring_while_somebody_wakes_of_his_own_is_not_lost() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    let waiting = asleep_with_news(&mut one, &mut two, &mut storage);
+    two.send(waiting, resume());
+    news_while_it_is_read(&mut one, &mut two, &mut storage);
+    shows_two(&mut two, waiting);
+}
+
+#[test]
+fn a_ring_while_the_directory_is_read_first_is_not_lost() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    let listing = two.connect();
+    two.send(listing, AccountRequest::List);
+    let before = storage.items.clone();
+    let at_one = one.connect();
+    one.ask(&mut storage, at_one, AccountRequest::Delete(name("Junk")));
+    let after = core::mem::replace(&mut storage.items, before);
+    two.input(AccountInput::Rung(None));
+    two.step(&mut storage, Fate::Works);
+    storage.items = after;
+    two.drain(&mut storage);
+    two.unasked(listing);
+    // Not so old that it would be read for this.
+    let AccountReply::Directory(directory) = two.ask(&mut storage, listing, AccountRequest::List)
+    else {
+        panic!()
+    };
+    assert!(directory.find(&name("Junk")).is_none());
+}
+
+/// Fails all that is asked until nothing is asked for a while.
+fn fails(server: &mut Server, storage: &mut Store) {
+    for _ in 0..100 {
+        if !server.step(storage, Fate::Lost) {
+            server.wait(Duration::from_millis(40));
+        }
+    }
+    assert!(server.open.is_empty());
+}
+
+fn is_stirred(server: &mut Server, connection: ConnectionId) -> bool {
+    matches!(
+        server.unasked(connection).as_slice(),
+        [AccountReply::Stirred]
+    )
+}
+
+#[test]
+fn who_falls_asleep_before_the_log_could_be_read_is_stirred() {
+    for fails_first in [false, true] {
+        let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+        let mut storage = Store::default();
+        let watching = two.connect();
+        two.select(&mut storage, watching, "INBOX");
+        one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+        two.input(AccountInput::Rung(Some(inbox_id())));
+        if fails_first {
+            fails(&mut two, &mut storage);
+        }
+        two.send(watching, AccountRequest::Sleep);
+        assert!(is_stirred(&mut two, watching), "{fails_first}");
+        // It asks in vain, and is not stirred over and over: it comes again of its own.
+        two.send(watching, resume());
+        fails(&mut two, &mut storage);
+        let told = two.unasked(watching);
+        assert!(
+            matches!(told.as_slice(), [AccountReply::Failed(_)]),
+            "{told:?}"
+        );
+        let reply = two.ask(&mut storage, watching, resume());
+        assert!(matches!(reply, AccountReply::Snapshot(it) if it.state.len() == 1));
+    }
+}
+
+#[test]
+fn who_sleeps_is_stirred_when_nobody_watches_any_more_what_could_not_be_read() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    let [sleeping, watching] = [two.connect(), two.connect()];
+    for connection in [sleeping, watching] {
+        two.select(&mut storage, connection, "INBOX");
+    }
+    two.send(sleeping, AccountRequest::Sleep);
+    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    two.input(AccountInput::Rung(Some(inbox_id())));
+    fails(&mut two, &mut storage);
+    assert!(two.unasked(sleeping).is_empty());
+    two.send(watching, AccountRequest::Unselect);
+    assert!(is_stirred(&mut two, sleeping));
+}
+
+#[test]
+fn who_reads_has_a_turn_though_two_always_write() {
+    let mut server = Server::new(1, config());
+    let mut storage = Store::default();
+    server.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    let mut flagged = false;
+    let mut store = || {
+        flagged = !flagged;
+        AccountRequest::Store {
+            uids: vec![crate::mailbox::Uid::FIRST],
+            change: FlagChange {
+                action: match flagged {
+                    true => FlagAction::Add,
+                    false => FlagAction::Remove,
+                },
+                flags: vec![Flag::Flagged, Flag::Seen],
+            },
+            unchanged_since: None,
+        }
+    };
+    let writing = [server.connect(), server.connect()];
+    for connection in writing {
+        server.select(&mut storage, connection, "INBOX");
+    }
+    for connection in writing {
+        server.send(connection, store());
+    }
+    let asking = server.connect();
+    server.send(asking, AccountRequest::Status(name("INBOX")));
+    for _ in 0..20 {
+        server.step(&mut storage, Fate::Works);
+        if !server.unasked(asking).is_empty() {
+            return;
+        }
+        for connection in writing {
+            let told = server.unasked(connection).into_iter();
+            let mut stored = told.filter(|it| matches!(it, AccountReply::Stored { .. }));
+            if stored.next().is_some() {
+                server.send(connection, store());
+            }
+        }
+    }
+    panic!("who wants to read waits as long as others write");
+}

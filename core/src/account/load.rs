@@ -30,6 +30,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// How often a log is begun to be read while others replace its checkpoints.
 const LOADS_MAX: usize = 5;
 
+/// So many checkpoints are tried until one is found with which nothing is missing.
+const PASSED_OVER_MAX: usize = 16;
+
 /// What a body needs to read a log.
 pub(super) struct Reader {
     pub(super) io: Io,
@@ -126,17 +129,40 @@ impl Reader {
         &self,
         origin: S::Origin,
     ) -> Result<ReadOutcome<S>, StorageError> {
-        let mut outcome = self.load_from(origin, 0).await?;
-        if !outcome.known.is_complete() {
-            // Its maker had read the log before others shortened it, and stored it late. What
-            // it misses is in the one before.
-            let other = self.load_from(origin, 1).await?;
-            if other.known.is_complete() {
-                outcome = other;
+        for _ in 0..LOADS_MAX {
+            let newest = self.load_from(origin, 0).await?;
+            if let Some(outcome) = self.complete(newest, origin).await? {
+                self.knows_all_of(&outcome.known)?;
+                return Ok(outcome);
             }
         }
-        self.knows_all_of(&outcome.known)?;
-        Ok(outcome)
+        Err(replaced())
+    }
+
+    /// What was read from the newest checkpoint, or from the newest one with which nothing is missing that
+    /// another one has. The maker of one may have read the log before others shortened it, and
+    /// have stored it late: what it misses is in one before it. `None`: others have
+    /// made another one meanwhile.
+    async fn complete<S: LogState>(
+        &self,
+        newest: ReadOutcome<S>,
+        origin: S::Origin,
+    ) -> Result<Option<ReadOutcome<S>>, StorageError> {
+        let mut passed_over = 0;
+        while !newest.known.is_complete()
+            && passed_over + 1 < newest.known.checkpoints.len().min(PASSED_OVER_MAX)
+        {
+            passed_over += 1;
+            let other = self.load_from(origin, passed_over).await?;
+            let (all, then) = (&newest.known.checkpoints, &other.known.checkpoints);
+            if !all.keys().eq(then.keys()) {
+                return Ok(None);
+            }
+            if other.known.is_complete() && !other.known.partial {
+                return Ok(Some(other));
+            }
+        }
+        Ok(Some(newest))
     }
 
     /// The same, as if the newest `passed_over` checkpoints were not there.
@@ -150,9 +176,7 @@ impl Reader {
                 return Ok(outcome);
             }
         }
-        Err(StorageError::Unavailable(
-            "checkpoints are replaced faster than they can be read".to_owned(),
-        ))
+        Err(replaced())
     }
 
     /// `None`: others have replaced the checkpoints meanwhile.
@@ -715,6 +739,11 @@ impl<S: LogState> Progressing<S> {
 
 fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
+}
+
+fn replaced() -> StorageError {
+    let why = "checkpoints are replaced faster than they can be read";
+    StorageError::Unavailable(why.to_owned())
 }
 
 fn too_old(place: &str, version: u8) -> String {

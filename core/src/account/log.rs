@@ -237,7 +237,9 @@ impl<S: Planner> Log<S> {
     }
 
     fn is_worth_a_checkpoint(&self, operations_min: usize) -> bool {
-        let due = |known: &Known<S>| known.operations >= operations_min && !known.partial;
+        let due = |known: &Known<S>| {
+            known.operations >= operations_min && !known.partial && known.is_complete()
+        };
         self.known.as_ref().is_some_and(due)
     }
 

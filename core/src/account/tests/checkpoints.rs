@@ -1,11 +1,14 @@
 //! Checkpoints are made, keep the log short, and may be damaged.
 
-use super::world::{Fate, Server, Store, config, failure, message, name, uid, view};
+use super::world::{
+    Fate, Server, Store, config, failure, inbox_id, keys, message, name, uid, view,
+};
 use crate::account::{AccountFailure, AccountInput, AccountReply, AccountRequest};
 use crate::boundary::Event;
 use crate::config::Config;
 use crate::mailbox::{Flag, FlagAction, FlagChange, Keyword};
-use crate::storage::StorageRequest;
+use crate::seal::Places;
+use crate::storage::{ItemKey, StorageRequest};
 use core::time::Duration;
 
 fn fill(server: &mut Server, storage: &mut Store, from: u32, to: u32) {
@@ -453,4 +456,54 @@ fn a_reader_whose_checkpoints_are_replaced_under_it_begins_again() {
         assert!(reader.events.is_empty(), "{:?}", reader.events);
     }
     assert!(steps > 50);
+}
+
+/// The pointers to checkpoints of INBOX.
+fn pointers(storage: &Store) -> Vec<ItemKey> {
+    let log = Places::new(keys().account()).log(inbox_id());
+    let keys = storage.items.keys();
+    keys.filter(|key| key.partition == log && key.sort.0.starts_with('#'))
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn checkpoints_that_come_late_and_look_newer_hide_nothing() {
+    let mut storage = Store::default();
+    let mut first = Server::new(
+        1,
+        Config {
+            checkpoint_operations_min: 1_000,
+            ..config()
+        },
+    );
+    // Two servers with clocks that are an hour ahead make a checkpoint each, which nobody sees for
+    // a long time.
+    let mut late = Vec::new();
+    for (seed, from) in [(2, 1), (3, 16)] {
+        fill(&mut first, &mut storage, from, from + 14);
+        let mut ahead = Server::at(seed, config(), 1_800_003_600_000);
+        ahead.status(&mut storage, "INBOX");
+        ahead.wait(Duration::from_secs(11));
+        ahead.drain(&mut storage);
+        let pointers = pointers(&storage);
+        assert_eq!(pointers.len(), 1);
+        for key in pointers {
+            let item = storage.items.remove(&key).unwrap();
+            late.push((key, item));
+        }
+    }
+    let mut server = Server::new(4, config());
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    for round in 0..6 {
+        let from = 31 + round * 15;
+        fill(&mut server, &mut storage, from, from + 14);
+        server.wait(Duration::from_secs(61));
+        server.drain(&mut storage);
+    }
+    assert!(counts(&storage).1 < 80, "it was shortened");
+    storage.items.extend(late);
+    let mut fresh = Server::new(5, config());
+    assert_eq!(view(&fresh.status(&mut storage, "INBOX")), expected(120));
 }

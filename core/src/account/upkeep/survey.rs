@@ -40,6 +40,8 @@ pub(super) struct Whole<S> {
     pub(super) damaged: Damaged,
     /// No checkpoint could be read though there are some.
     pub(super) partial: bool,
+    /// It has all that any of the checkpoints has.
+    complete: bool,
     /// Whether there is anything at all.
     pub(super) empty: bool,
 }
@@ -47,7 +49,10 @@ pub(super) struct Whole<S> {
 impl<S> Whole<S> {
     /// Whether it says all that was ever written to it.
     pub(super) fn is_sound(&self) -> bool {
-        self.damaged.count == 0 && !self.partial && self.checkpoints.iter().all(Option::is_some)
+        self.damaged.count == 0
+            && !self.partial
+            && self.complete
+            && self.checkpoints.iter().all(Option::is_some)
     }
 
     /// The objects of its checkpoints.
@@ -100,6 +105,7 @@ impl Survey {
                 continue;
             }
             let damaged = reader.damaged.into_inner();
+            let complete = known.is_complete();
             let empty = known.present.is_empty() && known.checkpoints.is_empty();
             let (pointers, checkpoints) = known.checkpoints.into_iter().unzip();
             return Ok(Whole {
@@ -111,6 +117,7 @@ impl Survey {
                 checkpoints,
                 damaged: damaged.unwrap_or_else(PoisonError::into_inner),
                 partial: known.partial,
+                complete,
             });
         }
         let why = "a log changes faster than it can be read".to_owned();

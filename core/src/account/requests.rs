@@ -21,6 +21,8 @@ pub(super) struct Ask {
     move_inbox: Option<MailboxId>,
     /// Logs that were read since the request came.
     read: Vec<LogId>,
+    /// Logs that are being read for it, and which reading will do.
+    ahead: Vec<(LogId, u64)>,
     /// Until when it waits; then what is known will do.
     pub(super) patience: Option<Instant>,
 }
@@ -54,6 +56,7 @@ impl Ask {
             request,
             move_inbox: None,
             read: Vec::new(),
+            ahead: Vec::new(),
         }
     }
 
@@ -65,8 +68,22 @@ impl Ask {
             request: AccountRequest::Rename { from, to },
             move_inbox: Some(target),
             read: Vec::new(),
+            ahead: Vec::new(),
             patience: None,
         }
+    }
+
+    /// Whether a log was read since it came, if this is the last reading that ended well.
+    fn has_read(&self, log: LogId, read: u64) -> bool {
+        let ahead = |it: &(LogId, u64)| it.0 == log && it.1 <= read;
+        self.read.contains(&log) || self.ahead.iter().any(ahead)
+    }
+
+    /// Which reading of a log is under way for it, if the last one that ended is this.
+    fn ahead_of(&self, log: LogId, ended: u64) -> Option<u64> {
+        let mut ahead = self.ahead.iter();
+        let (_, read) = ahead.find(|it| it.0 == log && it.1 > ended)?;
+        Some(*read)
     }
 
     /// A log that it waited for was read.
@@ -273,12 +290,19 @@ impl Account {
             return Ok(());
         };
         let (connection, to, expunge) = (ask.connection, to.clone(), *expunge);
-        let (ask, source) = self.selected_for(ask)?;
+        let (mut ask, source) = self.selected_for(ask)?;
         let age = match self.deciding_age(&ask.request) {
             Age::Fresh => Age::Fresh,
             _ => self.copying_age(source),
         };
+        self.read_for_copy(&mut ask, source, age, &to);
         let (ask, state) = self.mailbox_for(ask, source, age)?;
+        // What is copied to a mailbox that another server has deleted would be lost.
+        let listing = match self.shared.config.shared_storage {
+            true => Age::Fresh,
+            false => Age::Any,
+        };
+        let (ask, _) = self.directory_for(ask, listing)?;
         let (ask, target) = self.find_for(ask, &to)?;
         // The client may have been told of UIDs there that this server has not seen.
         let (ask, target_state) = self.mailbox_for(ask, target, Age::Fresh)?;
@@ -305,6 +329,43 @@ impl Account {
         };
         self.work(target, copy_work(connection, &state, &found, origin));
         Ok(())
+    }
+
+    /// Has all the logs read at once that COPY or MOVE will look into one after the other.
+    fn read_for_copy(&mut self, ask: &mut Ask, source: MailboxId, age: Age, to: &MailboxName) {
+        if age == Age::Fresh {
+            self.read_for(ask, LogId::Mailbox(source));
+        }
+        let Some(directory) = self.directory.state() else {
+            return;
+        };
+        let target = directory.find(to).map(|entry| entry.id);
+        if self.shared.config.shared_storage {
+            self.read_for(ask, LogId::Directory);
+        }
+        if let Some(target) = target {
+            self.read_for(ask, LogId::Mailbox(target));
+        }
+    }
+
+    /// Begins to read a log that a request will need, unless that was done.
+    fn read_for(&mut self, ask: &mut Ask, log: LogId) {
+        let read = |it: &(LogId, u64)| it.0 == log;
+        if ask.read.contains(&log) || ask.ahead.iter().any(read) {
+            return;
+        }
+        match log {
+            LogId::Directory => {
+                ask.ahead.push((log, self.directory.want_read(true)));
+                self.run_directory();
+            }
+            LogId::Mailbox(mailbox) => {
+                ask.ahead
+                    .push((log, self.mailbox(mailbox).log.want_read(true)));
+                self.run_mailbox(mailbox);
+            }
+            LogId::Upkeep => {}
+        }
     }
 
     /// The second half of RENAME of INBOX: what is in it now goes to the mailbox that was
@@ -420,12 +481,14 @@ impl Account {
 
     /// The directory, or the request waits for it.
     fn directory_for(&mut self, ask: Ask, age: Age) -> Result<(Ask, Arc<Directory>), Later> {
-        let fresh = age == Age::Any || ask.read.contains(&LogId::Directory);
+        let fresh =
+            age == Age::Any || ask.has_read(LogId::Directory, self.directory.last_reading(true));
         if let Some(state) = self.directory.state().filter(|_| fresh) {
             let state = Arc::clone(state);
             return Ok((ask, state));
         }
-        let read = self.directory.want_read(age == Age::Fresh);
+        let ahead = ask.ahead_of(LogId::Directory, self.directory.last_reading(false));
+        let read = ahead.unwrap_or_else(|| self.directory.want_read(age == Age::Fresh));
         self.waiting.push(Waiting {
             log: LogId::Directory,
             read,
@@ -471,7 +534,7 @@ impl Account {
         let log = LogId::Mailbox(mailbox);
         let fresh = match age {
             Age::Any => true,
-            Age::Fresh => ask.read.contains(&log),
+            Age::Fresh => ask.has_read(log, self.mailbox(mailbox).log.last_reading(true)),
             Age::Since(read) => {
                 ask.read.contains(&log) || self.mailbox(mailbox).log.was_read_since(read)
             }
@@ -480,7 +543,9 @@ impl Account {
             let state = Arc::clone(state);
             return Ok((ask, state));
         }
-        let read = self.mailbox(mailbox).log.want_read(age == Age::Fresh);
+        let its = &mut self.mailbox(mailbox).log;
+        let ahead = ask.ahead_of(log, its.last_reading(false));
+        let read = ahead.unwrap_or_else(|| its.want_read(age == Age::Fresh));
         self.waiting.push(Waiting { log, read, ask });
         self.run_mailbox(mailbox);
         Err(Later)

@@ -1,8 +1,8 @@
 //! Changes that depend on what is in the mailbox know what another server acknowledged before,
 //! though nobody has told them.
 
-use super::world::{Server, Store, config, message, name, uid, view};
-use crate::account::{AccountReply, AccountRequest, ConnectionId};
+use super::world::{Fate, Server, Store, config, message, name, uid, view};
+use crate::account::{AccountFailure, AccountReply, AccountRequest, ConnectionId};
 use crate::config::Config;
 use crate::mailbox::{Flag, FlagAction, FlagChange, ModSeq};
 
@@ -89,4 +89,46 @@ fn a_condition_is_judged_by_what_another_server_has_changed() {
     };
     assert_eq!(modified, [uid(2)]);
     assert_eq!(view(&snapshot.state)[1], (2, 2, vec![Flag::Flagged]));
+}
+
+#[test]
+fn nothing_is_moved_or_copied_to_a_mailbox_that_another_server_has_deleted() {
+    for expunge in [false, true] {
+        let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
+        two.status(&mut storage, "Archive");
+        let delete = AccountRequest::Delete(name("Archive"));
+        one.ask(&mut storage, at_one, delete);
+        let request = AccountRequest::Copy {
+            uids: vec![uid(2)],
+            to: name("Archive"),
+            expunge,
+        };
+        let reply = two.ask(&mut storage, at_two, request);
+        assert!(
+            matches!(reply, AccountReply::Failed(AccountFailure::NonExistent)),
+            "{reply:?}"
+        );
+        assert_eq!(two.status(&mut storage, "INBOX").len(), 2);
+    }
+}
+
+#[test]
+fn the_logs_of_a_move_are_read_at_the_same_time() {
+    let (mut storage, [_, (mut two, at_two)]) = two_servers();
+    two.status(&mut storage, "Archive");
+    let request = AccountRequest::Copy {
+        uids: vec![uid(2)],
+        to: name("Archive"),
+        expunge: true,
+    };
+    two.send(at_two, request);
+    assert_eq!(two.open.len(), 3, "{:?}", two.open);
+    // One of them fails for good: so does the MOVE, and nothing waits any more.
+    let reply = two.await_reply(&mut storage, at_two, |number| match number {
+        0 => Fate::Works,
+        _ => Fate::Refused,
+    });
+    assert!(matches!(reply, AccountReply::Failed(_)), "{reply:?}");
+    two.drain(&mut storage);
+    assert_eq!(two.status(&mut storage, "INBOX").len(), 2);
 }

@@ -48,10 +48,13 @@ pub(super) struct Reader {
 /// What a reader could not open.
 #[derive(Debug, Default)]
 pub(super) struct Damaged {
-    /// How many things.
+    /// How many things, but for what is beside what can be opened.
     pub(super) count: usize,
     /// Those of them that are items, [`DAMAGED_ITEMS_MAX`] at most.
     pub(super) items: BTreeSet<ItemKey>,
+    /// Items with one value that can be opened, and others that cannot; as many at most. Whoever may
+    /// write to the storage can put something there.
+    pub(super) beside: BTreeSet<ItemKey>,
     /// Those of them that are checkpoints.
     pub(super) checkpoints: Vec<ContentId>,
     /// An item that is of a version that this server does not know.
@@ -352,15 +355,14 @@ impl Reader {
         if item.values.is_empty() || work.known.checkpoints.contains_key(key) {
             return;
         }
-        let mut pointer = None;
+        let (mut pointer, mut obscure) = (None, Vec::new());
         for value in &item.values {
-            let opened = self.keys.open_item(&item.key, S::POINTER, value);
-            let opened = opened.map_err(|error| Obscure::Damaged(error.to_string()));
-            match opened.and_then(|bytes| Ok(CheckpointPointer::decode(&bytes)?)) {
+            match open_pointer::<S>(&self.keys, &item.key, value) {
                 Ok(opened) => pointer = Some(opened),
-                Err(why) => self.obscure(&item.key, why),
+                Err(why) => obscure.push(why),
             }
         }
+        self.obscure_values(&item.key, obscure, pointer.is_some());
         work.known.checkpoints.insert(key.clone(), pointer);
     }
 
@@ -520,14 +522,15 @@ impl Reader {
     /// What an item holds; `None`, and told, if it is damaged. Beside what the account
     /// wrote itself, what anybody may have put there does not count.
     fn open_part<S: LogState>(&self, item: &Item) -> Option<Opened<S>> {
-        let mut best = None;
+        let (mut best, mut obscure) = (None, Vec::new());
         for value in &item.values {
             match open_value::<S>(&self.keys, &item.key, value) {
                 Ok(arrival @ Opened::Arrival(_)) => best = best.or(Some(arrival)),
                 Ok(part) => best = Some(part),
-                Err(why) => self.obscure(&item.key, why),
+                Err(why) => obscure.push(why),
             }
         }
+        self.obscure_values(&item.key, obscure, best.is_some());
         best
     }
 
@@ -556,6 +559,23 @@ impl Reader {
             Obscure::Newer(version) => {
                 let place = format!("{}/{}", key.partition, key.sort);
                 self.lock().newer = Some(too_old(&place, version));
+            }
+        }
+    }
+
+    /// Some values of an item cannot be opened, beside one that can or not.
+    fn obscure_values(&self, key: &ItemKey, values: Vec<Obscure>, beside: bool) {
+        for why in values {
+            match why {
+                Obscure::Damaged(reason) if beside => {
+                    let mut damaged = self.lock();
+                    if damaged.beside.len() < DAMAGED_ITEMS_MAX {
+                        damaged.beside.insert(key.clone());
+                    }
+                    let place = format!("{}/{}", key.partition, key.sort);
+                    self.io.event(Event::Damaged { place, reason });
+                }
+                why => self.obscure(key, why),
             }
         }
     }
@@ -664,16 +684,40 @@ fn open_value<S: LogState>(
     Ok(Opened::Arrival(read().map_err(damaged)?))
 }
 
-/// Whether an item of a log can be understood on its own.
+/// Opens one value of the pointer to a checkpoint.
+fn open_pointer<S: LogState>(
+    keys: &AccountKeys,
+    key: &ItemKey,
+    value: &[u8],
+) -> Result<CheckpointPointer, Obscure> {
+    let opened = keys.open_item(key, S::POINTER, value);
+    let opened = opened.map_err(|error| Obscure::Damaged(error.to_string()))?;
+    Ok(CheckpointPointer::decode(&opened)?)
+}
+
+/// Whether one value of a log, of whichever kind, can be opened.
+pub(super) fn opens<S: LogState>(keys: &AccountKeys, key: &ItemKey, value: &[u8]) -> bool {
+    match is_pointer(&key.sort) {
+        true => open_pointer::<S>(keys, key, value).is_ok(),
+        false => open_value::<S>(keys, key, value).is_ok(),
+    }
+}
+
+/// Whether an item of a log can be understood on its own. What somebody has put beside it does not
+/// count.
 pub(super) fn is_sound<S: LogState>(keys: &AccountKeys, item: &Item) -> bool {
-    item.values.iter().all(|value| {
-        match open_value::<S>(keys, &item.key, value) {
+    let mut sound = false;
+    for value in &item.values {
+        sound |= match open_value::<S>(keys, &item.key, value) {
             // What is cut can only be judged as a whole.
-            Ok(Opened::Part(part)) => part.count > 1 || S::decode_batch(&part.piece).is_ok(),
+            Ok(Opened::Part(part)) if part.count > 1 => true,
+            Ok(Opened::Part(part)) if S::decode_batch(&part.piece).is_ok() => true,
             Ok(Opened::Arrival(_)) => true,
-            Err(_) => false,
-        }
-    })
+            Ok(Opened::Part(_)) | Err(Obscure::Newer(_)) => return false,
+            Err(Obscure::Damaged(_)) => false,
+        };
+    }
+    sound
 }
 
 impl<S: LogState> Progressing<S> {

@@ -27,6 +27,8 @@ pub(super) struct Store {
     value_bytes_max: usize,
     pub(super) items: BTreeMap<ItemKey, (Bytes, u64)>,
     pub(super) objects: BTreeMap<ObjectKey, Bytes>,
+    /// What somebody has put beside the values of items.
+    pub(super) beside: BTreeMap<ItemKey, Bytes>,
     /// Items in answers to `ReadRange`.
     pub(super) given: usize,
     /// Objects that were finished.
@@ -390,11 +392,17 @@ impl Store {
             value_bytes_max,
             items: BTreeMap::new(),
             objects: BTreeMap::new(),
+            beside: BTreeMap::new(),
             given: 0,
             created: 0,
             writes: 0,
             late: Vec::new(),
         }
+    }
+
+    fn values(&self, key: &ItemKey, value: &Bytes) -> Vec<Bytes> {
+        let beside = self.beside.get(key).cloned();
+        beside.into_iter().chain([value.clone()]).collect()
     }
 
     /// What is late comes now.
@@ -438,7 +446,7 @@ impl Store {
                 let items = found.into_iter().map(|(key, (value, version))| Item {
                     key: key.clone(),
                     token: CausalityToken(version.to_string()),
-                    values: vec![value.clone()],
+                    values: self.values(key, value),
                 });
                 let items: Vec<_> = items.collect();
                 self.given += items.len();
@@ -459,6 +467,9 @@ impl Store {
                     {
                         assert_eq!(*there, item.value, "two values under one key");
                     }
+                    if item.token.is_some() {
+                        self.beside.remove(&item.key);
+                    }
                     self.items.insert(item.key, (item.value, self.writes));
                 }
                 StorageResponse::Done
@@ -471,6 +482,7 @@ impl Store {
                         .is_some_and(|it| it.1.to_string() == token.0)
                     {
                         self.items.remove(&key);
+                        self.beside.remove(&key);
                     }
                 }
                 StorageResponse::Done
@@ -479,7 +491,7 @@ impl Store {
                 let found = keys.into_iter().filter_map(|key| {
                     let (value, version) = self.items.get(&key)?;
                     let token = CausalityToken(version.to_string());
-                    let values = vec![value.clone()];
+                    let values = self.values(&key, value);
                     Some(Item { key, token, values })
                 });
                 StorageResponse::Items(found.collect())

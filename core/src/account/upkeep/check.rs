@@ -6,6 +6,7 @@ use super::content::Inside;
 use super::report::{CheckReport, Finding, Trouble};
 use super::survey::{Survey, Whole, out_of_step};
 use super::sweep::done;
+use crate::account::load::opens;
 use crate::account::{Bodies, CheckOptions};
 use crate::mailbox::{
     ContentId, Deleted, Directory, Ledger, LogState, MailboxId, MailboxName, MailboxState, Message,
@@ -18,7 +19,9 @@ use crate::storage::{
     StorageRequest, StorageResponse,
 };
 use crate::summary::Summary;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub(super) struct Check {
     pub(super) survey: Survey,
@@ -31,8 +34,6 @@ pub(super) struct Check {
     gone: BTreeSet<ContentId>,
     /// Checkpoints that pointers name.
     states: BTreeSet<ContentId>,
-    /// Mailboxes that are there but whose log says nothing at all.
-    empty: Vec<(MailboxId, Uid)>,
 }
 
 /// Where a message is.
@@ -56,7 +57,6 @@ impl Check {
             live: BTreeSet::new(),
             gone: BTreeSet::new(),
             states: BTreeSet::new(),
-            empty: Vec::new(),
         }
     }
 
@@ -87,10 +87,6 @@ impl Check {
         self.survey.io.step("look at all objects");
         self.bodies().await?;
         self.checkpoints().await?;
-        if self.options.rebuild && self.report.bodies > 0 {
-            // Which of them had messages nobody knows any more.
-            self.report.lost.append(&mut self.empty);
-        }
         Ok(self.report)
     }
 
@@ -143,10 +139,10 @@ impl Check {
             };
             self.find(at, partition.0, Trouble::MessagesLost);
             self.report.lost.push((mailbox, floor));
-        } else if whole.damaged.count > 0 || whole.partial || lacks {
+        } else if whole.damaged.count > 0 || whole.partial || lacks || self.options.rebuild {
+            // What is rebuilt may be an earlier state: clients were told of UIDs that it does
+            // not know.
             self.report.lost.push((mailbox, floor));
-        } else if whole.empty {
-            self.empty.push((mailbox, floor));
         }
         self.report.mailboxes += 1;
         self.report.messages += state.len() as u64;
@@ -191,6 +187,16 @@ impl Check {
             let place = format!("{}/{}", key.partition, key.sort);
             self.found_repaired(at(), place, Trouble::LogItem, repaired);
         }
+        for key in &whole.damaged.beside {
+            let mut repaired = false;
+            if self.options.repair {
+                let keys = Arc::clone(&self.survey.keys);
+                let opens = |value: &[u8]| opens::<S>(&keys, key, value);
+                repaired = self.move_aside_but(key, opens).await?;
+            }
+            let place = format!("{}/{}", key.partition, key.sort);
+            self.found_repaired(at(), place, Trouble::ValueBeside, repaired);
+        }
         for content in &whole.damaged.checkpoints {
             let place = self.survey.places.checkpoint(*content).0;
             let mut all = whole.checkpoints.iter().flatten();
@@ -217,21 +223,45 @@ impl Check {
         Ok((whole, lacks))
     }
 
-    /// Keeps what cannot be opened elsewhere.
+    /// Keeps elsewhere what cannot be opened.
     async fn move_aside(&mut self, key: &ItemKey) -> Result<bool, StorageError> {
+        self.move_aside_but(key, |_| false).await
+    }
+
+    /// Keeps elsewhere what an item holds, but for these values: they stay where they are.
+    async fn move_aside_but(
+        &mut self,
+        key: &ItemKey,
+        stays: impl Fn(&[u8]) -> bool,
+    ) -> Result<bool, StorageError> {
         let Some(item) = self.items(vec![key.clone()]).await?.pop() else {
             return Ok(false);
         };
-        let values = item.values.iter().enumerate();
-        let values = values.map(|(number, value)| InsertItem {
+        let values = item.values.into_iter();
+        let (staying, going): (Vec<Bytes>, Vec<Bytes>) = values.partition(|value| stays(value));
+        let going = going.into_iter().enumerate();
+        let going = going.map(|(number, value)| InsertItem {
             key: self.survey.places.aside(key, number),
             token: None,
-            value: value.clone(),
+            value,
         });
-        let insert = StorageRequest::InsertItems(values.collect());
+        let insert = StorageRequest::InsertItems(going.collect());
         done(self.survey.io.request(insert).await?)?;
-        let delete = StorageRequest::DeleteItems(vec![(item.key, item.token)]);
-        done(self.survey.io.request(delete).await?)?;
+        if staying.is_empty() {
+            let delete = StorageRequest::DeleteItems(vec![(item.key, item.token)]);
+            done(self.survey.io.request(delete).await?)?;
+            return Ok(true);
+        }
+        // Written with the token it takes the place of all; the next ones stand beside it.
+        let mut token = Some(item.token);
+        for value in staying {
+            let insert = StorageRequest::InsertItems(vec![InsertItem {
+                key: item.key.clone(),
+                token: token.take(),
+                value,
+            }]);
+            done(self.survey.io.request(insert).await?)?;
+        }
         Ok(true)
     }
 

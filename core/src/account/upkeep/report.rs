@@ -92,6 +92,8 @@ pub enum Trouble {
     SummaryItem,
     /// An item of a log cannot be read, or contradicts others.
     LogItem,
+    /// Beside what an item of a log holds there is something that cannot be read.
+    ValueBeside,
     /// An item of a log is not there, though later ones of its writer are.
     ItemMissing,
     /// Changes are not in a log, though others were written by who had read them.
@@ -122,6 +124,7 @@ impl fmt::Display for Trouble {
             Self::SummaryDamaged => "the summary at the end of the message cannot be read",
             Self::SummaryItem => "the summary is missing or cannot be read",
             Self::LogItem => "an item of the log cannot be read",
+            Self::ValueBeside => "beside an item of the log there is something that cannot be read",
             Self::ItemMissing => "an item of the log is missing",
             Self::BatchMissing => "changes that the log builds on are missing",
             Self::Checkpoint => "a checkpoint cannot be read",

@@ -50,6 +50,7 @@ impl<S> Whole<S> {
     /// Whether it says all that was ever written to it.
     pub(super) fn is_sound(&self) -> bool {
         self.damaged.count == 0
+            && self.damaged.beside.is_empty()
             && !self.partial
             && self.complete
             && self.checkpoints.iter().all(Option::is_some)

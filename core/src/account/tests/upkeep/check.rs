@@ -1,7 +1,7 @@
 //! What a check finds and puts right.
 
 use super::*;
-use crate::account::Trouble;
+use crate::account::{Finding, Trouble};
 use crate::mailbox::{CheckpointPointer, MailboxState};
 use crate::seal::ItemKind;
 use crate::storage::ItemKey;
@@ -490,4 +490,55 @@ fn two_servers_that_wrote_at_once_leave_nothing_to_find() {
         let report = check(server, &mut storage, false, false);
         assert!(report.findings.is_empty(), "{report:?}");
     }
+}
+
+#[test]
+fn what_somebody_puts_beside_an_item_is_moved_and_the_item_stays() {
+    let (mut server, mut storage) = full();
+    let before = shown(&server.status(&mut storage, "INBOX"));
+    // Beside every item of the logs, and every pointer to a checkpoint.
+    let of_logs = storage.items.keys();
+    let of_logs: Vec<ItemKey> = of_logs
+        .filter(|key| key.partition.0.contains("/m/"))
+        .cloned()
+        .collect();
+    for key in &of_logs {
+        let junk = bytes::Bytes::from_static(b"junk");
+        storage.beside.insert(key.clone(), junk);
+    }
+    server.restart(2);
+    let report = check(&mut server, &mut storage, false, false);
+    assert!(!report.findings.is_empty());
+    let beside = |it: &Finding| it.trouble == Trouble::ValueBeside;
+    assert!(report.findings.iter().all(beside), "{report:?}");
+    assert!(report.lost.is_empty(), "{report:?}");
+    // What a checkpoint contains is not looked into.
+    let found = report.findings.len();
+    let report = check(&mut server, &mut storage, true, false);
+    assert!(report.findings.iter().all(|it| it.repaired), "{report:?}");
+    let report = check(&mut server, &mut storage, false, false);
+    assert!(report.findings.is_empty(), "{report:?}");
+    let aside = storage.items.iter();
+    let aside = aside
+        .filter(|(key, (value, _))| key.partition.0.ends_with("/x") && value.as_ref() == b"junk");
+    assert_eq!(aside.count(), found);
+    server.restart(3);
+    assert_eq!(shown(&server.status(&mut storage, "INBOX")), before);
+    sweep(&mut server, &mut storage);
+}
+
+#[test]
+fn where_an_earlier_state_was_put_back_a_rebuild_gives_no_uid_that_was_told() {
+    let (mut server, mut storage) = full();
+    let earlier = storage.items.clone();
+    let message = store_at(&mut storage, 50, START_MS);
+    let told = server.append(&mut storage, "INBOX", vec![message]);
+    storage.items = earlier;
+    server.restart(2);
+    rebuild(&mut server, &mut storage);
+    let recovered = shown(&server.status(&mut storage, "Recovered"));
+    assert!(recovered.iter().any(|(_, number)| *number == 50));
+    let message = store_at(&mut storage, 51, START_MS);
+    let uids = server.append(&mut storage, "INBOX", vec![message]);
+    assert!(uids[0] > told[0], "{uids:?} {told:?}");
 }

@@ -179,6 +179,15 @@ impl Config {
     /// The limits of the core for connections that come in by `listener`.
     #[must_use]
     pub fn core(&self, listener: &Listener) -> CoreConfig {
+        CoreConfig {
+            starttls: listener.tls == TlsMode::StartTls,
+            ..self.core_for_accounts()
+        }
+    }
+
+    /// The limits of the core for accounts, whoever asks for them.
+    #[must_use]
+    pub fn core_for_accounts(&self) -> CoreConfig {
         let limits = &self.limits;
         CoreConfig {
             message_bytes_max: limits.message_bytes_max,
@@ -188,7 +197,6 @@ impl Config {
             inactivity_timeout: Duration::from_secs(limits.inactivity_timeout_s),
             keep_alive_interval: Duration::from_secs(limits.keep_alive_interval_s),
             plaintext_login: limits.plaintext_login,
-            starttls: listener.tls == TlsMode::StartTls,
             shared_storage: self.storage.kind == StorageKind::Garage,
             undelete_retention: DAY * limits.undelete_retention_days,
             ..CoreConfig::default()
@@ -327,6 +335,14 @@ mod tests {
         assert_eq!(keys("log"), 2);
         let limits = shown["storage"]["limits"].as_table().unwrap();
         assert_eq!(limits.len(), 13);
+    }
+
+    #[test]
+    fn storage_is_shared_whether_or_not_somebody_listens_for_imap() {
+        let mut config = Config::parse(LEAST).unwrap();
+        config.storage.kind = StorageKind::Garage;
+        config.imap.clear();
+        assert!(config.core_for_accounts().shared_storage);
     }
 
     #[test]

@@ -425,6 +425,8 @@ impl Account {
         match self.connections.get(&connection).and_then(|it| it.probed) {
             Some((probed, read)) if probed == mailbox => Age::Since(read),
             Some(_) => Age::Fresh,
+            // It was said to a machine that is no more.
+            None if self.shared.config.shared_storage => Age::Fresh,
             None => Age::Any,
         }
     }

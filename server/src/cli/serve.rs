@@ -108,13 +108,12 @@ fn start<R: Runtime>(
         argon2.waiting_max,
     );
     let accounts = Accounts::new(runtime.clone(), accounts, argon2.params()?, stretcher);
-    let core = config.imap.first().map(|listener| config.core(listener));
     Ok(Server::new(
         runtime,
         storage,
         accounts,
         certificate,
-        core.unwrap_or_default(),
+        config.core_for_accounts(),
         &config.limits,
     ))
 }

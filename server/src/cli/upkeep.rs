@@ -291,8 +291,7 @@ where
         false => prompt(&format!("Password of {}: ", whose.name))?,
     };
     let keys = edit::keys(&file, &whose.name, &password)?;
-    let core = config.imap.first().map(|listener| config.core(listener));
-    let core = core.unwrap_or_default();
+    let core = config.core_for_accounts();
     R::run(config.threads(cores()), |runtime| async move {
         let storage = open_storage(&config, &runtime, &file).await?;
         let mut steward = Steward::new(runtime.clone(), Arc::clone(&storage), core, keys);

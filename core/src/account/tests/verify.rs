@@ -108,6 +108,9 @@ fn what_cannot_be_verified_is_not_told_and_appears_once() {
     server.append(&mut storage, "INBOX", vec![message(1, &[])]);
     let connection = server.connect();
     server.send(connection, append(2));
+    while server.reads_inbox() {
+        server.step(&mut storage, Fate::Works);
+    }
     // The batch is stored, and from then on nothing can be read.
     assert!(!server.inserted().is_empty());
     let reply = server.await_reply(&mut storage, connection, |number| match number {

@@ -65,11 +65,12 @@
 //!
 //! # Where to read
 //!
-//! A FETCH, from the socket to storage and back, is five files in this order:
-//! [`imap`]'s `connection/mod.rs` (octets come in), `connection/framing.rs` (a command is
-//! found), `connection/dispatch.rs` (who answers it), `connection/fetch.rs` (what is
-//! answered), `connection/body.rs` (octets of a message). `workflow.rs` is how the last two
-//! wait without a runtime.
+//! Of a FETCH, what happens in here is in these files of [`imap`], in this order:
+//! `connection/mod.rs` (octets come in), `connection/framing.rs` (a command is found),
+//! `connection/dispatch.rs` (`grammar/` understands it, and who answers it),
+//! `connection/fetch.rs` (what is answered), `connection/body.rs` (octets of a message are
+//! asked for, and opened by [`seal`]). `workflow.rs` is how the last two wait without a runtime.
+//! The README follows it out of the core, to Garage and back.
 #![forbid(unsafe_code)]
 
 // The oracle of the grammar is shared with the fuzz targets, for which this is another crate.

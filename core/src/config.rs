@@ -1,4 +1,5 @@
-//! Every limit of the core, with its unit, in one place.
+//! The limits and times of the core that somebody may want otherwise, each with its unit. Where
+//! nobody does, a limit is a constant (`…_MAX`) beside what it bounds.
 
 use core::ops::RangeInclusive;
 use core::time::Duration;

@@ -1,4 +1,5 @@
-//! Everything that the Garage backend bounds, in one place.
+//! What the configuration bounds of the Garage backend. Where nobody wants another limit, it is a
+//! constant beside what it bounds.
 
 use serde::Deserialize;
 use std::time::Duration;

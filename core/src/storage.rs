@@ -8,8 +8,8 @@
 //! Every request has one [`RequestId`] and gets exactly one [`StorageResponse`],
 //! except streams: `OpenObject` and `CreateObject` keep their id open, and each
 //! further `ReadChunk`, `WriteChunk` or `FinishObject` on that id gets one
-//! response, with at most one in flight. A stream ends with its last chunk, with
-//! `ObjectFinished`, with any `Failed`, or with the machine's `Abandon`.
+//! response, with at most one in flight. A stream ends with its last chunk, with the
+//! `Done` to `FinishObject`, with any `Failed`, or with the machine's `Abandon`.
 
 use bytes::Bytes;
 use core::fmt;

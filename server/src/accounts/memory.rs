@@ -1,8 +1,9 @@
 //! The memory that Argon2 works in, straight from the operating system.
 //!
-//! It is large (19 MiB by default) and needed for a moment, on whatever thread is free.
-//! glibc keeps freed memory for the thread that had it, so that the server would stay at
-//! hundreds of MiB after a morning's logins; a mapping is gone when it is dropped.
+//! It is large (19 MiB by default) and needed for a moment, on whatever thread is free. An
+//! allocator may keep what is freed: with glibc's, a server stayed at hundreds of MiB after a
+//! morning's logins (`docs/decisions/006-runtimes-and-tls.md`). A mapping is gone when it is
+//! dropped, whatever the allocator (which is jemalloc now).
 
 use argon2::Block;
 use memmap2::{Advice, MmapMut};

@@ -1,5 +1,5 @@
-//! The loop of one connection: what the core's `Connection` says is done, and what
-//! happens is told to it.
+//! The loop of one connection, for each of the core's three machines that have a socket (IMAP's,
+//! LMTP's and that of authentication): what it says is done, and what happens is told to it.
 //!
 //! One future polls everything that the connection waits for, so a connection that
 //! idles is one small task with no buffer: reading borrows the thread's buffer for as

@@ -3,9 +3,11 @@
 //! The core says what it wants as a [`StorageRequest`] and is told a
 //! [`StorageResponse`]. A [`Storage`] does the work: [`Memory`] for tests,
 //! [`embedded::Embedded`] in one local folder, [`garage::Garage`] over the network. All of
-//! them have Garage's semantics. Nothing here names an async runtime: futures wake
-//! whoever polls them, and the one thing that needs a clock (the time limit of
-//! [`StorageRequest::PollRange`]) gets it as a [`Sleeper`].
+//! them have Garage's semantics. Nothing here names one of the async runtimes: futures wake
+//! whoever polls them, and what waits for a time (the time limit of
+//! [`StorageRequest::PollRange`], those of requests to Garage and the pauses between them) does
+//! so by a [`Sleeper`]. Only Garage is given a [`Runtime`](crate::runtime::Runtime), for its sockets
+//! and tasks.
 //!
 //! A driver does not call [`Storage`] itself. It has one [`Desk`] for each machine,
 //! which keeps the streams that are open under their [`RequestId`].

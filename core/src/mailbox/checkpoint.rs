@@ -40,26 +40,12 @@ struct BitMap {
 
 impl BitMap {
     fn new(state: &MailboxState) -> Self {
-        let mut used = [false; FlagBit::COUNT];
-        let mut writers = BTreeSet::new();
-        let mut note = |flags: FlagSet, registers: &Registers| {
-            for bit in flags.bits() {
-                used[usize::from(bit.0)] = true;
-            }
-            for register in registers.as_deref().unwrap_or_default() {
-                used[usize::from(register.flag.0)] = true;
-                writers.insert(register.writer);
-            }
-        };
-        for message in state.messages.iter() {
-            note(message.flags, &message.registers);
-        }
-        for pending in state.pending.values() {
-            let flags = pending.arrival.map(|arrival| arrival.flags);
-            note(flags.unwrap_or_default(), &pending.registers);
-        }
-        used[..FlagBit::FIRST_KEYWORD].fill(true);
-        let used = (0u8..).zip(used).filter(|(_, used)| *used);
+        let of_messages = state.messages.iter().map(|message| &message.registers);
+        let of_pending = state.pending.values().map(|pending| &pending.registers);
+        let registers = of_messages.chain(of_pending).flatten();
+        let writers = registers.flat_map(|some| some.iter().map(|register| register.writer));
+        let writers: BTreeSet<u32> = writers.collect();
+        let used = (0u8..).zip(state.used_bits()).filter(|(_, used)| *used);
         Self {
             used: used.map(|(bit, _)| FlagBit(bit)).collect(),
             writers: writers.into_iter().collect(),

@@ -315,6 +315,7 @@ impl Merge<'_> {
             internal_date: new.internal_date,
             flags: super::FlagSet::default(),
         };
+        self.state.make_room(new.flags.iter());
         for flag in &new.flags {
             if let Some(bit) = self.state.intern(flag) {
                 arrival.flags.assign(bit, true);
@@ -454,6 +455,7 @@ impl Merge<'_> {
     }
 
     fn set_flags(&mut self, ids: &[MessageId], changes: &[(Flag, bool)]) {
+        self.state.make_room(changes.iter().map(|(flag, _)| flag));
         let registers: Vec<Register> = changes
             .iter()
             .filter_map(|(flag, set)| {

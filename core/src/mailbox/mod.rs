@@ -17,6 +17,7 @@ mod flag;
 mod gone;
 mod history;
 mod identity;
+mod keywords;
 mod last;
 mod ledger;
 mod log;

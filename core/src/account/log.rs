@@ -222,6 +222,12 @@ impl<S: Planner> Log<S> {
         self.shown.is_some() || self.id == LogId::Directory
     }
 
+    /// Whether this reading is under way, or will be.
+    pub(super) fn is_to_read(&self, read: u64) -> bool {
+        let wanted = self.read_wanted && read == self.reads + 1;
+        wanted || (read == self.reads && self.ended < read)
+    }
+
     /// Whether this reading has ended, or a later one.
     pub(super) fn was_read_since(&self, read: u64) -> bool {
         self.read >= read

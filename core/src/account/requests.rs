@@ -79,11 +79,10 @@ impl Ask {
         self.read.contains(&log) || self.ahead.iter().any(ahead)
     }
 
-    /// Which reading of a log is under way for it, if the last one that ended is this.
-    fn ahead_of(&self, log: LogId, ended: u64) -> Option<u64> {
+    /// Which reading of a log was begun for it.
+    fn ahead_of(&self, log: LogId) -> Option<u64> {
         let mut ahead = self.ahead.iter();
-        let (_, read) = ahead.find(|it| it.0 == log && it.1 > ended)?;
-        Some(*read)
+        ahead.find(|it| it.0 == log).map(|it| it.1)
     }
 
     /// A log that it waited for was read.
@@ -489,7 +488,8 @@ impl Account {
             let state = Arc::clone(state);
             return Ok((ask, state));
         }
-        let ahead = ask.ahead_of(LogId::Directory, self.directory.last_reading(false));
+        let ahead = ask.ahead_of(LogId::Directory);
+        let ahead = ahead.filter(|read| self.directory.is_to_read(*read));
         let read = ahead.unwrap_or_else(|| self.directory.want_read(age == Age::Fresh));
         self.waiting.push(Waiting {
             log: LogId::Directory,
@@ -546,7 +546,8 @@ impl Account {
             return Ok((ask, state));
         }
         let its = &mut self.mailbox(mailbox).log;
-        let ahead = ask.ahead_of(log, its.last_reading(false));
+        // It may have failed, or the mailbox been let go of and come back.
+        let ahead = ask.ahead_of(log).filter(|read| its.is_to_read(*read));
         let read = ahead.unwrap_or_else(|| its.want_read(age == Age::Fresh));
         self.waiting.push(Waiting { log, read, ask });
         self.run_mailbox(mailbox);

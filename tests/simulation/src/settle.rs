@@ -4,6 +4,7 @@
 use crate::audit::Shown;
 use crate::garage::Weather;
 use crate::ledger::{FLAGS, MARK};
+use crate::script::Command;
 use crate::world::{SECOND, World};
 use std::collections::BTreeMap;
 
@@ -28,6 +29,7 @@ impl World {
         self.garage.heal();
         self.garage.weather = Weather::fair();
         self.run_until(self.now + LATEST);
+        self.check_answers();
         self.garage.repair(&mut self.chance);
         // What was merged may leave something to be written; then it is quiet.
         for _ in 0..2 {
@@ -65,6 +67,23 @@ impl World {
         }
         if self.garage.contains(MARK.as_bytes()) {
             self.blame("storage holds something in the clear".to_owned());
+        }
+    }
+
+    /// Whatever was asked is answered by now, or the connection has ended.
+    fn check_answers(&mut self) {
+        let waits = self
+            .clients
+            .iter()
+            .enumerate()
+            .find_map(|(number, client)| {
+                let session = client.session.as_ref()?;
+                let command = &session.pending.as_ref()?.command;
+                let idles = matches!(command, Command::Idle);
+                (!idles).then(|| format!("client {number} waits for the answer to {command:?}"))
+            });
+        if let Some(waits) = waits {
+            self.blame(waits);
         }
     }
 

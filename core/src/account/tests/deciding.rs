@@ -132,3 +132,36 @@ fn the_logs_of_a_move_are_read_at_the_same_time() {
     two.drain(&mut storage);
     assert_eq!(two.status(&mut storage, "INBOX").len(), 2);
 }
+
+#[test]
+fn a_move_goes_on_whose_target_was_let_go_of_while_the_other_logs_were_read() {
+    let config = Config {
+        shared_storage: true,
+        idle_mailboxes_max: 0,
+        ..config()
+    };
+    let (mut storage, mut server) = (Store::default(), Server::new(1, config));
+    server.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    let request = AccountRequest::Copy {
+        uids: vec![uid(1)],
+        to: name("Archive"),
+        expunge: true,
+    };
+    server.send(connection, request);
+    // Archive is read first; before INBOX is, somebody leaves a mailbox.
+    let [inbox, directory, archive] = core::array::from_fn(|_| server.open.pop_front().unwrap());
+    server.open.extend([archive, directory, inbox]);
+    server.step(&mut storage, Fate::Works);
+    let other = server.connect();
+    let inbox = server.open.pop_back().unwrap();
+    server.select(&mut storage, other, "Sent");
+    server.send(other, AccountRequest::Unselect);
+    server.open.push_back(inbox);
+    let reply = server.await_reply(&mut storage, connection, |_| Fate::Works);
+    assert!(
+        matches!(&reply, AccountReply::Copied { copied, .. } if copied.uids.len() == 1),
+        "{reply:?}"
+    );
+}

@@ -503,13 +503,12 @@ impl Account {
     /// The mailbox of this name. Before it is said that there is none, the directory is
     /// read: another server may have made it.
     fn find_for(&mut self, ask: Ask, name: &MailboxName) -> Result<(Ask, MailboxId), Later> {
-        let (ask, directory) = self.directory_for(ask, Age::Any)?;
+        let (mut ask, mut directory) = self.directory_for(ask, Age::Any)?;
+        if directory.find(name).is_none() {
+            (ask, directory) = self.directory_for(ask, Age::Fresh)?;
+        }
         if let Some(entry) = directory.find(name) {
             return Ok((ask, entry.id));
-        }
-        if !ask.read.contains(&LogId::Directory) {
-            self.directory_for(ask, Age::Fresh)?;
-            return Err(Later);
         }
         self.fail(ask.connection, AccountFailure::NonExistent);
         Err(Later)

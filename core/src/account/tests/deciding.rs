@@ -113,6 +113,27 @@ fn nothing_is_moved_or_copied_to_a_mailbox_that_another_server_has_deleted() {
 }
 
 #[test]
+fn there_is_an_answer_where_the_target_is_gone_and_the_directory_is_read_before_the_mailbox() {
+    let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
+    two.status(&mut storage, "Archive");
+    let delete = AccountRequest::Delete(name("Archive"));
+    one.ask(&mut storage, at_one, delete);
+    let request = AccountRequest::Copy {
+        uids: vec![uid(2)],
+        to: name("Archive"),
+        expunge: true,
+    };
+    two.send(at_two, request);
+    let source = two.open.pop_front().unwrap();
+    two.open.push_back(source);
+    let reply = two.await_reply(&mut storage, at_two, |_| Fate::Works);
+    assert!(
+        matches!(reply, AccountReply::Failed(AccountFailure::NonExistent)),
+        "{reply:?}"
+    );
+}
+
+#[test]
 fn the_logs_of_a_move_are_read_at_the_same_time() {
     let (mut storage, [_, (mut two, at_two)]) = two_servers();
     two.status(&mut storage, "Archive");

@@ -67,6 +67,10 @@ pub struct Config {
     pub keyword_bytes_max: usize,
     /// Mailboxes of one account.
     pub mailboxes_max: usize,
+    /// Mailboxes that an account has deleted in all its time: that they are deleted is known for ever.
+    pub deleted_mailboxes_max: usize,
+    /// Names of which it is known that they are subscribed to, or were in the last months.
+    pub subscriptions_known_max: usize,
     /// Octets of a mailbox name in UTF-8.
     pub mailbox_name_bytes_max: usize,
     /// Levels of a mailbox name.
@@ -253,6 +257,8 @@ impl Default for Config {
             flags_max: 64,
             keyword_bytes_max: 255,
             mailboxes_max: 10_000,
+            deleted_mailboxes_max: 100_000,
+            subscriptions_known_max: 40_000,
             mailbox_name_bytes_max: 1_000,
             mailbox_depth_max: 32,
             keywords_max: 100,

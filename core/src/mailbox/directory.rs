@@ -21,6 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 const VERSION: u8 = 2;
 const VERSION_WITHOUT_RESERVATIONS: u8 = 1;
 
+/// For so many milliseconds after it, as far as the newest one tells, it is remembered that somebody
+/// unsubscribed. Until then an older SUBSCRIBE may still come from a server or node that was
+/// away (RFC 3501 §6.3.6 and §6.3.7 name no end), as with expunged messages.
+const UNSUBSCRIBED_KEPT_MS: u64 = 105 * 24 * 3_600 * 1_000;
+
 /// A mailbox as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailboxEntry {
@@ -195,6 +200,21 @@ impl Directory {
     pub fn find(&self, name: &MailboxName) -> Option<&MailboxEntry> {
         let index = self.entries.binary_search_by(|entry| entry.name.cmp(name));
         Some(&self.entries[index.ok()?])
+    }
+
+    /// Names of which it is known whether they are subscribed to.
+    pub(crate) fn subscriptions_known(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// Whether it is known of a name that it is subscribed to or was.
+    pub(crate) fn was_subscribed(&self, name: &MailboxName) -> bool {
+        self.subscriptions.contains_key(name)
+    }
+
+    /// How many mailboxes were deleted.
+    pub(crate) fn deleted_count(&self) -> usize {
+        self.deleted.len()
     }
 
     /// Names that are subscribed to, in order; there need not be such mailboxes
@@ -385,8 +405,14 @@ impl Directory {
         for id in &self.deleted {
             encoder.array(&id.0);
         }
-        encoder.count(self.subscriptions.len());
-        for (name, subscription) in &self.subscriptions {
+        let newest = self.subscriptions.values().map(|it| it.stamp).max();
+        let newest_ms = newest.unwrap_or_default().unix_ms();
+        let kept = |it: &Subscription| {
+            it.subscribed || it.stamp.unix_ms().saturating_add(UNSUBSCRIBED_KEPT_MS) > newest_ms
+        };
+        let kept = self.subscriptions.iter().filter(|(_, it)| kept(it));
+        encoder.count(kept.clone().count());
+        for (name, subscription) in kept {
             encoder.text(name.as_str());
             encoder.number(subscription.stamp.0);
             encoder.array(&subscription.writer.0);

@@ -165,6 +165,32 @@ fn the_lower_id_keeps_a_name_that_two_servers_gave() {
     assert_eq!(name("same-abababab"), Some(MailboxId([0xab; 16])));
 }
 
+#[test]
+fn who_unsubscribed_long_ago_is_forgotten_with_the_next_checkpoint() {
+    let day = |days: u64| Stamp((days * 24 * 3_600 * 1_000) << 16);
+    let mut directory = Directory::of_a_new_account(&keys());
+    let names = ["long", "lately", "subscribed"];
+    for (name, days, subscribed) in [
+        ("long", 10, false),
+        ("subscribed", 10, true),
+        ("lately", 30, false),
+        ("newest", 120, true),
+    ] {
+        let name = MailboxName::new(name);
+        let operation = DirectoryOperation::Subscribe { name, subscribed };
+        let batch = DirectoryBatch {
+            stamp: day(days),
+            operations: vec![operation],
+        };
+        directory.apply(WriterId([1; 16]), &batch);
+    }
+    let checkpoint = directory.encode_checkpoint(&VersionVector::default());
+    let (decoded, _) = Directory::decode_checkpoint(&checkpoint).unwrap();
+    assert!(decoded.subscribed().eq(directory.subscribed()));
+    let known = names.map(|name| decoded.was_subscribed(&MailboxName::new(name)));
+    assert_eq!(known, [false, true, true]);
+}
+
 fn operation() -> impl Strategy<Value = DirectoryOperation> {
     let name = prop::sample::select(vec!["a", "b", "a/b", "c"]);
     (0u8..7, 1u8..6, name).prop_map(|(kind, id, name)| match kind {

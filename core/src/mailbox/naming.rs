@@ -153,6 +153,12 @@ impl Making<'_> {
             if directory.subscribed().count() >= self.config.mailboxes_max {
                 return Err(AccountFailure::Limit("Too many subscriptions"));
             }
+            let max = self.config.subscriptions_known_max;
+            if directory.subscriptions_known() >= max && !directory.was_subscribed(name) {
+                return Err(AccountFailure::Limit(
+                    "Too many names were subscribed to in the last months",
+                ));
+            }
         }
         Ok(vec![DirectoryOperation::Subscribe {
             name: name.clone(),
@@ -196,6 +202,9 @@ impl Making<'_> {
         }
         if directory.len() + operations.len() > self.config.mailboxes_max {
             return Err(AccountFailure::Limit("Too many mailboxes"));
+        }
+        if directory.deleted_count() >= self.config.deleted_mailboxes_max {
+            return Err(AccountFailure::Limit("Too many mailboxes were deleted"));
         }
         Ok(operations)
     }

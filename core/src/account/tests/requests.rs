@@ -326,6 +326,35 @@ fn subscriptions_need_no_mailbox() {
 }
 
 #[test]
+fn what_the_directory_remembers_for_long_has_an_end() {
+    let config = Config {
+        deleted_mailboxes_max: 2,
+        subscriptions_known_max: 8,
+        ..config()
+    };
+    let (mut server, mut storage) = (Server::new(1, config), Store::default());
+    let one = server.connect();
+    let subscribe = |mailbox: &str, subscribed| AccountRequest::Subscribe {
+        name: name(mailbox),
+        subscribed,
+    };
+    // Six are there from the beginning.
+    for ghost in ["ghost1", "ghost2"] {
+        done(server.ask(&mut storage, one, subscribe(ghost, true)));
+        done(server.ask(&mut storage, one, subscribe(ghost, false)));
+    }
+    let reply = server.ask(&mut storage, one, subscribe("ghost3", true));
+    assert!(matches!(failure(reply), AccountFailure::Limit(_)));
+    done(server.ask(&mut storage, one, subscribe("ghost1", true)));
+    for _ in 0..2 {
+        done(server.ask(&mut storage, one, create("Work")));
+        done(server.ask(&mut storage, one, AccountRequest::Delete(name("Work"))));
+    }
+    let reply = server.ask(&mut storage, one, create("Work"));
+    assert!(matches!(failure(reply), AccountFailure::Limit(_)));
+}
+
+#[test]
 fn the_connections_of_a_deleted_mailbox_are_told() {
     let (mut server, mut storage, one) = server();
     done(server.ask(&mut storage, one, create("Short")));

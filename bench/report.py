@@ -59,7 +59,7 @@ def sound(figures, measure, row):
     """A fast wrong answer is no result: the hits, and the messages fetched, must be right."""
     if "error" in figures or figures.get("status", "OK") != "OK":
         return False
-    if measure == "fetch":
+    if measure in ("fetch", "fetch_at_once"):
         return figures.get("fetch_responses") == (1 if row == "one_full" else 100)
     if row in ("text_missing", "subject_missing"):
         return figures.get("hits") == 0

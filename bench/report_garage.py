@@ -62,9 +62,9 @@ def page(data, name):
     return "\n\n".join(parts) + "\n"
 
 
-def fetch_ratio(server, figure, upside_down=False, floor="floor_get"):
+def fetch_ratio(server, figure, upside_down=False, fetch="fetch", floor="floor_get"):
     """FETCH of everything against a way of reading the same objects, paired in each round."""
-    walls = round_walls(server, "fetch", "full_peek")
+    walls = round_walls(server, fetch, "full_peek")
     floors = [(one.get(floor) or {}).get("wall_s", {}).get(figure) for one in server["rounds"]]
     pairs = [(w, f) for w, f in zip(walls, floors) if w and f]
     return median([f / w if upside_down else w / f for w, f in pairs])
@@ -135,7 +135,9 @@ def goals(servers):
 def within_reach(servers):
     """What the goals leave out: that somebody takes what is read, and that UIDs are proven."""
     rows = [
-        ["FETCH of everything, times a floor with 16 in flight that reads again and again without that rest",
+        ["FETCH of everything right after SELECT, times a floor with 16 in flight that reads again and again: both without that rest",
+         *[times(fetch_ratio(s, "16", fetch="fetch_at_once", floor="floor_get_at_once")) for s in servers.values()]],
+        ["FETCH of everything after that rest, times the floor without one",
          *[times(fetch_ratio(s, "16", floor="floor_get_at_once")) for s in servers.values()]],
         ["FETCH of everything, times a relay that looks into nothing, to the same client",
          *[times(relay_ratio(s)) for s in servers.values()]],

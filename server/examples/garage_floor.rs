@@ -12,6 +12,7 @@
 //!   many), one by one, then with 8 and 16 requests in flight, five
 //!   times each; all of it once more with the kernel's usual, delayed acknowledgements. Before each
 //!   time it rests, connected: as a client of IMAP does before the FETCH that it measures.
+//! - `get-at-once COUNT`: the same without a rest, and with quick acknowledgements only.
 //! - `put COUNT BYTES`: one after the other, an object of BYTES and two items in one batch,
 //!   as an APPEND does; COUNT times. Then as many reads of what is new in a partition.
 //! - `put COUNT BYTES IN_FLIGHT`: the same on as many pairs of connections, without the
@@ -55,8 +56,9 @@ fn main() -> Result<(), Failure> {
     match arguments[..] {
         ["get", count, rest_ms] => {
             let rest = Duration::from_millis(rest_ms.parse()?);
-            get(&place, &last(&place, count)?, rest)
+            get(&place, &last(&place, count)?, rest, &[true, false])
         }
+        ["get-at-once", count] => get(&place, &last(&place, count)?, Duration::ZERO, &[true]),
         ["put", count, bytes] => put(&place, &vec![bytes.parse()?; count.parse()?]),
         ["put", count, bytes, ways] => {
             put_in_flight(&place, count.parse()?, bytes.parse()?, ways.parse()?)
@@ -70,7 +72,7 @@ fn main() -> Result<(), Failure> {
             )
         }
         _ => Err(
-            "one of: get COUNT, put COUNT BYTES [IN_FLIGHT], put-sizes COUNT, relay COUNT BYTES"
+            "one of: get COUNT REST_MS, get-at-once COUNT, put COUNT BYTES [IN_FLIGHT], put-sizes COUNT, relay COUNT BYTES"
                 .into(),
         ),
     }
@@ -84,9 +86,14 @@ fn last(place: &Place, count: &str) -> Result<Vec<(String, usize)>, Failure> {
     Ok(objects)
 }
 
-fn get(place: &Place, objects: &[(String, usize)], rest: Duration) -> Result<(), Failure> {
+fn get(
+    place: &Place,
+    objects: &[(String, usize)],
+    rest: Duration,
+    quick_acks: &[bool],
+) -> Result<(), Failure> {
     let bytes: usize = objects.iter().map(|(_, size)| size).sum();
-    for (quick_ack, ways) in [true, false].into_iter().flat_map(|q| WAYS.map(|w| (q, w))) {
+    for (quick_ack, ways) in quick_acks.iter().flat_map(|q| WAYS.map(|w| (*q, w))) {
         for _ in 0..ROUNDS {
             let seconds = get_all(place, objects, ways, quick_ack, rest)?;
             println!(

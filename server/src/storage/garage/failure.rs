@@ -13,8 +13,10 @@ const TEXT_CHARS_MAX: usize = 300;
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// There is no such object.
+    /// Garage says that there is no such object.
     NotFound,
+    /// Garage says that there is no such upload in parts: it was finished or aborted.
+    NoUpload,
     /// Another object has taken its place.
     Replaced,
     /// The range begins at the end of the object or after it.
@@ -33,6 +35,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound => f.write_str("no such object"),
+            Self::NoUpload => f.write_str("the upload is gone"),
             Self::Replaced => f.write_str("the object was replaced"),
             Self::OutOfRange => f.write_str("no such range"),
             Self::Full => f.write_str("a quota is reached"),
@@ -45,6 +48,8 @@ impl From<Failure> for StorageError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::NotFound | Failure::Replaced => Self::NotFound,
+            // That is no missing object: its parts are not stored.
+            Failure::NoUpload => Self::Unavailable(failure.to_string()),
             Failure::Full => Self::Full,
             Failure::OutOfRange => Self::Refused(failure.to_string()),
             Failure::Refused(why) => Self::Refused(why),
@@ -59,7 +64,14 @@ impl Failure {
         let message: String = message.chars().take(TEXT_CHARS_MAX).collect();
         let text = || format!("{} {code}: {message}", status.as_u16());
         match status {
-            StatusCode::NOT_FOUND if code != "NoSuchBucket" => Self::NotFound,
+            // What is not there counts as deleted, so only Garage itself may say so. A proxy before it
+            // answers 404 as well, while what is behind it starts again.
+            StatusCode::NOT_FOUND => match code {
+                "NoSuchKey" => Self::NotFound,
+                "NoSuchUpload" => Self::NoUpload,
+                "NoSuchBucket" => Self::Refused(text()),
+                _ => Self::Unavailable(text()),
+            },
             StatusCode::PRECONDITION_FAILED => Self::Replaced,
             StatusCode::RANGE_NOT_SATISFIABLE => Self::OutOfRange,
             // Garage has no status of its own for its quotas.
@@ -138,6 +150,10 @@ mod tests {
         let refused = |error| matches!(error, StorageError::Refused(_));
         let unavailable = |error| matches!(error, StorageError::Unavailable(_));
         assert_eq!(of(404, "NoSuchKey", ""), StorageError::NotFound);
+        assert!(unavailable(of(404, "NoSuchUpload", "")));
+        for code in ["", "NotFound", "NoSuchThing"] {
+            assert!(unavailable(of(404, code, "")), "{code}: a proxy's");
+        }
         assert_eq!(of(412, "PreconditionFailed", ""), StorageError::NotFound);
         assert!(refused(of(404, "NoSuchBucket", "")));
         assert!(refused(of(403, "AccessDenied", "No such key")));

@@ -394,7 +394,7 @@ impl Items {
         Err(
             match Failure::of_answer(status, &error.code, &error.message) {
                 // Items that are not there are no error, so this is something else.
-                Failure::NotFound => Failure::Refused(format!("404 {}", error.message)),
+                failure @ (Failure::NotFound | Failure::NoUpload) => nonsense(&failure.to_string()),
                 failure => failure,
             },
         )

@@ -12,6 +12,8 @@ mod answer;
 mod bodies;
 mod buckets;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod http;
 mod items;
 mod limits;
@@ -23,6 +25,8 @@ mod signing;
 mod splitter;
 mod start;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 pub use http::BreakerState;

@@ -147,26 +147,14 @@ impl Objects {
         })
     }
 
-    /// The length of an object.
+    /// The length of an object: asked for by a GET, whose octets nobody reads. The answer to a HEAD
+    /// has no body, so a 404 to it does not say whether it is Garage that misses the object.
     pub(super) async fn len(&self, bucket: &Bucket, key: &ObjectKey) -> Result<u64, Failure> {
-        let head = || async {
-            let answer = self
-                .0
-                .client
-                .head_object()
-                .bucket(&bucket.name)
-                .key(&key.0)
-                .customize()
-                .config_override(credentials(bucket))
-                .send()
-                .await
-                .map_err(Failure::of_sdk)?;
-            let len = answer
-                .content_length
-                .and_then(|len| u64::try_from(len).ok());
-            len.ok_or_else(|| Failure::Unavailable(format!("{key}: an answer without length")))
+        let get = || async {
+            let answer = self.0.bodies.get(bucket, key, None, None).await?;
+            object_len(key, &answer)
         };
-        self.0.retry.run(Effect::Read, head).await
+        self.0.retry.run(Effect::Read, get).await
     }
 
     /// Stores a short object.
@@ -261,12 +249,10 @@ impl Objects {
                 .map_err(Failure::of_sdk)
         };
         match self.0.retry.run(Effect::Write, complete).await {
-            // There is no such upload: an attempt whose answer was lost has ended it.
-            Err(Failure::NotFound) => match self.len(bucket, key).await {
+            // An attempt whose answer was lost has ended it.
+            Err(Failure::NoUpload) => match self.len(bucket, key).await {
                 Ok(found) if found == len => Ok(()),
-                Ok(_) | Err(Failure::NotFound) => {
-                    Err(Failure::Unavailable(format!("{key}: the upload is gone")))
-                }
+                Ok(_) | Err(Failure::NotFound) => Err(Failure::NoUpload),
                 Err(failure) => Err(failure),
             },
             result => result,
@@ -295,7 +281,7 @@ impl Objects {
                 .map_err(Failure::of_sdk)
         };
         match self.0.retry.run(Effect::Read, abort).await {
-            Err(Failure::NotFound) => Ok(()),
+            Err(Failure::NoUpload) => Ok(()),
             result => result,
         }
     }

@@ -148,6 +148,8 @@ fn judge(
     let name = &bucket.name;
     let text = match result {
         Ok(()) => return Ok(()),
+        // Later that may be a proxy whose Garage starts again. Now it is more likely a wrong address.
+        Err(Failure::Unavailable(why)) if why.starts_with("404") => why,
         Err(failure @ (Failure::Unavailable(_) | Failure::Open(_))) => {
             tracing::warn!(
                 reason = %failure,

@@ -140,7 +140,7 @@ impl Sink {
         // After a lost answer the object may be there, and its parts are its own.
         upload.ended = matches!(
             result,
-            Ok(()) | Err(Failure::Unavailable(_) | Failure::Open(_))
+            Ok(()) | Err(Failure::Unavailable(_) | Failure::Open(_) | Failure::NoUpload)
         );
         result
     }
@@ -148,19 +148,11 @@ impl Sink {
 
 impl ObjectSink for Sink {
     fn write(&mut self, chunk: Bytes) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async move { self.take(chunk).await.map_err(not_stored) })
+        Box::pin(async move { Ok(self.take(chunk).await?) })
     }
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<(), StorageError>> {
-        Box::pin(async move { self.end().await.map_err(not_stored) })
-    }
-}
-
-/// An upload that Garage has forgotten is no missing object.
-fn not_stored(failure: Failure) -> StorageError {
-    match failure {
-        Failure::NotFound => StorageError::Unavailable("the upload is gone".to_owned()),
-        failure => failure.into(),
+        Box::pin(async move { Ok(self.end().await?) })
     }
 }
 

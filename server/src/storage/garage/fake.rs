@@ -1,0 +1,117 @@
+//! A Garage for tests that answers what it is told to, and what a real one never would.
+
+use super::{Garage, GarageConfig, GarageLimits, OpenError};
+use crate::runtime::threads::Threads;
+use crate::secret::Secret;
+use futures_lite::future::block_on;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// What a request is answered.
+#[derive(Clone)]
+pub(super) enum Reply {
+    /// A status and a body.
+    Whole(u16, String),
+    /// Nothing, for ever.
+    Silence,
+}
+
+/// Answers a request by its method and path.
+type Answer = dyn Fn(&str) -> Reply + Send + Sync;
+
+/// Listens for both interfaces.
+pub(super) struct Fake {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Fake {
+    pub(super) fn new(answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let (answer, noted): (Arc<Answer>, _) = (Arc::new(answer), Arc::clone(&asked));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (answer, noted) = (Arc::clone(&answer), Arc::clone(&noted));
+                // It ends with the other side.
+                std::thread::spawn(move || serve(&stream, &*answer, &noted));
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// Opens it, in the bucket `b`.
+    pub(super) fn open(&self, limits: GarageLimits) -> Result<Garage, OpenError> {
+        let config = GarageConfig {
+            s3: format!("http://{}", self.address),
+            k2v: format!("http://{}", self.address),
+            region: "garage".to_owned(),
+            bucket: "b".to_owned(),
+            key_id: "GK0000000000000000000000".to_owned(),
+            secret: Secret::from("0".repeat(64)),
+            ca: None,
+            limits,
+        };
+        block_on(Garage::open(Threads, config, None))
+    }
+
+    /// How many requests have come whose method and path begin with this.
+    pub(super) fn asked(&self, begin: &str) -> usize {
+        let asked = self.asked.lock().expect("nobody panics");
+        asked.iter().filter(|it| it.starts_with(begin)).count()
+    }
+}
+
+/// Garage's answer to what the start asks for, of an empty bucket.
+pub(super) fn at_start(request: &str) -> Option<Reply> {
+    let list = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+    match request {
+        "GET /b?limit=1" => Some(Reply::Whole(200, "{}".to_owned())),
+        it if it.starts_with("GET /b/?list-type=2") => Some(Reply::Whole(200, list.to_owned())),
+        it if it.starts_with("GET /b/?uploads") => Some(Reply::Whole(
+            200,
+            "<ListMultipartUploadsResult></ListMultipartUploadsResult>".to_owned(),
+        )),
+        _ => None,
+    }
+}
+
+/// S3's text for an error.
+pub(super) fn error(code: &str) -> String {
+    format!("<Error><Code>{code}</Code><Message>as it is</Message></Error>")
+}
+
+fn serve(stream: &TcpStream, answer: &Answer, asked: &Mutex<Vec<String>>) -> io::Result<()> {
+    let (mut from, mut to) = (BufReader::new(stream), stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if from.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        let len = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            let len = name.eq_ignore_ascii_case("content-length");
+            len.then(|| value.parse().ok()).flatten()
+        });
+        from.read_exact(&mut vec![0; len.unwrap_or(0)])?;
+        let request = head.split(" HTTP").next().unwrap_or_default();
+        asked
+            .lock()
+            .expect("nobody panics")
+            .push(request.to_owned());
+        let header = |status, len: usize| {
+            format!("HTTP/1.1 {status} as told\r\netag: \"e\"\r\ncontent-length: {len}\r\n\r\n")
+        };
+        match answer(request) {
+            Reply::Whole(status, text) => {
+                let header = header(status, text.len());
+                to.write_all(format!("{header}{text}").as_bytes())?;
+            }
+            Reply::Silence => {}
+        }
+    }
+}

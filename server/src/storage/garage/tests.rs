@@ -1,0 +1,76 @@
+//! What answers mean that a real Garage gives seldom or never.
+
+use super::fake::{Fake, Reply, at_start, error};
+use super::{GarageLimits, Storage};
+use futures_lite::future::block_on;
+use restante_core::storage::{
+    ItemRange, ObjectKey, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
+};
+
+/// Tries again at once.
+fn limits() -> GarageLimits {
+    GarageLimits {
+        retry_pause_ms: 1,
+        ..GarageLimits::default()
+    }
+}
+
+fn range(start: &str, without: &[(&str, &str)], limit: u32) -> ItemRange {
+    let key = |text: &str| SortKey(text.to_owned());
+    let without = without.iter().map(|(from, end)| (key(from), key(end)));
+    ItemRange {
+        without: without.collect(),
+        ..ItemRange::page(PartitionKey("p".to_owned()), key(start), limit)
+    }
+}
+
+fn is_unavailable(answer: &StorageResponse) -> bool {
+    matches!(
+        answer,
+        StorageResponse::Failed(StorageError::Unavailable(_))
+    )
+}
+
+fn object() -> ObjectKey {
+    ObjectKey("o".to_owned())
+}
+
+#[test]
+fn only_garage_itself_says_that_an_object_is_not_there() {
+    let proxy = || Reply::Whole(404, "<html>No such host</html>".to_owned());
+    for (text, missing) in [(error("NoSuchKey"), true), (error("NoSuchUpload"), false)] {
+        let text = move || Reply::Whole(404, text.clone());
+        let fake = Fake::new(move |request| at_start(request).unwrap_or_else(&text));
+        let garage = fake.open(limits()).unwrap();
+        for end in [None, Some(0)] {
+            let opened = block_on(garage.open(object(), 0, end, 10));
+            assert_eq!(opened.err() == Some(StorageError::NotFound), missing);
+        }
+        assert_eq!(fake.asked("GET /b/o"), 2, "it is not asked again");
+    }
+    for proxy in [proxy, || Reply::Whole(404, String::new())] {
+        let fake = Fake::new(move |request| at_start(request).unwrap_or_else(proxy));
+        let garage = fake.open(limits()).unwrap();
+        for end in [None, Some(0)] {
+            let opened = block_on(garage.open(object(), 0, end, 10));
+            assert!(matches!(opened.err(), Some(StorageError::Unavailable(_))));
+        }
+        assert_eq!(fake.asked("GET /b/o"), 2 * limits().attempts_max as usize);
+        // Neither are items refused for good, which are never missing.
+        let answer = StorageRequest::ReadRange(range("", &[], 1));
+        assert!(is_unavailable(&block_on(garage.execute(answer))));
+    }
+}
+
+#[test]
+fn an_address_where_there_is_no_garage_is_told_at_start() {
+    let fake = Fake::new(|_| Reply::Whole(404, "<html>Not found</html>".to_owned()));
+    let error = fake.open(limits()).err().expect("it must not open");
+    assert!(error.to_string().contains("storage.s3"), "{error}");
+    let fake = Fake::new(|request| match request {
+        "GET /b?limit=1" => Reply::Whole(404, String::new()),
+        _ => at_start(request).unwrap_or(Reply::Silence),
+    });
+    let error = fake.open(limits()).err().expect("it must not open");
+    assert!(error.to_string().contains("storage.k2v"), "{error}");
+}

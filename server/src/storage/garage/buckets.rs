@@ -2,7 +2,8 @@
 //!
 //! Keys of objects and partitions begin with the account's id. An account whose entry
 //! names no bucket of its own is in the default one, and so is what belongs to no account
-//! (partitions that begin with `!`).
+//! (partitions that begin with `!`). An account without an entry has no bucket at all: its
+//! entry may have named one.
 
 use super::failure::Failure;
 use crate::accounts::file::AccountsFile;
@@ -95,23 +96,31 @@ impl Buckets {
         &self.default
     }
 
-    /// The bucket of an object or partition.
+    /// The bucket of an object or partition; `Unavailable` when the account of it is in no list.
     pub(super) async fn of(&self, key: &str) -> Result<Arc<Bucket>, Failure> {
         let Some(account) = account(key) else {
             return Ok(Arc::clone(&self.default));
         };
-        if let Some((file, _)) = &self.accounts
-            && let Some(list) = file.last()
-        {
+        let Some((file, _)) = &self.accounts else {
+            return Ok(Arc::clone(&self.default));
+        };
+        if let Some(list) = file.last() {
             self.lock().take(&list);
         }
-        if let Some(found) = self.lock().buckets.get(&account) {
-            return Ok(self.or_default(found.as_ref()));
+        if let Some(bucket) = self.listed(&account) {
+            return Ok(bucket);
         }
         self.refresh().await?;
+        self.listed(&account).ok_or_else(|| {
+            Failure::Unavailable(format!("account {account} is not in the accounts file"))
+        })
+    }
+
+    /// The bucket of an account that the list has.
+    fn listed(&self, account: &AccountId) -> Option<Arc<Bucket>> {
         let known = self.lock();
-        let found = known.buckets.get(&account).and_then(Option::as_ref);
-        Ok(self.or_default(found))
+        let own = known.buckets.get(account)?;
+        Some(Arc::clone(own.as_ref().unwrap_or(&self.default)))
     }
 
     /// Reads the accounts again, if they changed. Mail of an account must never land in
@@ -135,10 +144,6 @@ impl Buckets {
                 .or_insert_with(|| Arc::clone(bucket));
         }
         all.into_values().collect()
-    }
-
-    fn or_default(&self, own: Option<&Arc<Bucket>>) -> Arc<Bucket> {
-        Arc::clone(own.unwrap_or(&self.default))
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

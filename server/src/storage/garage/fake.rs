@@ -1,6 +1,7 @@
 //! A Garage for tests that answers what it is told to, and what a real one never would.
 
 use super::{Garage, GarageConfig, GarageLimits, OpenError};
+use crate::accounts::file::AccountsFile;
 use crate::runtime::threads::Threads;
 use crate::secret::Secret;
 use futures_lite::future::block_on;
@@ -44,6 +45,15 @@ impl Fake {
 
     /// Opens it, in the bucket `b`.
     pub(super) fn open(&self, limits: GarageLimits) -> Result<Garage, OpenError> {
+        self.open_for(limits, None)
+    }
+
+    /// The same, for these accounts.
+    pub(super) fn open_for(
+        &self,
+        limits: GarageLimits,
+        accounts: Option<Arc<AccountsFile>>,
+    ) -> Result<Garage, OpenError> {
         let config = GarageConfig {
             s3: format!("http://{}", self.address),
             k2v: format!("http://{}", self.address),
@@ -54,7 +64,7 @@ impl Fake {
             ca: None,
             limits,
         };
-        block_on(Garage::open(Threads, config, None))
+        block_on(Garage::open(Threads, config, accounts))
     }
 
     /// How many requests have come whose method and path begin with this.

@@ -2,10 +2,12 @@
 
 use super::fake::{Fake, Reply, at_start, error};
 use super::{GarageLimits, Storage};
+use crate::accounts::file::AccountsFile;
 use futures_lite::future::block_on;
 use restante_core::storage::{
     ItemRange, ObjectKey, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
+use std::sync::Arc;
 
 /// Tries again at once.
 fn limits() -> GarageLimits {
@@ -73,4 +75,41 @@ fn an_address_where_there_is_no_garage_is_told_at_start() {
     });
     let error = fake.open(limits()).err().expect("it must not open");
     assert!(error.to_string().contains("storage.k2v"), "{error}");
+}
+
+#[test]
+fn an_account_that_is_in_no_list_has_no_bucket() {
+    let fake =
+        Fake::new(|request| at_start(request).unwrap_or_else(|| Reply::Whole(204, String::new())));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("accounts.toml");
+    let account = |id: &str| {
+        format!(
+            "[[account]]\nid = \"{id}\"\nnames = [\"{id}\"]\n\
+             public_key = \"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\"\n"
+        )
+    };
+    let ids = ["0".repeat(31) + "1", "0".repeat(31) + "2"];
+    let delete = |id: &str| StorageRequest::DeleteObjects(vec![ObjectKey(format!("{id}/c/1"))]);
+    let (first, second) = (account(&ids[0]), account(&ids[1]));
+    std::fs::write(&path, format!("version = 1\n{first}{second}")).unwrap();
+    let file = Arc::new(AccountsFile::new(path.clone()));
+    let garage = fake.open_for(limits(), Some(Arc::clone(&file))).unwrap();
+    for id in &ids {
+        assert_eq!(block_on(garage.execute(delete(id))), StorageResponse::Done);
+    }
+    // It may have been in a bucket of its own, and nobody knows in which.
+    std::fs::write(path, format!("version = 1\n{first}")).unwrap();
+    file.read().unwrap();
+    assert!(is_unavailable(&block_on(garage.execute(delete(&ids[1])))));
+    assert_eq!(
+        block_on(garage.execute(delete(&ids[0]))),
+        StorageResponse::Done
+    );
+    // What belongs to nobody has no need of an account.
+    let bell = StorageRequest::ReadRange(ItemRange {
+        partition: PartitionKey("!bell/0".to_owned()),
+        ..range("", &[], 0)
+    });
+    assert!(!is_unavailable(&block_on(garage.execute(bell))));
 }

@@ -230,18 +230,18 @@ class GarageRun(rounds.Run):
 
     def requests(self, name):
         """What each operation asks of Garage, as Garage counts it. The long polls of the
-        doorbells are left out: their number follows the clock, not the operation. After a minute they
-        begin anew, and look for what they may have missed: all of this ends before."""
+        doorbells are left out: their number follows the clock, not the operation. After 45 seconds
+        they begin anew, and look for what they may have missed: all of this ends before."""
         server = self.servers[name]
         server.stop()
         server.start()
         table = {}
 
         def counted(title, work):
-            time.sleep(1)  # what the operation before left to be done later
+            time.sleep(0.8)  # what the operation before left to be done later
             before = self.node.requests()
             work()
-            time.sleep(1)
+            time.sleep(0.8)
             after = self.node.requests()
             table[title] = {k: after[k] - before.get(k, 0) for k in sorted(after)
                             if after[k] != before.get(k, 0) and k != "k2v PollRange"}

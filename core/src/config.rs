@@ -86,7 +86,8 @@ pub struct Config {
     /// Changes that a server announces to the others at once in one shard; who missed
     /// more is rung for everything.
     pub doorbell_changes_max: usize,
-    /// How long one poll for changes of other servers takes at most.
+    /// How long one poll for changes of other servers takes at most: less than the 50 or 60 seconds
+    /// after which proxies give up a server that says nothing.
     pub doorbell_poll_timeout: Duration,
     /// How long after a poll was armed the shard is read once more.
     pub doorbell_look_again: Duration,
@@ -266,7 +267,7 @@ impl Default for Config {
             refresh_patience: Duration::from_millis(250),
             reread_interval: Duration::from_secs(5),
             doorbell_changes_max: 64,
-            doorbell_poll_timeout: Duration::from_secs(60),
+            doorbell_poll_timeout: Duration::from_secs(45),
             doorbell_look_again: Duration::from_millis(300),
             doorbell_interval: Duration::from_millis(20),
             doorbell_interval_max: Duration::from_millis(160),

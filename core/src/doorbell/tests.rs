@@ -22,6 +22,8 @@ struct Store {
     /// Polls say nothing of what is written.
     deaf: bool,
     fails: bool,
+    /// Only polls fail: something in between has no patience for them.
+    polls_fail: bool,
 }
 
 struct Process {
@@ -85,7 +87,8 @@ impl Process {
             let ready = self.open.iter().position(|(id, request)| match request {
                 StorageRequest::PollRange { seen, .. } => {
                     let armed = self.armed.get(id).copied().unwrap_or_default();
-                    seen.is_none() || store.fails || (!store.deaf && store.writes > armed)
+                    let fails = store.fails || store.polls_fail;
+                    seen.is_none() || fails || (!store.deaf && store.writes > armed)
                 }
                 _ => true,
             });
@@ -144,7 +147,8 @@ impl Process {
 
 impl Store {
     fn carry_out(&mut self, request: StorageRequest) -> StorageResponse {
-        if self.fails {
+        let is_poll = matches!(request, StorageRequest::PollRange { .. });
+        if self.fails || (self.polls_fail && is_poll) {
             return StorageResponse::Failed(StorageError::Unavailable("down".to_owned()));
         }
         match request {
@@ -387,6 +391,79 @@ fn after_storage_was_away_everything_is_rung_and_what_was_to_be_said_is_said() {
     all.dedup();
     assert_eq!(all, (0..SHARDS).collect::<Vec<_>>());
     assert_eq!(store.items.len(), 1);
+}
+
+#[test]
+fn polls_that_fail_ring_nobody_and_nothing_is_missed() {
+    let (mut store, mut one, mut two) = pair();
+    for number in 0..5 {
+        // As behind a proxy that ends each of them with 504.
+        store.polls_fail = true;
+        two.wait(&mut store, Duration::from_secs(1));
+        store.polls_fail = false;
+        two.wait(&mut store, Duration::from_secs(60));
+        assert_eq!(two.take(), (vec![], vec![]));
+        // What happens meanwhile is found by reading.
+        store.polls_fail = true;
+        two.settle(&mut store);
+        one.input(DoorbellInput::Changed(change(1, Some(number))));
+        one.settle(&mut store);
+        let pause = config().doorbell_pause_max;
+        two.wait(&mut store, pause);
+        assert_eq!(two.take(), (vec![change(1, Some(number))], vec![]));
+    }
+}
+
+#[test]
+fn when_garage_has_lost_what_was_announced_everything_is_rung() {
+    let (mut store, mut one, mut two) = pair();
+    let mut states = Vec::new();
+    for mailbox in [None, Some(0)] {
+        one.input(DoorbellInput::Changed(change(1, mailbox)));
+        one.settle(&mut store);
+        two.settle(&mut store);
+        assert_eq!(two.take(), (vec![change(1, mailbox)], vec![]));
+        states.push(store.items.clone());
+    }
+    let shard = shard_of(AccountId([1; 16]));
+    let early = states.swap_remove(0);
+    // Nobody has read what comes next. Then Garage begins anew, with nothing or with what was before.
+    for kept in [BTreeMap::new(), early] {
+        one.input(DoorbellInput::Changed(change(1, Some(1))));
+        one.settle(&mut store);
+        store.items = kept;
+        store.writes += 1;
+        two.settle(&mut store);
+        let (rung, all) = two.take();
+        assert!(rung.is_empty(), "{rung:?}");
+        assert!(all.contains(&shard), "{all:?}");
+        one.settle(&mut store);
+        one.input(DoorbellInput::Changed(change(1, Some(2))));
+        one.settle(&mut store);
+        two.settle(&mut store);
+        two.take();
+    }
+}
+
+#[test]
+fn who_has_not_looked_for_so_long_that_items_may_be_gone_is_rung_for_everything() {
+    let (mut store, _, mut two) = pair();
+    let hour = Duration::from_secs(3_600);
+    for (monotonic, wall) in [(hour, Duration::ZERO), (Duration::ZERO, hour)] {
+        store.deaf = true;
+        two.wait(&mut store, monotonic);
+        // As after a machine was asleep.
+        two.now.unix_ms += wall.as_millis() as u64;
+        store.deaf = false;
+        store.writes += 1;
+        two.settle(&mut store);
+        let (rung, mut all) = two.take();
+        all.sort_unstable();
+        assert_eq!((rung, all), (vec![], (0..SHARDS).collect()));
+    }
+    store.writes += 1;
+    two.settle(&mut store);
+    assert_eq!(two.take(), (vec![], vec![]));
 }
 
 #[test]

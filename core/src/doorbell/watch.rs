@@ -44,6 +44,8 @@ pub(super) struct Watch {
     look_again: Option<Instant>,
     /// Announcements may have been missed.
     missed: bool,
+    /// When the last look began that came to its end.
+    looked: Option<Now>,
     seen: BTreeMap<SortKey, Seen>,
 }
 
@@ -51,6 +53,7 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Reading {
     request: RequestId,
+    began: Now,
     pages: u32,
     seen: BTreeMap<SortKey, Seen>,
     silent: Vec<(ItemKey, CausalityToken)>,
@@ -64,6 +67,8 @@ struct Seen {
     since: Instant,
     /// The last change that it announces; `None` if it says what we do not understand.
     last: Option<u64>,
+    /// Milliseconds since 1970 from which on it may be deleted, as that of a process that is no more.
+    silent_from: Option<u64>,
 }
 
 /// What came of an answer.
@@ -89,6 +94,7 @@ impl Watch {
             look_again: None,
             // What was announced before the first look may concern an open account.
             missed: true,
+            looked: None,
             seen: BTreeMap::new(),
         }
     }
@@ -116,6 +122,7 @@ impl Watch {
 
     /// Does what can be done now.
     pub(super) fn run(&mut self, now: Now, config: &Config, outlet: &mut Outlet) {
+        let began = now;
         let now = now.instant;
         if self.poll.is_none() && self.arm_at(config) <= now {
             let timeout = config.doorbell_poll_timeout.as_millis();
@@ -137,6 +144,7 @@ impl Watch {
             let start = SortKey(String::new());
             self.read = Some(Reading {
                 request: outlet.request(self.range(start, config)),
+                began,
                 pages: 1,
                 seen: BTreeMap::new(),
                 silent: Vec::new(),
@@ -194,7 +202,7 @@ impl Watch {
     }
 
     /// A poll ended: something changed, or time was over, or it failed. In any case only
-    /// reading says what there is.
+    /// reading says what there is, and whether something was missed: a proxy may end every poll.
     fn polled(
         &mut self,
         now: Now,
@@ -217,7 +225,6 @@ impl Watch {
                     .poll_backoff
                     .failed(now.instant, config.doorbell_pause_max)
                 {
-                    self.missed = true;
                     outlet.failed("watch for changes of other servers", other);
                 }
             }
@@ -235,6 +242,13 @@ impl Watch {
         config: &Config,
         outlet: &mut Outlet,
     ) -> Answered {
+        if self
+            .looked
+            .is_some_and(|at| apart(at, now) >= UNCHANGED_MIN)
+        {
+            // What was announced since may be deleted by now.
+            self.missed = true;
+        }
         for item in items.into_iter().filter(|item| !item.values.is_empty()) {
             self.look(now, &mut reading, item, own, config, outlet);
         }
@@ -247,16 +261,26 @@ impl Watch {
             return Answered::Taken;
         }
         self.read_backoff.worked();
-        if self.missed {
+        if self.missed || self.is_less_than_before(now, &reading) {
             self.missed = false;
             outlet.push(DoorbellOutput::RungAll(self.shard));
         }
         if !reading.silent.is_empty() {
             outlet.forget(StorageRequest::DeleteItems(reading.silent));
         }
-        let token = reading.seen.remove(own).map(|seen| seen.token);
+        let token = reading.seen.get(own).map(|seen| seen.token.clone());
+        self.looked = Some(reading.began);
         self.seen = reading.seen;
         Answered::Read(token)
+    }
+
+    /// Whether an item is gone that nobody may have deleted: Garage has lost it, and perhaps what
+    /// it announced last.
+    fn is_less_than_before(&self, now: Now, reading: &Reading) -> bool {
+        self.seen.iter().any(|(key, seen)| {
+            let silent = seen.silent_from.is_some_and(|from| from < now.unix_ms);
+            !silent && !reading.seen.contains_key(key)
+        })
     }
 
     /// Looks at one item of the shard.
@@ -288,14 +312,19 @@ impl Watch {
             }
         }
         let silence_max = u64::try_from(config.doorbell_silence_max.as_millis());
-        let silent = said.is_some_and(|said| {
-            let end = said.unix_ms.saturating_add(silence_max.unwrap_or(u64::MAX));
-            end < now.unix_ms && now.instant.since(since) >= UNCHANGED_MIN
-        });
+        let silence_max = silence_max.unwrap_or(u64::MAX);
+        let silent_from = said.map(|said| said.unix_ms.saturating_add(silence_max));
+        let silent = silent_from.is_some_and(|from| from < now.unix_ms)
+            && now.instant.since(since) >= UNCHANGED_MIN;
         if silent && key.sort != *own && reading.silent.len() < DELETED_MAX {
             reading.silent.push((key.clone(), token.clone()));
         }
-        let seen = Seen { token, since, last };
+        let seen = Seen {
+            token,
+            since,
+            last,
+            silent_from,
+        };
         reading.seen.insert(key.sort, seen);
     }
 
@@ -303,4 +332,14 @@ impl Watch {
         let (partition, limit) = (self.partition.clone(), config.log_page_items);
         StorageRequest::ReadRange(ItemRange::page(partition, start, limit))
     }
+}
+
+/// The time from one moment to another, by the clock that saw more of it: the monotonic one
+/// stands still while a machine sleeps.
+fn apart(one: Now, other: Now) -> Duration {
+    let wall = other.unix_ms.saturating_sub(one.unix_ms);
+    other
+        .instant
+        .since(one.instant)
+        .max(Duration::from_millis(wall))
 }

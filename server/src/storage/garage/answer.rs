@@ -11,10 +11,14 @@ const SHORT_ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// The whole body of an answer that is short.
 pub(super) async fn rest(http: &Http, answer: Response<Body>) -> Result<Bytes, Failure> {
-    let mut body = answer.into_body();
+    whole(http, answer.into_body(), SHORT_ANSWER_BYTES_MAX).await
+}
+
+/// A whole body of so many octets at most.
+pub(super) async fn whole(http: &Http, mut body: Body, max: usize) -> Result<Bytes, Failure> {
     let mut text = BytesMut::new();
     while let Some(octets) = next(http, &mut body).await? {
-        if text.len() + octets.len() > SHORT_ANSWER_BYTES_MAX {
+        if text.len() + octets.len() > max {
             return Err(nonsense("too long"));
         }
         text.extend_from_slice(&octets);

@@ -14,6 +14,10 @@ use std::sync::{Arc, Mutex};
 pub(super) enum Reply {
     /// A status and a body.
     Whole(u16, String),
+    /// The same, but the header announces one octet more, which never comes.
+    Stalled(u16, String),
+    /// A status and a body of so many spaces.
+    Long(u16, usize),
     /// Nothing, for ever.
     Silence,
 }
@@ -120,6 +124,14 @@ fn serve(stream: &TcpStream, answer: &Answer, asked: &Mutex<Vec<String>>) -> io:
             Reply::Whole(status, text) => {
                 let header = header(status, text.len());
                 to.write_all(format!("{header}{text}").as_bytes())?;
+            }
+            Reply::Stalled(status, text) => {
+                let header = header(status, text.len() + 1);
+                to.write_all(format!("{header}{text}").as_bytes())?;
+            }
+            Reply::Long(status, len) => {
+                to.write_all(header(status, len).as_bytes())?;
+                to.write_all(&vec![b' '; len])?;
             }
             Reply::Silence => {}
         }

@@ -1,13 +1,14 @@
 //! What answers mean that a real Garage gives seldom or never.
 
 use super::fake::{Fake, Reply, at_start, error};
-use super::{GarageLimits, Storage};
+use super::{Garage, GarageLimits, Storage};
 use crate::accounts::file::AccountsFile;
 use futures_lite::future::block_on;
 use restante_core::storage::{
     ItemRange, ObjectKey, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 /// Tries again at once.
 fn limits() -> GarageLimits {
@@ -15,6 +16,20 @@ fn limits() -> GarageLimits {
         retry_pause_ms: 1,
         ..GarageLimits::default()
     }
+}
+
+/// What `work` gives, which must not take long.
+fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    // It ends with the process, should it hang.
+    std::thread::spawn(move || sender.send(work()));
+    let result = receiver.recv_timeout(Duration::from_secs(20));
+    result.expect("it has no end")
+}
+
+fn ask(garage: &Arc<Garage>, request: StorageRequest) -> StorageResponse {
+    let garage = Arc::clone(garage);
+    soon(move || block_on(garage.execute(request)))
 }
 
 fn range(start: &str, without: &[(&str, &str)], limit: u32) -> ItemRange {
@@ -112,4 +127,36 @@ fn an_account_that_is_in_no_list_has_no_bucket() {
         ..range("", &[], 0)
     });
     assert!(!is_unavailable(&block_on(garage.execute(bell))));
+}
+
+#[test]
+fn an_answer_to_the_sdk_that_stops_or_is_too_long_has_an_end() {
+    let limits = GarageLimits {
+        request_timeout_ms: 200,
+        attempts_max: 1,
+        ..limits()
+    };
+    let list = || StorageRequest::ListObjects {
+        prefix: "p".to_owned(),
+        after: None,
+        limit: 1,
+    };
+    let stalled = |status, text: &str| Reply::Stalled(status, text.to_owned());
+    for (reply, why) in [
+        (stalled(200, "<ListBucketResult>"), "slowly"),
+        (stalled(503, "<Error>"), "slowly"),
+        (Reply::Long(200, 16 << 20), "too long"),
+        (Reply::Long(500, 16 << 20), "too long"),
+    ] {
+        let fake = Fake::new(move |request| match request.contains("prefix=p") {
+            true => reply.clone(),
+            false => at_start(request).unwrap_or(Reply::Silence),
+        });
+        let garage = Arc::new(fake.open(limits.clone()).unwrap());
+        let answer = ask(&garage, list());
+        let StorageResponse::Failed(StorageError::Unavailable(text)) = answer else {
+            panic!("{answer:?}");
+        };
+        assert!(text.contains(why), "{text}");
+    }
 }

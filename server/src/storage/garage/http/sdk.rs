@@ -1,6 +1,10 @@
 //! The connector as the S3 SDK wants it.
+//!
+//! The SDK knows no bounds of ours, so it is given no body to read: each answer is read here to
+//! its end, within the time limits of all others and up to [`SDK_ANSWER_BYTES_MAX`].
 
 use super::{Http, Wait};
+use crate::storage::garage::answer::whole;
 use crate::storage::garage::failure::Failure;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -11,6 +15,10 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use core::fmt;
 use http_body_util::BodyExt;
+
+/// Octets of an answer's body. The longest is a list of a thousand keys (or uploads): keys of 1 KiB,
+/// in which each octet may take six (`&quot;`), and some hundred octets about each.
+const SDK_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Our HTTP, for the SDK.
 #[derive(Clone)]
@@ -45,12 +53,16 @@ impl HttpConnector for SdkHttp {
             // Every body of ours is in memory, in one piece, and is not copied here.
             let body = body.collect().await.map_err(user)?.to_bytes();
             let request = http::Request::from_parts(parts, body);
-            let response = http.call(request, Wait::Request).await;
-            let response = response.map_err(|failure| match failure {
+            let failed = |failure| match failure {
                 Failure::Open(why) => ConnectorError::other(why.into(), None),
                 failure => ConnectorError::io(failure.to_string().into()),
-            })?;
-            let response = response.map(SdkBody::from_body_1_x);
+            };
+            let response = http.call(request, Wait::Request).await.map_err(failed)?;
+            let (parts, body) = response.into_parts();
+            let body = whole(&http, body, SDK_ANSWER_BYTES_MAX)
+                .await
+                .map_err(failed)?;
+            let response = http::Response::from_parts(parts, SdkBody::from(body));
             HttpResponse::try_from(response).map_err(|error| user(error.into()))
         })
     }

@@ -7,6 +7,7 @@ use crate::secret::Secret;
 use futures_lite::future::block_on;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What a request is answered.
@@ -29,6 +30,7 @@ type Answer = dyn Fn(&str) -> Reply + Send + Sync;
 pub(super) struct Fake {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Fake {
@@ -36,15 +38,22 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let asked = Arc::<Mutex<Vec<String>>>::default();
+        let connections = Arc::<AtomicUsize>::default();
         let (answer, noted): (Arc<Answer>, _) = (Arc::new(answer), Arc::clone(&asked));
+        let counted = Arc::clone(&connections);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                counted.fetch_add(1, Ordering::SeqCst);
                 let (answer, noted) = (Arc::clone(&answer), Arc::clone(&noted));
                 // It ends with the other side.
                 std::thread::spawn(move || serve(&stream, &*answer, &noted));
             }
         });
-        Self { address, asked }
+        Self {
+            address,
+            asked,
+            connections,
+        }
     }
 
     /// Opens it, in the bucket `b`.
@@ -69,6 +78,11 @@ impl Fake {
             limits,
         };
         block_on(Garage::open(Threads, config, accounts))
+    }
+
+    /// How many connections were made to it.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// How many requests have come whose method and path begin with this.

@@ -3,10 +3,11 @@
 use super::fake::{Fake, Reply, at_start, error};
 use super::{Garage, GarageLimits, Storage};
 use crate::accounts::file::AccountsFile;
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, zip};
 use restante_core::storage::{
     ItemRange, ObjectKey, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -159,4 +160,42 @@ fn an_answer_to_the_sdk_that_stops_or_is_too_long_has_an_end() {
         };
         assert!(text.contains(why), "{text}");
     }
+}
+
+#[test]
+fn a_poll_does_not_try_whether_garage_is_back() {
+    let away = Arc::new(AtomicBool::new(false));
+    let is_away = Arc::clone(&away);
+    let fake = Fake::new(move |request| match request {
+        it if it.contains("?poll_range") => Reply::Silence,
+        _ if is_away.load(Ordering::SeqCst) => Reply::Silence,
+        "POST /b?search" => Reply::Whole(200, r#"[{"items":[]}]"#.to_owned()),
+        _ => at_start(request).unwrap_or(Reply::Silence),
+    });
+    let garage = fake.open(GarageLimits {
+        request_timeout_ms: 200,
+        attempts_max: 1,
+        breaker_failures_max: 1,
+        breaker_pause_ms: 0,
+        ..limits()
+    });
+    let garage = Arc::new(garage.unwrap());
+    let read = || StorageRequest::ReadRange(range("", &[], 1));
+    // Two connections that wait.
+    let both = block_on(zip(garage.execute(read()), garage.execute(read())));
+    assert!(!is_unavailable(&both.0) && !is_unavailable(&both.1));
+    away.store(true, Ordering::SeqCst);
+    assert!(is_unavailable(&ask(&garage, read())));
+    let poll = StorageRequest::PollRange {
+        partition: PartitionKey("p".to_owned()),
+        seen: None,
+        timeout_ms: 60_000,
+    };
+    assert!(is_unavailable(&ask(&garage, poll)));
+    assert_eq!(fake.asked("POST /b/p?poll_range"), 0);
+    // Whoever asks for something that is answered at once finds out, on a new connection.
+    away.store(false, Ordering::SeqCst);
+    let before = fake.connections();
+    assert!(!is_unavailable(&ask(&garage, read())));
+    assert_eq!(fake.connections(), before + 1);
 }

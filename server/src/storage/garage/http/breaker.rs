@@ -62,7 +62,13 @@ impl Breaker {
         }
     }
 
-    /// Whether a request may be sent now.
+    /// Whether a poll may be sent now. It is never the one that tries whether Garage is back: its
+    /// answer may take as long as it waits for something to happen.
+    pub(super) fn admit_poll(&self) -> Option<Pass<'_>> {
+        matches!(*self.lock(), State::Closed { .. }).then(|| self.pass(false))
+    }
+
+    /// Whether a request may be sent now, which is answered at once where Garage is there.
     pub(super) fn admit(&self, now: Instant) -> Option<Pass<'_>> {
         let mut state = self.lock();
         let probe = match *state {
@@ -74,14 +80,19 @@ impl Breaker {
             }
             State::Open { .. } | State::HalfOpen => return None,
         };
-        Some(Pass {
+        Some(self.pass(probe))
+    }
+
+    fn pass(&self, probe: bool) -> Pass<'_> {
+        Pass {
             breaker: self,
             probe,
             reported: false,
-        })
+        }
     }
 
-    fn report(&self, probe: bool, healthy: bool, now: Instant) {
+    /// Whether it opens by this.
+    fn report(&self, probe: bool, healthy: bool, now: Instant) -> bool {
         let mut state = self.lock();
         let open = State::Open {
             until: now + self.pause,
@@ -99,6 +110,7 @@ impl Breaker {
                     "Garage does not answer; failing fast"
                 );
                 *state = open;
+                return true;
             }
             // An answer is an answer, even to a request from before.
             (State::Open { .. } | State::HalfOpen, true) => {
@@ -108,6 +120,7 @@ impl Breaker {
             (State::HalfOpen, false) if probe => *state = open,
             (State::Open { .. } | State::HalfOpen, false) => {}
         }
+        false
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -116,10 +129,10 @@ impl Breaker {
 }
 
 impl Pass<'_> {
-    /// Says how the request went.
-    pub(super) fn report(mut self, healthy: bool, now: Instant) {
+    /// Says how the request went. Whether the breaker opens by it.
+    pub(super) fn report(mut self, healthy: bool, now: Instant) -> bool {
         self.reported = true;
-        self.breaker.report(self.probe, healthy, now);
+        self.breaker.report(self.probe, healthy, now)
     }
 }
 
@@ -153,13 +166,17 @@ mod tests {
         fail(begin);
         fail(begin);
         assert_eq!(breaker.state(), BreakerState::Closed);
+        assert!(breaker.admit_poll().is_some());
         fail(begin);
         assert_eq!(breaker.state(), BreakerState::Open);
         assert!(breaker.admit(begin + pause / 2).is_none());
 
+        // Only what is answered at once tries again.
+        assert!(breaker.admit_poll().is_none());
         let probe = breaker.admit(begin + pause).unwrap();
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
         assert!(breaker.admit(begin + pause).is_none(), "one at a time");
+        assert!(breaker.admit_poll().is_none());
         probe.report(false, begin + pause);
         assert!(breaker.admit(begin + pause * 3 / 2).is_none());
 

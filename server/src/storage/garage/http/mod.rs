@@ -107,7 +107,10 @@ impl Http {
         };
         let permit = self.within(shared.timeout, permits.take()).await;
         let _permit = permit.ok_or_else(|| self.failed("too many requests are under way"))?;
-        let pass = shared.breaker.admit(Instant::now());
+        let pass = match wait {
+            Wait::Request => shared.breaker.admit(Instant::now()),
+            Wait::Poll(_) => shared.breaker.admit_poll(),
+        };
         let pass = pass.ok_or_else(|| Failure::Open(format!("{}: no answers", shared.address)))?;
         let send = shared.pool.send(&request);
         let sent = match wait {
@@ -124,7 +127,10 @@ impl Http {
                 (Ok(response), !ill)
             }
         };
-        pass.report(healthy, Instant::now());
+        if pass.report(healthy, Instant::now()) {
+            // Those that wait lead to the same place, and each would be waited for again.
+            shared.pool.clear();
+        }
         result
     }
 

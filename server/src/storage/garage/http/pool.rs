@@ -61,6 +61,11 @@ impl Pool {
         response.map_err(io::Error::other)
     }
 
+    /// Closes all that wait.
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
+    }
+
     /// Closes what has waited too long.
     pub(super) fn sweep(&self) {
         let now = Instant::now();

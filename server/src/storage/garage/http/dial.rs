@@ -9,6 +9,7 @@ use core::time::Duration;
 use futures_rustls::TlsConnector;
 use futures_rustls::rustls::crypto::ring;
 use futures_rustls::rustls::{ClientConfig, RootCertStore};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use http_body_util::Full;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use rustls_pki_types::pem::PemObject;
@@ -21,6 +22,9 @@ use std::sync::Arc;
 /// Octets that hyper keeps of one connection for reading: what an answer's header may
 /// take, and the largest piece in which a body comes.
 const READ_BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// How long one of a host's addresses is tried before the next one is tried as well
+/// (RFC 8305 §5, Connection Attempt Delay).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// A connection that takes requests.
 pub(in super::super) type Sender = SendRequest<Full<Bytes>>;
@@ -107,14 +111,34 @@ async fn connect<R: Runtime>(runtime: &R, address: &Address) -> io::Result<R::St
         let found = (host.as_str(), port).to_socket_addrs()?;
         io::Result::Ok(found.collect::<Vec<_>>())
     });
+    connect_to_first(runtime, found.await?).await
+}
+
+/// Tries one address after the other, in this order: the next one when one has failed, or has not
+/// answered for [`ATTEMPT_DELAY`], and then both. One that swallows every packet fails only after
+/// minutes.
+async fn connect_to_first<R: Runtime>(
+    runtime: &R,
+    addresses: Vec<SocketAddr>,
+) -> io::Result<R::Stream> {
+    let mut rest = addresses.into_iter();
+    let mut attempts = FuturesUnordered::new();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in found.await? {
-        match runtime.connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+    loop {
+        attempts.extend(rest.next().map(|address| runtime.connect(address)));
+        let ended = match rest.len() {
+            0 => attempts.next().await,
+            _ => match runtime::timeout(runtime, ATTEMPT_DELAY, attempts.next()).await {
+                Some(ended) => ended,
+                None => continue,
+            },
+        };
+        match ended {
+            Some(Ok(stream)) => return Ok(stream),
+            Some(Err(error)) => last = error,
+            None => return Err(last),
         }
     }
-    Err(last)
 }
 
 /// Trusts the certificates in the PEM file `ca`, or those that the system trusts.
@@ -149,4 +173,61 @@ pub(in super::super) fn tls_config(ca: Option<&Path>) -> Result<Arc<ClientConfig
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::threads::Threads;
+    use futures_lite::future::block_on;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Instant;
+
+    /// An address that answers no attempt to connect, as long as the value is there.
+    fn swallowing() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nobody accepts, and few may wait for it.
+        rustix::net::listen(&listener, 0).unwrap();
+        let waiting = core::iter::from_fn(|| {
+            TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok()
+        });
+        let waiting: Vec<_> = waiting.take(100).collect();
+        assert!(waiting.len() < 100, "it takes them all");
+        (address, listener, waiting)
+    }
+
+    #[test]
+    fn an_address_that_swallows_everything_does_not_hide_the_next_one() {
+        let (silent, _silent, _waiting) = swallowing();
+        let (other_silent, _other, _others) = swallowing();
+        let there = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = there.local_addr().unwrap();
+        // One that refuses at once.
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+        let refusing = gone.local_addr().unwrap();
+        drop(gone);
+        for (addresses, delays) in [
+            (vec![address, silent], 0),
+            (vec![refusing, address], 0),
+            (vec![silent, address], 1),
+            (vec![silent, refusing, other_silent, address], 2),
+        ] {
+            let begin = Instant::now();
+            let limit = Duration::from_secs(5);
+            let connected = connect_to_first(&Threads, addresses);
+            let stream = block_on(runtime::timeout(&Threads, limit, connected));
+            let stream = stream.expect("not in time").unwrap();
+            assert_eq!(stream.get_ref().peer_addr().unwrap(), address);
+            let time = begin.elapsed();
+            assert!(time >= ATTEMPT_DELAY * delays, "{time:?}");
+            assert!(
+                time < ATTEMPT_DELAY * delays + Duration::from_secs(2),
+                "{time:?}"
+            );
+        }
+        let failed = block_on(connect_to_first(&Threads, vec![refusing, refusing]));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert!(block_on(connect_to_first(&Threads, Vec::new())).is_err());
+    }
 }

@@ -129,31 +129,12 @@ impl Items {
             return Ok(StorageResponse::Range { items, next });
         }
         let read = || async {
-            let mut items = Vec::new();
-            let mut octets = 0;
-            let mut next = None;
-            let frames = self.search(bucket, &queries, |_, text| {
-                let item = item(&range.partition, text)?;
-                if octets >= RANGE_BYTES_MAX {
-                    next = next.take().or(Some(item.key.sort));
-                    return Ok(false);
-                }
-                if items.len() >= limit as usize {
-                    // Of what is behind it the answer brings no more than as much again;
-                    // where a stretch before this one was cut is said at its end.
-                    next = next.take().or(Some(item.key.sort));
-                    return Ok(true);
-                }
-                if range.contains(&item.key.sort) {
-                    octets += item.values.iter().map(Bytes::len).sum::<usize>();
-                    items.push(item);
-                }
-                Ok(true)
+            let mut page = Page::new(range, limit as usize);
+            let frames = self.search(bucket, &queries, |stretch, text| {
+                Ok(page.take(stretch, item(&range.partition, text)?))
             });
-            let cut = frames.await?.into_iter().flatten();
-            let cut = cut.filter_map(|frame| frame.next_start.map(SortKey)).next();
-            let next = [next, cut].into_iter().flatten().min();
-            Ok(StorageResponse::Range { items, next })
+            let frames = frames.await?;
+            Ok(page.end(frames))
         };
         self.retry.run(Effect::Read, read).await
     }
@@ -409,6 +390,88 @@ impl Items {
     }
 }
 
+/// A page of a range, of which Garage sends each stretch as a list of its own.
+///
+/// Garage cuts a stretch after as many items as the page may have, and says only at the end of the
+/// answer which stretches it cut. (The page may have taken fewer of them: Garage knows no start that is
+/// longer than a key.) So nothing is taken of a stretch behind one that may have been cut, and the next page
+/// never begins behind an item that this one lacks.
+struct Page<'a> {
+    range: &'a ItemRange,
+    items_max: usize,
+    items: Vec<Item>,
+    /// Octets of their values.
+    octets: usize,
+    /// The first item that was not taken.
+    next: Option<SortKey>,
+    /// Where a stretch before that item goes on, if Garage cut it.
+    cut: Option<SortKey>,
+    /// The stretch that is coming, how many items of it have come, and the last of them.
+    stretch: usize,
+    came: usize,
+    last: SortKey,
+}
+
+impl<'a> Page<'a> {
+    fn new(range: &'a ItemRange, items_max: usize) -> Self {
+        Self {
+            range,
+            items_max,
+            items: Vec::new(),
+            octets: 0,
+            next: None,
+            cut: None,
+            stretch: 0,
+            came: 0,
+            last: SortKey(String::new()),
+        }
+    }
+
+    /// Takes the next item, which is of this stretch. Whether to read on.
+    fn take(&mut self, stretch: usize, item: Item) -> bool {
+        if self.next.is_none() {
+            let may_be_cut = stretch != self.stretch && self.came >= self.items_max;
+            self.cut = may_be_cut.then(|| behind(&self.last));
+            let full = self.items.len() >= self.items_max || self.octets >= RANGE_BYTES_MAX;
+            self.next = (may_be_cut || full).then(|| item.key.sort.clone());
+        }
+        if self.next.is_some() {
+            // An answer that is read to its end leaves its connection for the next request.
+            return self.octets < RANGE_BYTES_MAX;
+        }
+        if stretch != self.stretch {
+            (self.stretch, self.came) = (stretch, 0);
+        }
+        self.came += 1;
+        self.last = item.key.sort.clone();
+        if self.range.contains(&item.key.sort) {
+            self.octets += item.values.iter().map(Bytes::len).sum::<usize>();
+            self.items.push(item);
+        }
+        true
+    }
+
+    /// The answer has ended, or enough of it was read. At its end it says where Garage cut stretches.
+    fn end(self, frames: Option<Vec<ReadFrame>>) -> StorageResponse {
+        let next = match frames {
+            Some(frames) => {
+                let cut = frames.into_iter().find_map(|frame| frame.next_start);
+                [self.next, cut.map(SortKey)].into_iter().flatten().min()
+            }
+            None => self.cut.or(self.next),
+        };
+        StorageResponse::Range {
+            items: self.items,
+            next,
+        }
+    }
+}
+
+/// The first key behind this one.
+fn behind(key: &SortKey) -> SortKey {
+    SortKey(format!("{}\0", key.0))
+}
+
 #[derive(Serialize)]
 struct ReadQuery<'a> {
     #[serde(rename = "partitionKey")]
@@ -510,4 +573,102 @@ impl From<TooLong> for Failure {
 /// The first octets of `text`, not more than `max`, up to the end of a character.
 pub(super) fn floor(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// What is stored: keys, and how many octets each has.
+    type Stored = [(&'static str, usize)];
+
+    /// Pages of a range as Garage would give them, to its end: the keys that were found.
+    fn read_all(stored: &Stored, range: &ItemRange) -> Vec<String> {
+        let value = Bytes::from(vec![0; RANGE_BYTES_MAX]);
+        let (mut found, mut range) = (Vec::new(), range.clone());
+        let limit = range.limit as usize;
+        for _ in 0..=2 * stored.len() {
+            let mut page = Page::new(&range, limit);
+            let (mut frames, mut goes_on) = (Vec::new(), true);
+            for (stretch, (start, end)) in range.stretches().enumerate() {
+                let start = floor(&start.0, SORT_KEY_BYTES_MAX);
+                let mut inside = stored.iter().filter(|(key, _)| {
+                    *key >= start && end.is_none_or(|end| *key < end.0.as_str())
+                });
+                for (key, octets) in inside.by_ref().take(limit) {
+                    let item = Item {
+                        key: ItemKey {
+                            partition: range.partition.clone(),
+                            sort: SortKey((*key).to_owned()),
+                        },
+                        token: CausalityToken(String::new()),
+                        values: vec![value.slice(..*octets)],
+                    };
+                    goes_on = goes_on && page.take(stretch, item);
+                }
+                let next_start = inside.next().map(|(key, _)| (*key).to_owned());
+                frames.push(ReadFrame { next_start });
+            }
+            let StorageResponse::Range { items, next } = page.end(goes_on.then_some(frames)) else {
+                panic!("no range");
+            };
+            assert!(items.len() <= limit);
+            found.extend(items.into_iter().map(|item| item.key.sort.0));
+            match next {
+                Some(next) => range.start = next,
+                None => return found,
+            }
+        }
+        panic!("{found:?} and no end");
+    }
+
+    #[test]
+    fn the_pages_of_a_range_have_every_item_once_whatever_is_full() {
+        let longest = |last: char| format!("{}{last}", "k".repeat(SORT_KEY_BYTES_MAX - 1));
+        let keys: [&'static str; 7] = [
+            "a",
+            "b",
+            longest('a').leak(),
+            longest('b').leak(),
+            longest('c').leak(),
+            "m",
+            "n",
+        ];
+        let key = |text: &str| SortKey(text.to_owned());
+        let withouts = [
+            vec![],
+            vec![("b0", "c")],
+            vec![("a0", "b"), ("b0", keys[3])],
+            vec![("b", "c"), (keys[3], keys[4]), ("m0", "n")],
+        ];
+        let behind = longest('a') + "0";
+        for (without, start) in withouts.iter().flat_map(|it| [(it, ""), (it, &behind)]) {
+            for (limit, large) in
+                (1..=4).flat_map(|limit| (0..1_u32 << 7).map(move |it| (limit, it)))
+            {
+                let stored = keys.iter().enumerate().map(|(at, key)| {
+                    let octets = if large >> at & 1 == 1 {
+                        RANGE_BYTES_MAX
+                    } else {
+                        1
+                    };
+                    (*key, octets)
+                });
+                let stored: Vec<_> = stored.collect();
+                let without = without.iter().map(|(from, end)| (key(from), key(end)));
+                let range = ItemRange {
+                    without: without.collect(),
+                    ..ItemRange::page(PartitionKey("p".to_owned()), key(start), limit)
+                };
+                let wanted = keys.iter().filter(|it| range.contains(&key(it)));
+                let wanted: BTreeSet<_> = wanted.map(|it| (*it).to_owned()).collect();
+                let found = read_all(&stored, &range);
+                assert!(
+                    wanted.iter().eq(found.iter()),
+                    "{range:?} {large:b}: {found:?}"
+                );
+            }
+        }
+    }
 }

@@ -112,6 +112,21 @@ fn a_wrong_configuration_is_told_at_start_by_its_key() {
         k2v: bucket.k2v.to_string(),
         ..right.clone()
     };
+    let (key_id, secret) = node.reading_key(&bucket);
+    let allow = format!(
+        "garage bucket allow --read --write {} --key {key_id}",
+        bucket.name
+    );
+    let reading = GarageConfig {
+        key_id,
+        secret: Secret::from(secret),
+        ..right.clone()
+    };
+    let error = refusal(reading);
+    assert!(
+        error.contains("storage.key_id") && error.contains(&allow),
+        "{error}"
+    );
     for (config, key) in [
         (wrong_secret, "storage.key_id"),
         (wrong_key, "storage.key_id"),

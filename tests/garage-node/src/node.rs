@@ -135,6 +135,27 @@ impl Node {
             .unwrap_or_else(|why| panic!("{why}"))
     }
 
+    /// An access key and its secret that may read this bucket and do nothing else.
+    ///
+    /// # Panics
+    /// When the node refuses.
+    pub fn reading_key(&self, bucket: &Bucket) -> (String, String) {
+        let allowed = self.new_key("reading").and_then(|(key_id, secret)| {
+            let info = self.call(&format!("GetBucketInfo?globalAlias={}", bucket.name), "")?;
+            let id = admin::field(&info, "id").ok_or("a bucket without id")?;
+            let rights = "{\"read\":true,\"write\":false,\"owner\":false}";
+            self.call(
+                "AllowBucketKey",
+                &format!(
+                    "{{\"bucketId\":\"{id}\",\"accessKeyId\":\"{key_id}\",\
+                     \"permissions\":{rights}}}"
+                ),
+            )?;
+            Ok((key_id, secret))
+        });
+        allowed.unwrap_or_else(|why| panic!("{why}"))
+    }
+
     /// Where the node listens for S3.
     pub fn s3(&self) -> SocketAddr {
         self.s3

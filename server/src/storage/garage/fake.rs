@@ -98,6 +98,7 @@ pub(super) fn at_start(request: &str) -> Option<Reply> {
     match request {
         "GET /b?limit=1" => Some(Reply::Whole(200, "{}".to_owned())),
         it if it.starts_with("GET /b/?list-type=2") => Some(Reply::Whole(200, list.to_owned())),
+        it if it.starts_with("DELETE /b/%21restante") => Some(Reply::Whole(204, String::new())),
         it if it.starts_with("GET /b/?uploads") => Some(Reply::Whole(
             200,
             "<ListMultipartUploadsResult></ListMultipartUploadsResult>".to_owned(),

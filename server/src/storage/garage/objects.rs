@@ -28,6 +28,8 @@ use std::sync::Arc;
 
 /// Keys of one page of a list (S3's own limit).
 const PAGE_KEYS_MAX: u32 = 1_000;
+/// The key of no object: none of ours begins like this.
+const ABSENT_KEY: &str = "!restante/absent";
 /// Objects that one request deletes (S3's own limit).
 const DELETE_KEYS_MAX: usize = 1_000;
 
@@ -113,9 +115,12 @@ impl Objects {
         self.0.part_bytes
     }
 
-    /// Whether the bucket can be read.
+    /// Whether the bucket can be read and written to. Garage asks for the right to write, which is the
+    /// same one for items, before it finds that there is nothing to delete.
     pub(super) async fn check(&self, bucket: &Bucket) -> Result<(), Failure> {
-        self.page(bucket, "", None, 1).await.map(drop)
+        self.page(bucket, "", None, 1).await?;
+        let absent = ObjectKey(ABSENT_KEY.to_owned());
+        self.delete(bucket, &[absent]).await
     }
 
     /// The octets from `start` to `end` of an object, of the one with `etag` where it is

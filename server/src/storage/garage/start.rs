@@ -131,7 +131,7 @@ fn connect<R: Runtime>(
 }
 
 impl Shared {
-    /// Asks both interfaces for something that needs the key and the bucket.
+    /// Asks both interfaces for something that needs the key and the bucket, and the right to write.
     async fn check(&self) -> Result<(), OpenError> {
         let bucket = Arc::clone(self.buckets.default());
         judge("s3", &bucket, self.objects.check(&bucket).await)?;
@@ -163,6 +163,12 @@ fn judge(
         format!("storage.bucket: Garage has no bucket {name:?} ({text})")
     } else if text.contains("scope") {
         format!("storage.region: Garage has another one ({text})")
+    } else if text.contains("not allowed for this key") {
+        let key_id = bucket.credentials.access_key_id();
+        format!(
+            "storage.key_id: this key may not read and write the bucket {name:?}; \
+             `garage bucket allow --read --write {name} --key {key_id}` allows it ({text})"
+        )
     } else if text.starts_with("403") {
         format!(
             "storage.key_id, storage.secret: Garage refuses this key for the bucket {name:?} ({text})"

@@ -14,7 +14,7 @@ use crate::imap::grammar::{
 };
 use crate::mailbox::{Directory, MailboxEntry, MailboxName, MailboxState};
 use crate::workflow::Io;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// One line of the answer.
 struct Listed<'a> {
@@ -23,7 +23,8 @@ struct Listed<'a> {
     entry: Option<&'a MailboxEntry>,
     /// Whether it is listed for what is below it only.
     child_only: bool,
-    child_subscribed: bool,
+    /// Whether something is below it that was asked for.
+    child_selected: bool,
 }
 
 pub(super) async fn list(
@@ -43,13 +44,8 @@ pub(super) async fn list(
         _ => return out_of_step(view),
     };
     let patterns = Patterns::new(&list);
-    let parents;
-    let listed = if list.kind == ListKind::Lsub || list.selection.subscribed {
-        parents = subscribed_parents(&directory, &list, &patterns);
-        subscribed(&directory, &list, &patterns, &parents)
-    } else {
-        existing(&directory, &list, &patterns)
-    };
+    let superiors = superiors(&directory, &list, &patterns);
+    let listed = listed(&directory, &list, &patterns, &superiors);
     for line in listed {
         let attributes = attributes(&directory, &list, &line);
         context.room(io, LINE_OCTETS).await;
@@ -58,12 +54,14 @@ pub(super) async fn list(
                 kind: list.kind,
                 attributes: &attributes,
                 name: line.name,
-                child_subscribed: line.child_subscribed && list.selection.recursive_match,
+                child_subscribed: line.child_selected && list.selection.recursive_match,
             };
             list_line(out, &line, MailboxEncoding::ModifiedUtf7);
         });
-        if let (Some(items), Some(_)) = (&list.return_options.status, line.entry) {
-            // RFC 5819 §2: a mailbox whose status cannot be had is passed over.
+        let selectable = line.entry.is_some() && !line.child_only;
+        if let (Some(items), true) = (&list.return_options.status, selectable) {
+            // RFC 5819 §2: a mailbox whose status cannot be had is passed over; and §3: one that
+            // was not asked for itself has none.
             if let AccountReply::Status(state) =
                 io.account(AccountRequest::Status(line.name.clone())).await
             {
@@ -95,83 +93,90 @@ impl Patterns {
     }
 }
 
-fn existing<'a>(
+/// What was asked for, whatever the patterns: what is subscribed to, or what there is.
+fn selected<'a>(
     directory: &'a Directory,
     list: &ListCommand,
-    patterns: &Patterns,
-) -> Vec<Listed<'a>> {
-    let mailboxes = directory.mailboxes().filter(|entry| {
-        patterns.match_name(&entry.name)
-            && (!list.selection.special_use || entry.special_use.is_some())
-    });
-    mailboxes
-        .map(|entry| Listed {
-            name: &entry.name,
-            entry: Some(entry),
-            child_only: false,
-            child_subscribed: false,
+) -> impl Iterator<Item = (&'a MailboxName, Option<&'a MailboxEntry>)> {
+    let by_subscription = is_by_subscription(list);
+    let subscribed = directory.subscribed().filter(move |_| by_subscription);
+    let existing = directory.mailboxes().filter(move |_| !by_subscription);
+    let special_use = list.selection.special_use;
+    subscribed
+        .map(|name| (name, directory.find(name)))
+        .chain(existing.map(|entry| (&entry.name, Some(entry))))
+        .filter(move |(_, entry)| {
+            !special_use || entry.is_some_and(|entry| entry.special_use.is_some())
         })
-        .collect()
 }
 
-/// Names above something subscribed that the patterns match although what is below is
-/// not matched: LSUB tells of them (RFC 3501 §6.3.9), and so does RECURSIVEMATCH
-/// (RFC 5258 §3.5).
-fn subscribed_parents(
-    directory: &Directory,
-    list: &ListCommand,
-    patterns: &Patterns,
-) -> BTreeSet<MailboxName> {
-    let mut parents = BTreeSet::new();
-    if list.kind != ListKind::Lsub && !list.selection.recursive_match {
-        return parents;
+fn is_by_subscription(list: &ListCommand) -> bool {
+    list.kind == ListKind::Lsub || list.selection.subscribed
+}
+
+/// Names that the patterns match and that have something below them that was asked for;
+/// whether the patterns leave some of that out, so that they are listed for it.
+type Superiors = BTreeMap<MailboxName, bool>;
+
+/// Which names are told for what is below them:
+///
+/// - by LSUB those that are not subscribed to (RFC 3501 §6.3.9),
+/// - with RECURSIVEMATCH all (RFC 5258 §3.5),
+/// - and else none (RFC 5258 §3.3).
+fn superiors(directory: &Directory, list: &ListCommand, patterns: &Patterns) -> Superiors {
+    let mut superiors = Superiors::new();
+    let recursive = list.selection.recursive_match;
+    let none = match list.kind {
+        ListKind::Lsub => false,
+        ListKind::List | ListKind::Xlist => !recursive,
+    };
+    if none {
+        return superiors;
     }
-    for name in directory.subscribed() {
-        if list.kind == ListKind::Lsub && patterns.match_name(name) {
+    for (name, _) in selected(directory, list) {
+        let left_out = !patterns.match_name(name);
+        if !left_out && !recursive {
             continue;
         }
-        let mut above = name.as_str();
-        while let Some((parent, _)) = above.rsplit_once(MailboxName::SEPARATOR) {
-            let parent_name = MailboxName::new(parent);
-            if patterns.match_name(&parent_name) {
-                parents.insert(parent_name);
+        let mut below = name.as_str();
+        while let Some((above, _)) = below.rsplit_once(MailboxName::SEPARATOR) {
+            below = above;
+            let above = MailboxName::new(above);
+            if patterns.match_name(&above) {
+                *superiors.entry(above).or_default() |= left_out;
             }
-            above = parent;
         }
     }
-    parents
+    superiors
 }
 
-fn subscribed<'a>(
+/// The lines of the answer, by name.
+fn listed<'a>(
     directory: &'a Directory,
     list: &ListCommand,
     patterns: &Patterns,
-    parents: &'a BTreeSet<MailboxName>,
+    superiors: &'a Superiors,
 ) -> Vec<Listed<'a>> {
-    let names = directory
-        .subscribed()
-        .filter(|name| patterns.match_name(name));
-    let mut listed: Vec<Listed<'a>> = names
-        .map(|name| Listed {
+    let mut listed: Vec<Listed<'a>> = selected(directory, list)
+        .filter(|(name, _)| patterns.match_name(name))
+        .map(|(name, entry)| Listed {
             name,
-            entry: directory.find(name),
+            entry,
             child_only: false,
-            child_subscribed: parents.contains(name),
+            child_selected: superiors.contains_key(name),
         })
         .collect();
-    listed.extend(
-        parents
-            .iter()
-            .filter(|name| !directory.is_subscribed(name))
-            .map(|name| Listed {
+    let own = listed.len();
+    for (name, left_out) in superiors {
+        let is_listed = listed[..own].binary_search_by(|line| line.name.cmp(name));
+        if *left_out && is_listed.is_err() {
+            listed.push(Listed {
                 name,
                 entry: directory.find(name),
                 child_only: true,
-                child_subscribed: true,
-            }),
-    );
-    if list.selection.special_use {
-        listed.retain(|line| line.entry.is_some_and(|entry| entry.special_use.is_some()));
+                child_selected: true,
+            });
+        }
     }
     listed.sort_by(|a, b| a.name.cmp(b.name));
     listed

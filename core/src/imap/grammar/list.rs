@@ -70,9 +70,10 @@ fn selection_options(cursor: &mut Cursor<'_>) -> Parsed<ListSelection> {
         }
         Ok(())
     })?;
-    // REMOTE does not count: it selects nothing by itself (RFC 5258 §3.1).
-    if selection.recursive_match && !selection.subscribed && !selection.special_use {
-        return bad("RECURSIVEMATCH needs another selection option, such as SUBSCRIBED");
+    // It takes a `list-select-base-opt` (RFC 5258 §6). REMOTE is none, nor is SPECIAL-USE
+    // (RFC 6154 §6).
+    if selection.recursive_match && !selection.subscribed {
+        return bad("RECURSIVEMATCH needs SUBSCRIBED beside it");
     }
     Ok(selection)
 }

@@ -254,6 +254,7 @@ fn list_extended() {
     for line in [
         "a LIST (RECURSIVEMATCH) \"\" *",
         "a LIST (REMOTE RECURSIVEMATCH) \"\" *",
+        "a LIST (SPECIAL-USE RECURSIVEMATCH) \"\" *",
         "a LIST (X) \"\" *",
         "a LIST \"\" * RETURN",
         "a LIST \"\" * RETURN (X)",

@@ -89,3 +89,16 @@ fn children_that_are_told_of_meet_all_that_was_asked_for() {
         "* LIST (\\HasChildren) \"/\" \"new\" (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"
     );
 }
+
+/// RFC 3501 §6.3.9: it takes a `%` to be told of what is not subscribed to.
+#[test]
+fn lsub_tells_of_parents_where_there_is_a_percent_sign() {
+    let (mut world, alice) = with(&["Foo/Bar"], &["Foo/Bar"]);
+    assert_eq!(say(&mut world, alice, "LSUB \"\" Foo"), "");
+    assert_eq!(say(&mut world, alice, "LSUB \"\" *o"), "");
+    let parent = "* LSUB (\\Noselect) \"/\" \"Foo\"\r\n";
+    assert_eq!(say(&mut world, alice, "LSUB \"\" %"), parent);
+    assert_eq!(say(&mut world, alice, "LSUB \"\" F%"), parent);
+    let child = "* LSUB () \"/\" \"Foo/Bar\"\r\n";
+    assert_eq!(say(&mut world, alice, "LSUB \"\" *"), child);
+}

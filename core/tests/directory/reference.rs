@@ -248,7 +248,7 @@ impl Reference {
         for name in names.into_iter().filter(|name| matches(pattern, name)) {
             lines.insert((self.attributes(kind, name), name.clone()));
         }
-        if kind == Kind::Lsub {
+        if kind == Kind::Lsub && pattern.contains('%') {
             // Above what is subscribed to and not listed itself (RFC 3501 §6.3.9).
             let hidden = self.subscribed.iter().filter(|it| !matches(pattern, it));
             let parents = hidden.flat_map(|name| above(name));

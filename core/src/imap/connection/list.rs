@@ -120,14 +120,14 @@ type Superiors = BTreeMap<MailboxName, bool>;
 
 /// Which names are told for what is below them:
 ///
-/// - by LSUB those that are not subscribed to (RFC 3501 §6.3.9),
+/// - by LSUB those that are not subscribed to, where there is a `%` (RFC 3501 §6.3.9),
 /// - with RECURSIVEMATCH all (RFC 5258 §3.5),
 /// - and else none (RFC 5258 §3.3).
 fn superiors(directory: &Directory, list: &ListCommand, patterns: &Patterns) -> Superiors {
     let mut superiors = Superiors::new();
     let recursive = list.selection.recursive_match;
     let none = match list.kind {
-        ListKind::Lsub => false,
+        ListKind::Lsub => !list.patterns.iter().any(|it| it.as_str().contains('%')),
         ListKind::List | ListKind::Xlist => !recursive,
     };
     if none {

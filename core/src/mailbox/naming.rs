@@ -2,7 +2,9 @@
 //! operations CREATE, DELETE and RENAME become.
 //!
 //! There are no names without a mailbox (`\Noselect`): CREATE makes missing parents, and
-//! a mailbox that has children cannot be deleted.
+//! a mailbox that has children cannot be deleted. Two servers can bring one about all the same,
+//! if one makes what is below a mailbox while the other deletes that: such a name can be made a
+//! mailbox and can be renamed with what is below it.
 
 use super::directory::{Directory, DirectoryOperation, InboxMove};
 use super::{MailboxId, MailboxName, Reservation, SpecialUse, UidValidity};
@@ -68,10 +70,10 @@ impl Making<'_> {
         if name.is_inbox() {
             return Err(AccountFailure::Cannot("INBOX cannot be deleted"));
         }
-        let entry = directory.find(name).ok_or(AccountFailure::NonExistent)?;
         if directory.has_children(name) {
             return Err(AccountFailure::Cannot("It has children"));
         }
+        let entry = directory.find(name).ok_or(AccountFailure::NonExistent)?;
         Ok(entry.id)
     }
 
@@ -82,7 +84,10 @@ impl Making<'_> {
         from: &MailboxName,
         to: &MailboxName,
     ) -> Operations {
-        let entry = directory.find(from).ok_or(AccountFailure::NonExistent)?;
+        let entry = directory.find(from);
+        if entry.is_none() && !directory.has_children(from) {
+            return Err(AccountFailure::NonExistent);
+        }
         check(to, self.config)?;
         if directory.find(to).is_some() {
             return Err(AccountFailure::AlreadyExists);
@@ -97,10 +102,10 @@ impl Making<'_> {
                 operations = self.with_parents(directory, &parent, None)?;
             }
         }
-        operations.push(DirectoryOperation::Rename {
+        operations.extend(entry.map(|entry| DirectoryOperation::Rename {
             mailbox: entry.id,
             name: to.clone(),
-        });
+        }));
         for child in directory.children(from) {
             let rest = &child.name.as_str()[from.as_str().len()..];
             let name = MailboxName::new(&format!("{}{rest}", to.as_str()));

@@ -122,13 +122,16 @@ type Superiors = BTreeMap<MailboxName, bool>;
 ///
 /// - by LSUB those that are not subscribed to, where there is a `%` (RFC 3501 §6.3.9),
 /// - with RECURSIVEMATCH all (RFC 5258 §3.5),
-/// - and else none (RFC 5258 §3.3).
+/// - with SUBSCRIBED alone none (RFC 5258 §3.1),
+/// - and else those of which there is no mailbox (RFC 3501 §6.3.8; RFC 5258 §3.5, example 11):
+///   one server can delete a mailbox while another one makes a mailbox below it.
 fn superiors(directory: &Directory, list: &ListCommand, patterns: &Patterns) -> Superiors {
     let mut superiors = Superiors::new();
     let recursive = list.selection.recursive_match;
+    let by_subscription = is_by_subscription(list);
     let none = match list.kind {
         ListKind::Lsub => !list.patterns.iter().any(|it| it.as_str().contains('%')),
-        ListKind::List | ListKind::Xlist => !recursive,
+        ListKind::List | ListKind::Xlist => by_subscription && !recursive,
     };
     if none {
         return superiors;
@@ -142,7 +145,8 @@ fn superiors(directory: &Directory, list: &ListCommand, patterns: &Patterns) -> 
         while let Some((above, _)) = below.rsplit_once(MailboxName::SEPARATOR) {
             below = above;
             let above = MailboxName::new(above);
-            if patterns.match_name(&above) {
+            let is_told = by_subscription || directory.find(&above).is_none();
+            if is_told && patterns.match_name(&above) {
                 *superiors.entry(above).or_default() |= left_out;
             }
         }
@@ -191,7 +195,9 @@ fn attributes(directory: &Directory, list: &ListCommand, line: &Listed<'_>) -> V
         return attributes;
     }
     match line.entry {
-        None => attributes.push(ListAttribute::NonExistent),
+        // The attribute came with the extended LIST (RFC 5258 §3).
+        None if list.extended => attributes.push(ListAttribute::NonExistent),
+        None => attributes.push(ListAttribute::NoSelect),
         Some(entry) => {
             if list.kind == ListKind::Xlist && entry.name.is_inbox() {
                 attributes.push(ListAttribute::Inbox);

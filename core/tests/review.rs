@@ -277,6 +277,42 @@ fn a_silent_store_is_silent_about_its_own_changes_only() {
     assert_eq!(answer, "n OK Nothing else was done\r\n");
 }
 
+/// `flag-extension`, RFC 3501 §9; PERMANENTFLAGS, §7.1.
+#[test]
+fn system_flags_that_cannot_be_kept_are_passed_over() {
+    let mut world = World::new(4);
+    let alice = world.log_in();
+    for flags in ["(\\Seen \\Forwarded)", "(\\Forwarded)"] {
+        let append = format!("p APPEND INBOX {flags} {{{}+}}\r\n{MAIL}\r\n", MAIL.len());
+        let answer = world.say(alice, append.as_bytes());
+        assert!(answer.starts_with("p OK [APPENDUID "), "{answer}");
+    }
+    world.say(alice, b"s SELECT INBOX\r\nu UNSELECT\r\ns SELECT INBOX\r\n");
+    let answer = world.say(alice, b"f FETCH 1:2 FLAGS\r\n");
+    let told = "* 1 FETCH (FLAGS (\\Seen))\r\n* 2 FETCH (FLAGS ())\r\n";
+    assert_eq!(answer, format!("{told}f OK Fetched\r\n"));
+    for (change, flags) in [
+        ("+FLAGS (\\Forwarded)", "\\Seen"),
+        ("-FLAGS \\Forwarded", "\\Seen"),
+        ("+FLAGS \\x \\Draft \\y", "\\Seen \\Draft"),
+        ("FLAGS (\\Flagged \\Forwarded)", "\\Flagged"),
+        ("FLAGS (\\Forwarded)", ""),
+    ] {
+        let answer = world.say(alice, format!("s STORE 1 {change}\r\n").as_bytes());
+        let told = format!("* 1 FETCH (UID 1 FLAGS ({flags}))\r\ns OK Stored\r\n");
+        assert_eq!(answer, told, "{change}");
+    }
+    for change in [
+        "+FLAGS (\\Recent)",
+        "-FLAGS \\Recent",
+        "+FLAGS (\\*)",
+        "+FLAGS (\\)",
+    ] {
+        let answer = world.say(alice, format!("s STORE 1 {change}\r\n").as_bytes());
+        assert!(answer.starts_with("s BAD "), "{answer}");
+    }
+}
+
 #[test]
 fn flags_changed_while_a_message_was_fetched_are_told() {
     let mut world = World::new(7);

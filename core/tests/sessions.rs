@@ -190,7 +190,7 @@ fn several_messages_come_at_once_or_not_at_all() {
     // The second is refused, so the first does not stay either.
     let answer = world.say(
         alice,
-        b"a APPEND INBOX {5+}\r\nA: b\n (\\Wrong) {6+}\r\nA: bb\n\r\nn NOOP\r\n",
+        b"a APPEND INBOX {5+}\r\nA: b\n (\\Recent) {6+}\r\nA: bb\n\r\nn NOOP\r\n",
     );
     assert!(answer.starts_with("a BAD"), "{answer}");
     assert!(

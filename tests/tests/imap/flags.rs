@@ -153,6 +153,9 @@ fn store_on_an_absent_message(server: &Server) {
 fn system_flags_are_case_insensitive(server: &Server) {
     let mut client = three(server);
     assert!(client.ok("STORE 1 +FLAGS (\\sEEN)").fetch().has("\\Seen"));
-    client.bad("STORE 1 +FLAGS (\\Frobnicated)");
+    // Of one that is not known nothing is kept (RFC 3501 §7.1, PERMANENTFLAGS).
+    let told = client.ok("STORE 1 +FLAGS (\\Frobnicated)").fetch();
+    assert!(told.has("\\Seen") && !told.has("\\Frobnicated"), "{told:?}");
+    client.bad("STORE 1 +FLAGS (\\Recent)");
     client.ok("NOOP");
 }

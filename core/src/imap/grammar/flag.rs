@@ -1,5 +1,7 @@
-//! Flags as clients write them (`flag`, RFC 3501 §9). Only those that a message can
-//! keep are taken: `\Recent` belongs to the server, `\*` to PERMANENTFLAGS.
+//! Flags as clients write them (`flag`, RFC 3501 §9). `\Recent` belongs to the server, `\*` to
+//! PERMANENTFLAGS: they are refused. Of a system flag that this server does not know
+//! (`flag-extension`) nothing is kept: such a change is ignored (RFC 3501 §7.1,
+//! PERMANENTFLAGS), and no message stays out because another server had such a flag.
 
 use super::cursor::Cursor;
 use super::{Parsed, bad, too_much};
@@ -10,7 +12,8 @@ const TOO_MANY: &str = "There are too many flags";
 /// `flag-list`: flags in parentheses, perhaps none.
 pub(super) fn flag_list(cursor: &mut Cursor<'_>) -> Parsed<Vec<Flag>> {
     let max = cursor.limits.flags_max;
-    cursor.list(max, TOO_MANY, flag)
+    let flags = cursor.list(max, TOO_MANY, flag)?;
+    Ok(flags.into_iter().flatten().collect())
 }
 
 /// The flags of STORE: in parentheses or not (`flag-list / (flag *(SP flag))`).
@@ -26,7 +29,7 @@ pub(super) fn store_flags(cursor: &mut Cursor<'_>) -> Parsed<Vec<Flag>> {
         cursor.space()?;
         flags.push(flag(cursor)?);
     }
-    Ok(flags)
+    Ok(flags.into_iter().flatten().collect())
 }
 
 /// A keyword, which is an atom.
@@ -38,19 +41,19 @@ pub(super) fn keyword(cursor: &mut Cursor<'_>) -> Parsed<Keyword> {
     Ok(Keyword::new(atom))
 }
 
-fn flag(cursor: &mut Cursor<'_>) -> Parsed<Flag> {
+/// One flag; `None`: a system flag that is not known here.
+fn flag(cursor: &mut Cursor<'_>) -> Parsed<Option<Flag>> {
     if !cursor.take(b'\\') {
-        return keyword(cursor).map(Flag::Keyword);
+        return keyword(cursor).map(Flag::Keyword).map(Some);
     }
-    // The whole name (`flag-extension`), so that what is wrong is told of it.
-    let name = cursor.atom().unwrap_or_default();
+    let name = cursor.atom()?;
     match name.to_ascii_uppercase().as_str() {
-        "ANSWERED" => Ok(Flag::Answered),
-        "FLAGGED" => Ok(Flag::Flagged),
-        "DELETED" => Ok(Flag::Deleted),
-        "SEEN" => Ok(Flag::Seen),
-        "DRAFT" => Ok(Flag::Draft),
+        "ANSWERED" => Ok(Some(Flag::Answered)),
+        "FLAGGED" => Ok(Some(Flag::Flagged)),
+        "DELETED" => Ok(Some(Flag::Deleted)),
+        "SEEN" => Ok(Some(Flag::Seen)),
+        "DRAFT" => Ok(Some(Flag::Draft)),
         "RECENT" => bad("\\Recent is set by the server only"),
-        _ => bad("There is no such system flag; a keyword has no backslash"),
+        _ => Ok(None),
     }
 }

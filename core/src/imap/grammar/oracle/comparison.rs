@@ -48,7 +48,6 @@ pub(super) fn meanings(octets: &[u8]) -> Option<(Tagged, Tagged)> {
 pub(super) const REFUSED: &[&str] = &[
     "SEARCH knows the charsets US-ASCII and UTF-8",
     "\\Recent is set by the server only",
-    "There is no such system flag; a keyword has no backslash",
     "STATUS needs at least one item",
     "FETCH needs at least one item",
     "A number here starts with 1 to 9",

@@ -341,15 +341,16 @@ fn set(set: &TheirSet) -> SequenceSet {
 
 fn flags(flags: &[TheirFlag<'_>]) -> Vec<Flag> {
     let flag = |flag: &TheirFlag<'_>| match flag {
-        TheirFlag::Answered => Flag::Answered,
-        TheirFlag::Deleted => Flag::Deleted,
-        TheirFlag::Draft => Flag::Draft,
-        TheirFlag::Flagged => Flag::Flagged,
-        TheirFlag::Seen => Flag::Seen,
-        TheirFlag::Keyword(atom) => Flag::Keyword(Keyword::new(atom.as_ref())),
-        TheirFlag::Extension(_) => Flag::Keyword(Keyword::new(&flag.to_string())),
+        TheirFlag::Answered => Some(Flag::Answered),
+        TheirFlag::Deleted => Some(Flag::Deleted),
+        TheirFlag::Draft => Some(Flag::Draft),
+        TheirFlag::Flagged => Some(Flag::Flagged),
+        TheirFlag::Seen => Some(Flag::Seen),
+        TheirFlag::Keyword(atom) => Some(Flag::Keyword(Keyword::new(atom.as_ref()))),
+        // Nothing is kept of these.
+        TheirFlag::Extension(_) => None,
     };
-    flags.iter().map(flag).collect()
+    flags.iter().filter_map(flag).collect()
 }
 
 fn items(items: &MacroOrMessageDataItemNames<'_>) -> Option<Vec<FetchItem>> {

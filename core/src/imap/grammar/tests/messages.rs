@@ -208,6 +208,11 @@ fn store() {
         command("a STORE * FLAGS ()"),
         expected(false, set("*"), FlagAction::Replace, &[], false, None)
     );
+    // What is not known is not kept (`flag-extension`, RFC 3501 §9).
+    assert_eq!(
+        command(r"a STORE 1 +FLAGS (\Foo \Seen \Bar)"),
+        expected(false, set("1"), FlagAction::Add, &[Flag::Seen], false, None)
+    );
     // RFC 7162 §3.1.3
     assert_eq!(
         command(r"d105 STORE 7,5,9 (UNCHANGEDSINCE 320162338) +FLAGS.SILENT (\Deleted)"),
@@ -224,7 +229,7 @@ fn store() {
         r"a STORE 1 +FLAGS (\Recent)",
         r"a STORE 1 FLAGS \Recent",
         r"a STORE 1 +FLAGS (\*)",
-        r"a STORE 1 +FLAGS (\Foo)",
+        r"a STORE 1 +FLAGS (\)",
         r"a STORE 1 ++FLAGS (\Seen)",
         r"a STORE 1 FLAGS",
         r"a STORE 1 FLAGS (\Seen",

@@ -537,6 +537,32 @@ fn a_new_keyword_is_announced_before_it_is_used() {
     assert_eq!(answer, format!("{flags}{told}{done}{done}"));
 }
 
+/// PERMANENTFLAGS, RFC 3501 §7.1.
+#[test]
+fn no_new_keyword_is_promised_where_none_fits() {
+    let config = Config {
+        keywords_max: 2,
+        ..Config::default()
+    };
+    let mut world = World::with_config(17, config);
+    let alice = world.log_in();
+    append(&mut world, alice, MAIL);
+    let system = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
+    for (store, permanent) in [
+        ("+FLAGS ($One)", "$One \\*"),
+        ("+FLAGS ($Two)", "$One $Two"),
+        ("-FLAGS ($One)", "$One $Two"),
+    ] {
+        let commands = format!("s SELECT INBOX\r\nt STORE 1 {store}\r\ns SELECT INBOX\r\n");
+        let answer = world.say(alice, commands.as_bytes());
+        let last = *lines_with(&answer, "PERMANENTFLAGS").last().unwrap();
+        let told = format!("* OK [PERMANENTFLAGS ({system} {permanent})] Flags are kept");
+        assert_eq!(last, told, "{store}");
+    }
+    let answer = world.say(alice, b"t STORE 1 +FLAGS ($Three)\r\n");
+    assert!(answer.starts_with("t NO [LIMIT] "), "{answer}");
+}
+
 #[test]
 fn search_tells_bodies_from_headers_of_parts() {
     let mut world = World::new(25);

@@ -212,6 +212,12 @@ impl MailboxState {
         &self.keywords
     }
 
+    /// Whether so many new ones fit where a mailbox may have `max`.
+    pub(crate) fn has_room_for_keywords(&self, new: usize, max: usize) -> bool {
+        let max = max.min(FlagBit::COUNT - FlagBit::FIRST_KEYWORD);
+        self.keywords.len() + new <= max
+    }
+
     /// The flags of one of the messages.
     pub fn flags(&self, message: &Message) -> impl Iterator<Item = Flag> {
         message.flags.bits().filter_map(|bit| self.flag(bit))

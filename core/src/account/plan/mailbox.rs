@@ -430,10 +430,7 @@ fn check_keywords<'a>(
     let mut new: Vec<&Flag> = flags.filter(|flag| state.bit(flag).is_none()).collect();
     new.sort();
     new.dedup();
-    let max = config
-        .keywords_max
-        .min(FlagBit::COUNT - FlagBit::FIRST_KEYWORD);
-    if !new.is_empty() && state.keywords().len() + new.len() > max {
+    if !new.is_empty() && !state.has_room_for_keywords(new.len(), config.keywords_max) {
         return Err(AccountFailure::Limit("The mailbox has too many keywords"));
     }
     Ok(())

@@ -37,7 +37,7 @@ pub(super) async fn select(io: &Io, context: &Context, closes: bool, select: Sel
     }
     match reply {
         AccountReply::Selected { mailbox, snapshot } => {
-            let outcome = selected(io, View::new(mailbox, read_only, snapshot));
+            let outcome = selected(io, context, View::new(mailbox, read_only, snapshot));
             if let (Some(view), Some(known)) = (&outcome.view, &select.known) {
                 resynchronise(io, context, view, known).await;
             }
@@ -50,7 +50,7 @@ pub(super) async fn select(io: &Io, context: &Context, closes: bool, select: Sel
 }
 
 /// The responses that SELECT requires.
-fn selected(io: &Io, view: View) -> Outcome {
+fn selected(io: &Io, context: &Context, view: View) -> Outcome {
     let read_only = view.read_only;
     io.write(|out| {
         let state = &view.shown;
@@ -61,7 +61,8 @@ fn selected(io: &Io, view: View) -> Outcome {
         if read_only {
             out.extend_from_slice(b"()] Nothing can be changed\r\n");
         } else {
-            response::permanent_flags(out, &flags, true);
+            let new = state.has_room_for_keywords(1, context.config.keywords_max);
+            response::permanent_flags(out, &flags, new);
             out.extend_from_slice(b"] Flags are kept\r\n");
         }
         line(out, state.len(), "EXISTS");

@@ -265,10 +265,55 @@ fn what_was_on_its_way_when_the_client_fell_asleep_is_not_lost() {
     assert_eq!(world.read(phone), "* 1 EXISTS\r\n* 1 RECENT\r\n");
 }
 
+/// RFC 3501 §6.3.11: EXISTS comes with APPEND to the mailbox that is selected.
+#[test]
+fn who_sleeps_is_told_of_what_it_appends_itself() {
+    for dormant in [false, true] {
+        let mut world = World::new(21);
+        let phone = world.log_in();
+        append(&mut world, phone, 1);
+        fall_asleep(&mut world, phone, "INBOX", dormant);
+        say(&mut world, phone, "DONE");
+        let command = format!("{{{}+}}\r\n{MAIL}", MAIL.len());
+        let elsewhere = say(&mut world, phone, &format!("p APPEND Drafts {command}"));
+        assert!(elsewhere.starts_with("p OK [APPENDUID "), "{elsewhere}");
+        let answer = say(&mut world, phone, &format!("p APPEND INBOX {command}"));
+        assert!(
+            answer.starts_with("* 2 EXISTS\r\n* 2 RECENT\r\np OK [APPENDUID "),
+            "{answer}"
+        );
+        assert_eq!(
+            say(&mut world, phone, "f FETCH 2 FLAGS"),
+            "* 2 FETCH (FLAGS (\\Recent))\r\nf OK Fetched\r\n"
+        );
+        // It sleeps again, and is told of what comes.
+        say(&mut world, phone, "i IDLE");
+        world.wait_s(6);
+        assert!(world.rest_account());
+        let alice = world.log_in();
+        append(&mut world, alice, 1);
+        assert_eq!(world.read(phone), "* 3 EXISTS\r\n* 3 RECENT\r\n");
+    }
+}
+
+#[test]
+fn an_append_elsewhere_delays_no_news() {
+    let (mut world, alice, phone) = asleep(22, 1);
+    say(&mut world, phone, "DONE");
+    append(&mut world, alice, 1);
+    let command = format!("p APPEND Drafts {{{}+}}\r\n{MAIL}", MAIL.len());
+    let answer = say(&mut world, phone, &command);
+    assert!(answer.starts_with("p OK [APPENDUID "), "{answer}");
+    assert_eq!(
+        say(&mut world, phone, "i IDLE"),
+        "+ idling\r\n* 2 EXISTS\r\n* 2 RECENT\r\n"
+    );
+}
+
 /// The same client in two worlds, in one of which it never sleeps, hears the same.
 #[test]
 fn nobody_can_tell_who_sleeps() {
-    for seed in 0..12_u8 {
+    for seed in 0..18_u8 {
         let mut worlds =
             [Duration::from_secs(365 * 86_400), Duration::from_secs(1)].map(|sleep_delay| {
                 let config = Config {
@@ -295,7 +340,10 @@ fn nobody_can_tell_who_sleeps() {
 
 /// Which keywords that no message has any more are still listed depends on when the mailbox
 /// was read. Which of two sessions a message is `\\Recent` for is not determined (RFC 3501 §2.3.2).
-fn determined(heard: &str) -> String {
+fn determined(heard: String, others_select: bool) -> String {
+    if !others_select {
+        return heard;
+    }
     let lines = heard.split_inclusive('\n');
     let kept = lines.filter(|line| !line.ends_with(" RECENT\r\n"));
     let kept = kept.map(|line| {
@@ -314,6 +362,7 @@ fn session(world: &mut World, seed: u8) -> (Vec<String>, usize) {
     let mut random = Random::new(Seed::new([seed; 32]));
     let mut below = |limit: u64| u64::from_be_bytes(random.bytes()) % limit;
     let (alice, phone) = (world.log_in(), world.log_in());
+    let others_select = !seed.is_multiple_of(3);
     append(world, alice, 4);
     if seed.is_multiple_of(2) {
         let enable = if seed.is_multiple_of(4) {
@@ -328,6 +377,7 @@ fn session(world: &mut World, seed: u8) -> (Vec<String>, usize) {
     for step in 0..60 {
         for _ in 0..below(3) {
             match below(4) {
+                _ if !others_select => append(world, alice, 1),
                 0 => append(world, alice, 1),
                 kind => {
                     say(world, alice, "s SELECT INBOX");
@@ -347,6 +397,10 @@ fn session(world: &mut World, seed: u8) -> (Vec<String>, usize) {
         let mut heard = world.read(phone);
         if idles {
             heard += &say(world, phone, "DONE");
+            if below(4) == 0 {
+                let command = format!("p APPEND INBOX {{{}+}}\r\n{MAIL}", MAIL.len());
+                heard += &say(world, phone, &command);
+            }
         } else {
             // Afterwards it has all news, and numbers mean the same again.
             heard += &say(world, phone, "n NOOP");
@@ -365,7 +419,7 @@ fn session(world: &mut World, seed: u8) -> (Vec<String>, usize) {
             );
         }
         idles = !idles && heard.ends_with("+ idling\r\n");
-        told.push(format!("{step}: {}", determined(&heard)));
+        told.push(format!("{step}: {}", determined(heard, others_select)));
         if !idles && below(2) == 0 {
             told.push(say(world, phone, "i IDLE"));
             idles = true;

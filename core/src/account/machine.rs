@@ -456,6 +456,9 @@ impl Account {
         match answer {
             MailboxAnswer::Appended(connection, uids) => {
                 let selected = self.selected(connection) == Some(mailbox);
+                if selected {
+                    self.rouse(connection);
+                }
                 let snapshot = selected.then(|| self.snapshot(connection)).flatten();
                 let Some(state) = self.state(mailbox) else {
                     return;

@@ -86,6 +86,23 @@ impl Account {
         }
     }
 
+    /// A connection that slept is told of its mailbox in an answer: it sleeps no more.
+    pub(super) fn rouse(&mut self, connection: ConnectionId) {
+        let selected = self
+            .connections
+            .get(&connection)
+            .and_then(|it| it.selected.as_ref());
+        if let Some(&Selected {
+            mailbox,
+            read_only,
+            sleep: Some(_),
+            ..
+        }) = selected
+        {
+            self.select(connection, mailbox, read_only);
+        }
+    }
+
     /// Whether a connection sleeps.
     pub(super) fn is_asleep(&self, connection: ConnectionId) -> bool {
         self.connections

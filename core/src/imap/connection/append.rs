@@ -1,11 +1,12 @@
 //! APPEND and MULTIAPPEND (RFC 3501 §6.3.11, RFC 3502, RFC 7889): each message goes into
 //! storage while it comes in, and all of them are named by the mailbox at the end, at once.
 
+use super::asleep::BEHIND;
 use super::context::Context;
+use super::dispatch::Held;
 use super::framing::{Collector, Frame};
 use super::reply::{Completion, Outcome, target_failure};
-use super::select::out_of_step;
-use super::view::{Quiet, Renumber, View};
+use super::view::{Quiet, Renumber};
 use super::{Activity, Connection};
 use crate::account::{AccountReply, AccountRequest, InternalDate, NewMessage};
 use crate::boundary::{Event, Reason};
@@ -332,7 +333,7 @@ impl Connection {
         let Some(context) = self.context() else {
             return self.abort("APPEND without an account");
         };
-        let view = self.take_view();
+        let held = self.lend_anyway();
         let name = appending.mailbox.clone();
         let messages = core::mem::take(&mut appending.messages);
         let summaries = core::mem::take(&mut appending.summaries);
@@ -341,7 +342,7 @@ impl Connection {
             messages,
             summaries,
         };
-        let body = Workflow::new(&self.ids, |io| commit(io, context, view, request));
+        let body = Workflow::new(&self.ids, |io| commit(io, context, held, request));
         appending.stage = Stage::Committing(body);
         self.activity = Activity::Appending(appending);
     }
@@ -467,13 +468,9 @@ fn storage_failure(error: &StorageError) -> Completion {
     }
 }
 
-/// Has the mailbox name what was stored.
-async fn commit(
-    io: Io,
-    context: Context,
-    mut view: Option<View>,
-    request: AccountRequest,
-) -> Outcome {
+/// Has the mailbox name what was stored. Who appends to the mailbox that it has selected is
+/// told of the message at once (RFC 3501 §6.3.11), and sleeps no more.
+async fn commit(io: Io, context: Context, held: Held, request: AccountRequest) -> Outcome {
     // What nobody has named for so long may be collected by now.
     let age_max = context.config.orphan_age_min / 2;
     let age_max = u64::try_from(age_max.as_millis()).unwrap_or(u64::MAX);
@@ -481,7 +478,7 @@ async fn commit(
     if let AccountRequest::Append { messages, .. } = &request
         && messages.iter().any(|it| it.content.unix_ms() < oldest)
     {
-        return Outcome::new(Completion::no("That took too long, try again"), view);
+        return held.put_back(Completion::no("That took too long, try again"));
     }
     match io.account(request).await {
         AccountReply::Appended {
@@ -489,22 +486,31 @@ async fn commit(
             uids,
             snapshot,
         } => {
-            if let Some(view) = &mut view {
-                if let Some(snapshot) = snapshot {
-                    view.learn(snapshot);
-                }
-                view.announce(&io, &context, Renumber::Allowed, &Quiet::default())
-                    .await;
-            }
             let mut code = format!("APPENDUID {} ", uid_validity.0).into_bytes();
             response::set(
                 &mut code,
                 response::ranges(uids.iter().map(|uid| uid.get())),
             );
             let code = String::from_utf8_lossy(&code).into_owned();
-            Outcome::new(Completion::ok("Stored").with_code(&code), view)
+            let completion = Completion::ok("Stored").with_code(&code);
+            let mut view = match (held, snapshot) {
+                (Held::Awake(mut view), snapshot) => {
+                    if let Some(snapshot) = snapshot {
+                        view.learn(snapshot);
+                    }
+                    view
+                }
+                (Held::Asleep(asleep), Some(snapshot)) => match asleep.into_view(snapshot) {
+                    Some(view) => view,
+                    None => return Outcome::last(completion, BEHIND),
+                },
+                (held, _) => return held.put_back(completion),
+            };
+            view.announce(&io, &context, Renumber::Allowed, &Quiet::default())
+                .await;
+            Outcome::new(completion, Some(view))
         }
-        AccountReply::Failed(failure) => Outcome::new(target_failure(failure), view),
-        _ => out_of_step(view),
+        AccountReply::Failed(failure) => held.put_back(target_failure(failure)),
+        _ => held.put_back(Completion::out_of_step()),
     }
 }

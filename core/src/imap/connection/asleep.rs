@@ -6,7 +6,8 @@
 //! When something may have happened ([`AccountReply::Stirred`]), or the client sends a
 //! command that is about messages, the mailbox is read again and the view made anew: what
 //! was expunged meanwhile is announced as if the client had been awake all the time. DONE,
-//! IDLE, and commands that are not about the mailbox wake nobody.
+//! IDLE, and commands that are not about the mailbox wake nobody; APPEND does if it turns out
+//! that the message came to this mailbox.
 //!
 //! [`sleep_delay`]: crate::config::Config::sleep_delay
 
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 /// Said when what is read is older than what the client was shown: numbers that it knows
 /// must not be told as expunged, so it is to come again.
-const BEHIND: &str = "The server has lost sight of the mailbox, please connect again";
+pub(super) const BEHIND: &str = "The server has lost sight of the mailbox, please connect again";
 
 /// See the module.
 #[derive(Debug)]
@@ -88,7 +89,7 @@ impl Asleep {
 
     /// The view that it was, with the newest state of the mailbox; `None` if that state is
     /// older than what the client was shown.
-    fn into_view(self, snapshot: Snapshot) -> Option<View> {
+    pub(super) fn into_view(self, snapshot: Snapshot) -> Option<View> {
         let uids = self.uids.iter().cloned().flatten().filter_map(Uid::new);
         let (shown, lost) = snapshot.state.as_shown(uids, self.known_modseq)?;
         let mut recent = self.recent;
@@ -123,11 +124,8 @@ pub(super) async fn wake(io: &Io, asleep: Box<Asleep>) -> Result<View, Outcome> 
             .into_view(snapshot)
             .ok_or_else(|| Outcome::bye(BEHIND)),
         AccountReply::Failed(AccountFailure::NonExistent) => Err(Outcome::bye(VANISHED)),
-        AccountReply::Failed(failure) => Err(Outcome::asleep(failure.into(), asleep)),
-        _ => {
-            let completion = Completion::no("The server lost its thread").with_code("SERVERBUG");
-            Err(Outcome::asleep(completion, asleep))
-        }
+        AccountReply::Failed(failure) => Err(Outcome::unread(failure.into(), asleep)),
+        _ => Err(Outcome::unread(Completion::out_of_step(), asleep)),
     }
 }
 

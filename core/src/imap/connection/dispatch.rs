@@ -107,24 +107,25 @@ impl Connection {
         })
     }
 
-    /// Lends the view to a body.
-    pub(super) fn take_view(&mut self) -> Option<View> {
-        match &mut self.session {
-            Session::Authenticated { view, .. } => view.take(),
-            Session::NotAuthenticated => None,
-        }
-    }
-
     /// Lends what is selected to the body of `command`; if it is asleep, only to one that
     /// wakes it or ends the selection.
     fn lend(&mut self, command: &Command) -> Held {
+        self.lend_if(|| wakes(command) || ends_selection(command))
+    }
+
+    /// Lends what is selected to a body that cannot know yet whether it is about that.
+    pub(super) fn lend_anyway(&mut self) -> Held {
+        self.lend_if(|| true)
+    }
+
+    fn lend_if(&mut self, though_asleep: impl Fn() -> bool) -> Held {
         let Session::Authenticated { view, asleep, .. } = &mut self.session else {
             return Held::Nothing;
         };
         if let Some(view) = view.take() {
             return Held::Awake(view);
         }
-        match asleep.take_if(|_| wakes(command) || ends_selection(command)) {
+        match asleep.take_if(|_| though_asleep()) {
             Some(asleep) => Held::Asleep(asleep),
             None => Held::Nothing,
         }
@@ -132,10 +133,21 @@ impl Connection {
 }
 
 /// What a body holds of the selected mailbox.
-enum Held {
+pub(super) enum Held {
     Nothing,
     Awake(View),
     Asleep(Box<Asleep>),
+}
+
+impl Held {
+    /// The command ends, and what is selected is as it was.
+    pub(super) fn put_back(self, completion: Completion) -> Outcome {
+        match self {
+            Self::Nothing => Outcome::new(completion, None),
+            Self::Awake(view) => Outcome::new(completion, Some(view)),
+            Self::Asleep(asleep) => Outcome::asleep(completion, asleep),
+        }
+    }
 }
 
 fn ends_selection(command: &Command) -> bool {

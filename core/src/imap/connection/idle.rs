@@ -45,7 +45,7 @@ impl Connection {
                         view::highest_modseq(self.transmit.end(), modseq);
                         self.told();
                     }
-                    self.put_back(outcome.view, outcome.asleep);
+                    self.put_back(outcome.view, outcome.asleep, outcome.unread);
                     if let Some(words) = outcome.bye {
                         self.say_bye(words);
                         return false;

@@ -488,6 +488,7 @@ impl Connection {
             completion,
             view,
             asleep,
+            unread,
             left,
             bye,
             ..
@@ -495,7 +496,7 @@ impl Connection {
         if left {
             self.forget_asleep();
         }
-        self.put_back(view, asleep);
+        self.put_back(view, asleep, unread);
         self.complete(tag, &completion, name);
         if let Some(words) = bye {
             return self.say_bye(words);
@@ -524,18 +525,19 @@ impl Connection {
     }
 
     /// Puts the view back that a body held, and what came meanwhile into it.
-    fn put_back(&mut self, awake: Option<View>, still_asleep: Option<Box<Asleep>>) {
+    /// `unread`: it is still asleep because it could not be read.
+    fn put_back(&mut self, awake: Option<View>, still_asleep: Option<Box<Asleep>>, unread: bool) {
         let pending = self.pending.take();
         let Session::Authenticated { view, asleep, .. } = &mut self.session else {
             return;
         };
         *view = awake;
         if still_asleep.is_some() {
-            // What stirred it is still not told, but it cannot be read now.
             *asleep = still_asleep;
-            if self.stir == Stir::Due {
-                self.stir = Stir::Later;
-            }
+        }
+        if unread && self.stir == Stir::Due {
+            // What stirred it is still not told, but it cannot be read now.
+            self.stir = Stir::Later;
         }
         match (view, asleep) {
             (Some(view), _) => {

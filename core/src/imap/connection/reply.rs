@@ -46,6 +46,11 @@ impl Completion {
         }
     }
 
+    /// An account's reply that does not fit its request: a bug of ours, told as one.
+    pub(super) fn out_of_step() -> Self {
+        Self::no("The server lost its thread").with_code("SERVERBUG")
+    }
+
     /// Whether it says OK.
     pub(super) fn is_ok(&self) -> bool {
         self.condition == Condition::Ok
@@ -127,8 +132,10 @@ pub(super) struct Outcome {
     pub(super) completion: Completion,
     /// The selected mailbox from now on.
     pub(super) view: Option<View>,
-    /// The same, if it could not be woken.
+    /// The same, if it still sleeps.
     pub(super) asleep: Option<Box<Asleep>>,
+    /// It was to be woken and could not be: what stirred it is told later.
+    pub(super) unread: bool,
     /// What was asleep is selected no more.
     pub(super) left: bool,
     /// The socket must be closed: a literal was begun and cannot be finished.
@@ -143,6 +150,7 @@ impl Outcome {
             completion,
             view,
             asleep: None,
+            unread: false,
             left: false,
             abort: None,
             bye: None,
@@ -157,7 +165,7 @@ impl Outcome {
         }
     }
 
-    /// The mailbox could not be read.
+    /// The command was not about the mailbox that is asleep.
     pub(super) fn asleep(completion: Completion, asleep: Box<Asleep>) -> Self {
         Self {
             asleep: Some(asleep),
@@ -165,11 +173,24 @@ impl Outcome {
         }
     }
 
+    /// The mailbox could not be read.
+    pub(super) fn unread(completion: Completion, asleep: Box<Asleep>) -> Self {
+        Self {
+            unread: true,
+            ..Self::asleep(completion, asleep)
+        }
+    }
+
     /// The mailbox cannot stay selected.
     pub(super) fn bye(words: &'static str) -> Self {
+        Self::last(Completion::no(words), words)
+    }
+
+    /// The same, though the command came to its own end.
+    pub(super) fn last(completion: Completion, words: &'static str) -> Self {
         Self {
             bye: Some(words),
-            ..Self::new(Completion::no(words), None)
+            ..Self::new(completion, None)
         }
     }
 

@@ -12,8 +12,7 @@ use std::io::Write as _;
 
 /// An account's reply that does not fit its request: a bug of ours, told as one.
 pub(super) fn out_of_step(view: Option<View>) -> Outcome {
-    let completion = Completion::no("The server lost its thread").with_code("SERVERBUG");
-    Outcome::new(completion, view)
+    Outcome::new(Completion::out_of_step(), view)
 }
 
 /// The arguments of SELECT and EXAMINE.

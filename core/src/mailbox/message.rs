@@ -3,7 +3,7 @@
 
 use super::blocks::Keyed;
 use super::clock::Stamp;
-use super::{ContentId, MessageId, ModSeq, Uid};
+use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid};
 use crate::account::InternalDate;
 use crate::seal::ContentKind;
 use std::sync::Arc;
@@ -30,6 +30,36 @@ impl FlagBit {
     /// The bit of the first keyword.
     pub(crate) const FIRST_KEYWORD: usize = 5;
 
+    /// The bit of a flag where these are the keywords; `None` for any other keyword.
+    pub(crate) fn of(flag: &Flag, keywords: &[Keyword]) -> Option<Self> {
+        Some(match flag {
+            Flag::Answered => Self::ANSWERED,
+            Flag::Flagged => Self::FLAGGED,
+            Flag::Deleted => Self::DELETED,
+            Flag::Seen => Self::SEEN,
+            Flag::Draft => Self::DRAFT,
+            Flag::Keyword(keyword) => {
+                let index = keywords.iter().position(|known| known == keyword)?;
+                Self::keyword(index)?
+            }
+        })
+    }
+
+    /// The flag of this bit where these are the keywords.
+    pub(crate) fn flag(self, keywords: &[Keyword]) -> Option<Flag> {
+        Some(match self {
+            Self::ANSWERED => Flag::Answered,
+            Self::FLAGGED => Flag::Flagged,
+            Self::DELETED => Flag::Deleted,
+            Self::SEEN => Flag::Seen,
+            Self::DRAFT => Flag::Draft,
+            Self(bit) => {
+                let index = usize::from(bit) - Self::FIRST_KEYWORD;
+                Flag::Keyword(keywords.get(index)?.clone())
+            }
+        })
+    }
+
     /// The bit of the keyword at `index`; `None` if there is no room for so many.
     pub(crate) fn keyword(index: usize) -> Option<Self> {
         let bit = index + Self::FIRST_KEYWORD;
@@ -37,7 +67,8 @@ impl FlagBit {
     }
 }
 
-/// The flags of a message as bits.
+/// The flags of a message as bits. Which keywords they are says the state that the message is
+/// of: another one, though of the same mailbox, may count them in another way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct FlagSet([u64; 2]);
 
@@ -76,6 +107,11 @@ impl FlagSet {
     #[must_use]
     pub fn draft(self) -> bool {
         self.contains(FlagBit::DRAFT)
+    }
+
+    /// The flags that are set where these are the keywords.
+    pub(crate) fn flags(self, keywords: &[Keyword]) -> impl Iterator<Item = Flag> {
+        self.bits().filter_map(|bit| bit.flag(keywords))
     }
 
     /// Sets or clears a flag.

@@ -220,39 +220,19 @@ impl MailboxState {
 
     /// The flags of one of the messages.
     pub fn flags(&self, message: &Message) -> impl Iterator<Item = Flag> {
-        message.flags.bits().filter_map(|bit| self.flag(bit))
+        message.flags.flags(&self.keywords)
     }
 
     /// The flag of a bit.
     #[must_use]
     pub fn flag(&self, bit: FlagBit) -> Option<Flag> {
-        Some(match bit {
-            FlagBit::ANSWERED => Flag::Answered,
-            FlagBit::FLAGGED => Flag::Flagged,
-            FlagBit::DELETED => Flag::Deleted,
-            FlagBit::SEEN => Flag::Seen,
-            FlagBit::DRAFT => Flag::Draft,
-            FlagBit(bit) => {
-                let index = usize::from(bit) - FlagBit::FIRST_KEYWORD;
-                Flag::Keyword(self.keywords.get(index)?.clone())
-            }
-        })
+        bit.flag(&self.keywords)
     }
 
     /// The bit of a flag; `None` for a keyword that no message ever had.
     #[must_use]
     pub fn bit(&self, flag: &Flag) -> Option<FlagBit> {
-        Some(match flag {
-            Flag::Answered => FlagBit::ANSWERED,
-            Flag::Flagged => FlagBit::FLAGGED,
-            Flag::Deleted => FlagBit::DELETED,
-            Flag::Seen => FlagBit::SEEN,
-            Flag::Draft => FlagBit::DRAFT,
-            Flag::Keyword(keyword) => {
-                let index = self.keywords.iter().position(|known| known == keyword)?;
-                FlagBit::keyword(index)?
-            }
-        })
+        FlagBit::of(flag, &self.keywords)
     }
 
     /// Number of messages without `\Seen`.

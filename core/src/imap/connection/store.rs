@@ -6,8 +6,11 @@ use super::select::{out_of_step, read_only, uids_of};
 use super::view::{FLAGS_OCTETS, Quiet, Renumber, View, fetch_start, write_modseq};
 use crate::account::{AccountReply, AccountRequest};
 use crate::imap::grammar::{SequenceSet, response};
-use crate::mailbox::{FlagAction, FlagChange, FlagSet, MailboxState, ModSeq, Uid};
+use crate::mailbox::{
+    FlagAction, FlagBit, FlagChange, FlagSet, Keyword, MailboxState, ModSeq, Uid,
+};
 use crate::workflow::Io;
+use std::sync::Arc;
 
 /// The arguments.
 pub(super) struct Store {
@@ -28,6 +31,7 @@ pub(super) async fn store(io: &Io, context: &Context, mut view: View, store: Sto
         return Outcome::new(Completion::bad(NO_SUCH_MESSAGE), Some(view));
     };
     let uids = uids_of(&view, &positions);
+    let keywords = Arc::clone(view.latest.keyword_list());
     let before = if store.silent {
         flags_known(&view, &uids)
     } else {
@@ -48,7 +52,7 @@ pub(super) async fn store(io: &Io, context: &Context, mut view: View, store: Sto
             view.learn(snapshot);
             view.announce_keywords(io);
             let quiet = if store.silent {
-                let quiet = as_expected(&view.latest, &before, &store.change);
+                let quiet = as_expected(&view.latest, &before, &keywords, &store.change);
                 if context.enabled.condstore {
                     let stored = Silent {
                         before: &before,
@@ -112,17 +116,40 @@ struct Before {
 }
 
 /// What `.SILENT` is silent about: messages that have the flags which the client must
-/// think that they have. What somebody else changed is told (RFC 3501 §6.4.6).
-fn as_expected(state: &MailboxState, before: &[Before], change: &FlagChange) -> Quiet {
+/// think that they have. What somebody else changed is told (RFC 3501 §6.4.6). `keywords` are
+/// those of the state before, which may have counted them in another way.
+fn as_expected(
+    state: &MailboxState,
+    before: &[Before],
+    keywords: &[Keyword],
+    change: &FlagChange,
+) -> Quiet {
     let bits: Vec<_> = change.flags.iter().flat_map(|f| state.bit(f)).collect();
+    let changed = change.flags.iter();
+    let changed: Vec<_> = changed.flat_map(|f| FlagBit::of(f, keywords)).collect();
+    let now = (0u8..).take(keywords.len() + FlagBit::FIRST_KEYWORD);
+    let now = now.map(|bit| state.bit(&FlagBit(bit).flag(keywords)?));
+    let now: Vec<Option<FlagBit>> = now.collect();
     let mut quiet = Quiet::default();
     for Before { uid, flags, .. } in before {
-        let mut expected = match change.action {
+        let kept = match change.action {
             FlagAction::Replace => FlagSet::default(),
             FlagAction::Add | FlagAction::Remove => *flags,
         };
-        for bit in &bits {
-            expected.assign(*bit, change.action != FlagAction::Remove);
+        let mut kept = kept.bits().filter(|bit| !changed.contains(bit));
+        let expected = kept.try_fold(FlagSet::default(), |mut expected, bit| {
+            let bit = now.get(usize::from(bit.0)).copied().flatten()?;
+            expected.assign(bit, true);
+            Some(expected)
+        });
+        // A keyword that nothing has any more, the message has lost.
+        let Some(mut expected) = expected else {
+            continue;
+        };
+        if change.action != FlagAction::Remove {
+            for bit in &bits {
+                expected.assign(*bit, true);
+            }
         }
         if let Some(message) = state.find(*uid).filter(|it| it.flags == expected) {
             quiet.add(message);

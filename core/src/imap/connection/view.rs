@@ -46,7 +46,14 @@ pub(crate) struct View {
     pub(super) ahead: bool,
     /// Such messages that are gone meanwhile, as they were last: what the client was told of
     /// them is not taken back as long as it may ask for them.
-    pub(super) gone: BTreeMap<Uid, Message>,
+    pub(super) gone: BTreeMap<Uid, Gone>,
+}
+
+/// A message that is gone, and the keywords of the state that it was last in.
+#[derive(Debug)]
+pub(super) struct Gone {
+    message: Message,
+    keywords: Arc<Vec<Keyword>>,
 }
 
 /// UIDs that are `\Recent` in one session (RFC 3501 §2.3.2): ranges, ascending.
@@ -167,7 +174,11 @@ impl View {
             for position in expunged_positions(&self.shown, &state) {
                 let shown = self.shown.message(position);
                 if let Some(last) = shown.and_then(|shown| self.latest.find(shown.uid)) {
-                    self.gone.insert(last.uid, last.clone());
+                    let gone = Gone {
+                        message: last.clone(),
+                        keywords: Arc::clone(self.latest.keyword_list()),
+                    };
+                    self.gone.insert(last.uid, gone);
                 }
             }
         }
@@ -295,7 +306,26 @@ impl View {
         }
         match self.latest.position(shown.uid) {
             Ok(position) => self.latest.message(position),
-            Err(_) => Some(self.gone.get(&shown.uid).unwrap_or(shown)),
+            Err(_) => {
+                let gone = self.gone.get(&shown.uid);
+                Some(gone.map_or(shown, |gone| &gone.message))
+            }
+        }
+    }
+
+    /// Whether such a message counts keywords as `latest` does.
+    pub(super) fn is_of_latest(&self, message: &Message) -> bool {
+        Arc::ptr_eq(&self.shown, &self.latest) || self.latest.find(message.uid).is_some()
+    }
+
+    /// The keywords that such a message counts: those of the state that it comes from.
+    pub(super) fn keywords_of(&self, message: &Message) -> &[Keyword] {
+        if self.is_of_latest(message) {
+            return self.latest.keywords();
+        }
+        match self.gone.get(&message.uid) {
+            Some(gone) => &gone.keywords,
+            None => self.shown.keywords(),
         }
     }
 
@@ -307,7 +337,7 @@ impl View {
     /// `FLAGS (…)` of a message.
     pub(super) fn write_flags(&self, message: &Message, out: &mut Vec<u8>) {
         out.extend_from_slice(b"FLAGS ");
-        let flags: Vec<Flag> = self.latest.flags(message).collect();
+        let flags: Vec<Flag> = message.flags.flags(self.keywords_of(message)).collect();
         response::flag_list(out, &flags, self.is_recent(message.uid));
     }
 

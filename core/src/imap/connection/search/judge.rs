@@ -2,7 +2,7 @@
 
 use crate::imap::connection::view::View;
 use crate::imap::grammar::{DateField, DateTest, InternalDate, SearchKey};
-use crate::mailbox::{FlagBit, Message};
+use crate::mailbox::{Flag, FlagBit, Message};
 use crate::mime::decode::TextMatcher;
 use crate::mime::header::{self, decode_text, sent_date};
 use crate::summary::Summary;
@@ -52,7 +52,9 @@ enum Test {
     /// Positions, ascending ranges.
     Positions(Vec<Range<usize>>),
     Flag {
-        bit: FlagBit,
+        flag: Flag,
+        /// In the newest state; `None`: a keyword that no message of it has.
+        bit: Option<FlagBit>,
         set: bool,
     },
     Recent(bool),
@@ -143,7 +145,13 @@ impl<'a> Judge<'a> {
                         .is_some_and(|range| range.contains(&position)),
                 )
             }
-            Test::Flag { bit, set } => Verdict::of(message.flags.contains(*bit) == *set),
+            Test::Flag { flag, bit, set } => {
+                let bit = match self.view.is_of_latest(message) {
+                    true => *bit,
+                    false => FlagBit::of(flag, self.view.keywords_of(message)),
+                };
+                Verdict::of(bit.is_some_and(|bit| message.flags.contains(bit)) == *set)
+            }
             Test::Recent(recent) => Verdict::of(self.view.is_recent(message.uid) == *recent),
             Test::Header { name, words } => match known.summary {
                 Some(summary) => Verdict::of(has_header(&summary.header, name, words)),
@@ -238,10 +246,10 @@ fn prepare(key: &SearchKey, view: &View, now: Now, words: &mut Words) -> Option<
         SearchKey::Not(key) => Test::Not(Box::new(prepare(key, view, now, words)?)),
         SearchKey::Numbers(set) => Test::Positions(view.sequence_positions(set)?),
         SearchKey::Uids(set) => Test::Positions(view.uid_positions(set)),
-        SearchKey::Flag { flag, set } => match view.latest.bit(flag) {
-            Some(bit) => Test::Flag { bit, set: *set },
-            // A keyword that no message of this mailbox ever had.
-            None => Test::Always(!set),
+        SearchKey::Flag { flag, set } => Test::Flag {
+            flag: flag.clone(),
+            bit: view.latest.bit(flag),
+            set: *set,
         },
         SearchKey::Recent(recent) => Test::Recent(*recent),
         SearchKey::Header { name, text } => Test::Header {

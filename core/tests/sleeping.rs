@@ -158,7 +158,7 @@ fn messages_that_are_gone_keep_their_numbers_until_the_client_is_told() {
     let answer = say(&mut world, phone, "f FETCH 1:* (UID)");
     assert_eq!(
         answer,
-        "* 1 FETCH (UID 1)\r\n* 3 FETCH (UID 3)\r\n* 5 FETCH (UID 5)\r\nf OK Fetched\r\n"
+        "* 1 FETCH (UID 1)\r\n* 3 FETCH (UID 3)\r\n* 5 FETCH (UID 5)\r\nf OK [EXPUNGEISSUED] Fetched\r\n"
     );
     assert!(say(&mut world, phone, "q SEARCH ALL").starts_with("* SEARCH 1 3 5\r\n"));
     let answer = say(&mut world, phone, "s STORE 1:3 +FLAGS (\\Flagged)");

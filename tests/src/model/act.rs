@@ -65,6 +65,14 @@ pub fn expected(world: &World, client: usize, command: &Command) -> Status {
     }
 }
 
+/// Whether a COPY or MOVE by message numbers says that nothing is left of these messages
+/// (RFC 2180 §4.4.1, RFC 5530 §3).
+#[must_use]
+pub fn is_all_gone(said: &Said) -> bool {
+    let by_numbers = matches!(said.command, Command::Copy { uid: false, .. });
+    by_numbers && said.status() == Ok(Status::No) && said.code("EXPUNGEISSUED").is_some()
+}
+
 /// Takes a step of a command: all the ways in which it can have been.
 ///
 /// # Errors
@@ -73,7 +81,7 @@ pub fn act(world: &World, client: usize, said: &Said, step: usize) -> Result<Vec
     if expected(world, client, &said.command) != Status::Ok {
         return Ok(vec![world.clone()]);
     }
-    if said.status()? != Status::Ok {
+    if said.status()? != Status::Ok && !is_all_gone(said) {
         return Err(format!("{:?} to {:?}", said.answer, said.command));
     }
     let mut world = world.clone();
@@ -372,6 +380,11 @@ fn read(world: &mut World, client: usize, said: &Said, uids: &[u32]) -> Result<(
     });
     let found: Vec<(u32, Arrival)> = found.collect();
     let originals: Vec<u32> = found.iter().map(|(uid, _)| *uid).collect();
+    let by_numbers = matches!(said.command, Command::Copy { uid: false, .. });
+    let all_gone = by_numbers && !uids.is_empty() && originals.is_empty();
+    if is_all_gone(said) != all_gone {
+        return Err(format!("{:?}, there were {originals:?}", said.answer));
+    }
     let told = match copy_uid(said) {
         Some([_, originals, _]) => Set::numbers(&originals)?,
         None => Vec::new(),

@@ -26,9 +26,17 @@ pub(super) async fn copy(io: &Io, context: &Context, mut view: View, copy: Copy)
     let Some(positions) = view.positions(copy.uid, &copy.set) else {
         return Outcome::new(Completion::bad(NO_SUCH_MESSAGE), Some(view));
     };
+    // UIDs that name nothing are no failure (RFC 3501 §6.4.8).
+    let fails_for_none = !copy.uid && view.names_any(&copy.set);
     let uids = uids_of(&view, &positions);
     if uids.is_empty() {
-        return Outcome::new(Completion::ok("There was nothing to copy"), Some(view));
+        let completion = match fails_for_none {
+            true => all_gone(),
+            false => Completion::ok("There was nothing to copy"),
+        };
+        view.announce(io, context, Renumber::Allowed, &Quiet::default())
+            .await;
+        return Outcome::new(completion, Some(view));
     }
     let Copy {
         mailbox: to,
@@ -39,7 +47,10 @@ pub(super) async fn copy(io: &Io, context: &Context, mut view: View, copy: Copy)
         AccountReply::Copied { copied, snapshot } => {
             let code = copy_uid(&copied);
             view.learn(snapshot);
-            let mut completion = Completion::ok(if expunge { "Moved" } else { "Copied" });
+            let mut completion = match copied.uids.is_empty() && fails_for_none {
+                true => all_gone(),
+                false => Completion::ok(if expunge { "Moved" } else { "Copied" }),
+            };
             if expunge {
                 // RFC 6851 §4.3: COPYUID comes before the EXPUNGEs.
                 if let Some(code) = code {
@@ -58,6 +69,13 @@ pub(super) async fn copy(io: &Io, context: &Context, mut view: View, copy: Copy)
         AccountReply::Failed(failure) => Outcome::new(target_failure(failure), Some(view)),
         _ => out_of_step(Some(view)),
     }
+}
+
+/// Nothing is left of the messages that were named by numbers (RFC 2180 §4.4.1). Where some are
+/// left these are copied, and COPYUID says which: a client that is told NO would have to find
+/// out which of them it can still copy.
+fn all_gone() -> Completion {
+    Completion::no("These messages are gone").with_code("EXPUNGEISSUED")
 }
 
 /// `COPYUID 38505 304,319:320 3956:3958`; nothing if nothing was copied.

@@ -55,6 +55,7 @@ pub(super) async fn fetch(io: &Io, context: &Context, view: View, wanted: Wanted
     let Some(mut positions) = view.positions(uid, &set) else {
         return Outcome::new(Completion::bad(NO_SUCH_MESSAGE), Some(view));
     };
+    let leaves_out = !uid && view.names_lost(&set);
     if let Some(since) = changed_since {
         if vanished {
             say_vanished_since(io, context, &view, since, &set).await;
@@ -86,11 +87,15 @@ pub(super) async fn fetch(io: &Io, context: &Context, view: View, wanted: Wanted
     };
     view.announce(io, context, renumber, &quiet).await;
     // Who cannot store flags, because storage is full, can read all the same.
-    let done = Completion::ok(if unseen_failed {
+    let mut done = Completion::ok(if unseen_failed {
         "Fetched, but \\Seen could not be stored"
     } else {
         "Fetched"
     });
+    if leaves_out {
+        // RFC 5530 §3: the client may want to hear what is gone.
+        done.set_code("EXPUNGEISSUED");
+    }
     Outcome::new(unread.completion(done), Some(view))
 }
 

@@ -263,6 +263,22 @@ impl View {
         Some(self.without_lost(positions))
     }
 
+    /// Whether these are numbers of any messages.
+    pub(super) fn names_any(&self, set: &SequenceSet) -> bool {
+        self.sequence_positions(set)
+            .is_some_and(|positions| !positions.is_empty())
+    }
+
+    /// Whether these are also numbers of messages of which nothing but the number is known.
+    pub(super) fn names_lost(&self, set: &SequenceSet) -> bool {
+        let named = self.sequence_positions(set).unwrap_or_default();
+        let mut lost = self.lost.iter().flat_map(|uid| self.shown.position(*uid));
+        lost.any(|position| {
+            let after = named.partition_point(|range| range.end <= position);
+            named.get(after).is_some_and(|it| it.contains(&position))
+        })
+    }
+
     /// Of these positions, those of messages of which more than the number is known.
     fn without_lost(
         &self,

@@ -340,14 +340,18 @@ fn a_conditional_store_passes_what_the_client_has_seen() {
         &say(&mut world, phone, "s SELECT INBOX (CONDSTORE)"),
         "[HIGHESTMODSEQ",
     )[0];
-    say(&mut world, alice, "x STORE 2 +FLAGS.SILENT (\\Answered)");
+    say(
+        &mut world,
+        alice,
+        "x STORE 2 +FLAGS.SILENT (\\Answered \\Flagged)",
+    );
     let command = format!("x UID STORE 1:3 (UNCHANGEDSINCE {known}) +FLAGS.SILENT (\\Flagged)");
     let answer = say(&mut world, phone, &command);
     let (theirs, ours) = (known + 1, known + 2);
     // RFC 7162 §3.1.3, example 10: the client hears what changed.
     let expected = format!(
         "* 1 FETCH (UID 1 MODSEQ ({ours}))\r\n\
-         * 2 FETCH (UID 2 FLAGS (\\Answered) MODSEQ ({theirs}))\r\n\
+         * 2 FETCH (UID 2 FLAGS (\\Answered \\Flagged) MODSEQ ({theirs}))\r\n\
          * 3 FETCH (UID 3 MODSEQ ({ours}))\r\n\
          x OK [MODIFIED 2] Some messages had changed\r\n"
     );
@@ -411,6 +415,57 @@ fn another_clients_change_does_not_fail_a_keyword_that_nobody_touched() {
     assert!(answer.ends_with("x OK Stored\r\n"), "{answer}");
     let answer = say(&mut world, alice, &command);
     assert!(answer.contains("x OK [MODIFIED 1]"), "{answer}");
+}
+
+/// RFC 7162 §3.1.3 and §3.1.12.
+#[test]
+fn another_clients_change_fails_no_store_of_other_flags() {
+    let change = |theirs: &[&str], store: &str| {
+        let mut world = World::new(19);
+        let alice = selected(&mut world, 1);
+        say(&mut world, alice, "x STORE 1 +FLAGS.SILENT ($Work)");
+        let phone = world.log_in();
+        let known = say(&mut world, phone, "s SELECT INBOX (CONDSTORE)");
+        let known = numbers(&known, "[HIGHESTMODSEQ")[0];
+        for theirs in theirs {
+            say(&mut world, alice, &format!("x STORE 1 {theirs}"));
+        }
+        let since = format!("x STORE 1 (UNCHANGEDSINCE {known}) {store}");
+        let answer = say(&mut world, phone, &since);
+        assert!(answer.contains(") MODSEQ ("), "{answer}");
+        answer
+    };
+    for (theirs, store, flags) in [
+        (
+            "+FLAGS (\\Answered)",
+            "+FLAGS.SILENT (\\Flagged)",
+            "\\Answered \\Flagged $Work",
+        ),
+        ("+FLAGS (\\Answered)", "-FLAGS.SILENT ($Work)", "\\Answered"),
+        (
+            "-FLAGS ($Work)",
+            "+FLAGS (\\Flagged \\Draft)",
+            "\\Flagged \\Draft",
+        ),
+    ] {
+        let answer = change(&[theirs], store);
+        assert!(answer.contains(&format!("FLAGS ({flags})")), "{answer}");
+        assert!(answer.ends_with("x OK Stored\r\n"), "{answer}");
+    }
+    for (theirs, store) in [
+        (&["+FLAGS (\\Flagged)"][..], "+FLAGS.SILENT (\\Flagged)"),
+        (&["+FLAGS (\\Flagged)"], "-FLAGS.SILENT (\\Draft \\Flagged)"),
+        // It is what it was, but was not all the time.
+        (
+            &["+FLAGS (\\Flagged)", "-FLAGS (\\Flagged)"],
+            "+FLAGS (\\Flagged)",
+        ),
+        (&["-FLAGS ($Work)", "+FLAGS ($Work)"], "-FLAGS ($Work)"),
+        (&["+FLAGS (\\Answered)"], "FLAGS (\\Flagged)"),
+    ] {
+        let answer = change(theirs, store);
+        assert!(answer.contains("x OK [MODIFIED 1]"), "{theirs:?}: {answer}");
+    }
 }
 
 #[test]

@@ -60,6 +60,16 @@ pub struct Snapshot {
     pub recent_from: Option<Uid>,
 }
 
+/// The condition of a STORE (RFC 7162 §3.1.3).
+#[derive(Clone, Debug)]
+pub struct UnchangedSince {
+    /// UNCHANGEDSINCE.
+    pub modseq: ModSeq,
+    /// What the client was shown: where a message changed later it tells whether its flags
+    /// that are to be stored did (§3.1.12).
+    pub shown: Arc<MailboxState>,
+}
+
 /// A request of a connection to its account.
 #[derive(Clone, Debug)]
 pub enum AccountRequest {
@@ -142,8 +152,8 @@ pub enum AccountRequest {
         uids: Vec<Uid>,
         /// What to change.
         change: FlagChange,
-        /// RFC 7162 §3.1.3: leave alone what changed after this.
-        unchanged_since: Option<ModSeq>,
+        /// Leave alone what changed since.
+        unchanged_since: Option<UnchangedSince>,
     },
     /// EXPUNGE on the selected mailbox: of `uids` (all if `None`), those that have
     /// `\Deleted`. Reply: `Snapshot`.

@@ -23,7 +23,7 @@ mod writers;
 
 pub use boundary::{
     AccountFailure, AccountInput, AccountOutput, AccountReply, AccountRequest, Bodies,
-    CheckOptions, ConnectionId, Copied, InternalDate, NewMessage, Snapshot,
+    CheckOptions, ConnectionId, Copied, InternalDate, NewMessage, Snapshot, UnchangedSince,
 };
 pub use machine::Account;
 pub use sleep::Sleepers;

@@ -181,6 +181,22 @@ impl History {
         }
     }
 
+    /// Whether these are the batches of `before` and `more` others, all of which knew those.
+    pub(super) fn follows(&self, before: &Self, more: u64) -> bool {
+        let mut batches = self.batches.iter();
+        let Some(place) = batches.rposition(|batch| before.last() == Some(batch.id)) else {
+            return false;
+        };
+        let others = &self.batches[place + 1..];
+        let all_knew = |head: &BatchId| {
+            let future = self.future_of(*head);
+            others.iter().all(|batch| future.contains(&batch.id))
+        };
+        self.missing.is_empty()
+            && u64::try_from(others.len()) == Ok(more)
+            && before.heads.iter().all(all_knew)
+    }
+
     /// Takes in a batch whose writer had read `heads`.
     pub(super) fn take_in(&mut self, id: BatchId, modseq: ModSeq, heads: &[BatchId]) -> Found {
         let late = self.edges.iter().any(|(_, named)| *named == id);
@@ -390,6 +406,35 @@ mod tests {
             assert_eq!(knew(&mut history, number, &[number - 1]), u64::MAX);
             assert!(history.batches.len() <= 2 * BATCHES_KEPT);
         }
+    }
+
+    #[test]
+    fn what_follows_knew_all_before() {
+        let mut history = History::default();
+        take(&mut history, 2, &[]);
+        take(&mut history, 3, &[2]);
+        let before = history.clone();
+        assert!(history.follows(&before, 0));
+        take(&mut history, 4, &[3]);
+        let joined = history.clone();
+        assert!(joined.follows(&before, 1) && !joined.follows(&before, 2));
+        // 5 did not know 3 and 4: whoever was shown it may know neither.
+        take(&mut history, 5, &[2]);
+        assert!(!history.follows(&before, 2) && !history.follows(&joined, 1));
+        let apart = history.clone();
+        take(&mut history, 6, &[4, 5]);
+        assert!(!history.follows(&before, 3) && history.follows(&apart, 1));
+        // 7 knew one of two heads.
+        let mut apart = apart;
+        let heads = apart.clone();
+        take(&mut apart, 7, &[4]);
+        assert!(!apart.follows(&heads, 1));
+        // What is forgotten cannot be told.
+        for number in 7..1_000 {
+            take(&mut history, number, &[number - 1]);
+        }
+        assert!(!history.follows(&before, 997));
+        assert!(!history.follows(&History::default(), 999));
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod reserved;
 #[cfg(test)]
 mod roaming_tests;
 mod state;
+mod touched;
 mod version_vector;
 
 pub use directory::{Directory, MailboxEntry};
@@ -61,4 +62,5 @@ pub(crate) use part::Part;
 pub(crate) use pointer::CheckpointPointer;
 pub(crate) use reserved::Reservation;
 pub(crate) use state::Tombstone;
+pub(crate) use touched::Since;
 pub(crate) use version_vector::{LogPosition, VersionVector};

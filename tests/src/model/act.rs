@@ -237,11 +237,15 @@ fn store(
         });
         let exempt =
             condition.change != Change::Replace && never_had(mailbox, uid, condition.flags);
+        let spared = condition.change != Change::Replace
+            && condition
+                .since
+                .is_some_and(|since| left_alone(mailbox, uid, condition.flags, since));
         let is = modified.contains(&uid);
         if is && (exempt || after == Some(false)) {
             return Err(format!("MODIFIED names UID {uid}, which had not changed"));
         }
-        if !is && !exempt && after == Some(true) {
+        if !is && !exempt && !spared && after == Some(true) {
             return Err(format!(
                 "MODIFIED does not name UID {uid}, which had changed"
             ));
@@ -285,6 +289,19 @@ fn never_had(mailbox: &Mailbox, uid: u32, flags: Flags) -> bool {
         message.is_some_and(|message| message.flags.0 & flags.0 != 0)
     };
     flags != Flags::default() && Flags::KEYWORDS.has(flags) && !(0..=mailbox.now()).any(had)
+}
+
+/// Whether others changed other flags of a message only, since a state that has no more than this
+/// MODSEQ: a server may know that, and need not (RFC 7162 §3.1.3).
+fn left_alone(mailbox: &Mailbox, uid: u32, flags: Flags, since: u64) -> bool {
+    let messages = (0..=mailbox.now()).rev();
+    let mut messages = messages.map_while(|at| mailbox.state(at).find(uid));
+    let Some(newest) = messages.next() else {
+        return false;
+    };
+    messages
+        .take_while(|it| it.flags.0 & flags.0 == newest.flags.0 & flags.0)
+        .any(|it| mailbox.is_after(it.changed, since) != Some(true))
 }
 
 /// The server may not know yet that there is something to expunge.

@@ -162,9 +162,9 @@ fn a_conditional_store_names_what_it_left_alone(server: &Server) {
     let known = highest(&client.ok("SELECT Box"));
     let mut other = server.login();
     other.ok("SELECT Box");
-    other.ok("STORE 2 +FLAGS (\\Answered)");
+    other.ok("STORE 2 +FLAGS (\\Answered \\Flagged)");
     let reply = client.ok(format!(
-        "STORE 1:3 (UNCHANGEDSINCE {known}) +FLAGS.SILENT (\\Seen)"
+        "STORE 1:3 (UNCHANGEDSINCE {known}) +FLAGS.SILENT (\\Seen \\Flagged)"
     ));
     assert_eq!(reply.code("MODIFIED").as_deref(), Some("2"), "{reply:?}");
     let fetches = reply.fetches();

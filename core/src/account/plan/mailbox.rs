@@ -2,11 +2,11 @@
 
 use super::{Planned, Planner};
 use crate::account::shared::Shared;
-use crate::account::{AccountFailure, ConnectionId, Copied, NewMessage};
+use crate::account::{AccountFailure, ConnectionId, Copied, NewMessage, UnchangedSince};
 use crate::config::Config;
 use crate::mailbox::{
     Batch, Flag, FlagAction, FlagBit, FlagChange, FlagSet, MailboxId, MailboxState, Message,
-    MessageId, ModSeq, Operation, Owed, Stamp, Uid,
+    MessageId, ModSeq, Operation, Owed, Since, Stamp, Uid,
 };
 use crate::storage::InsertItem;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub(in crate::account) enum MailboxWork {
         connection: ConnectionId,
         uids: Vec<Uid>,
         change: FlagChange,
-        unchanged_since: Option<ModSeq>,
+        unchanged_since: Option<UnchangedSince>,
     },
     /// EXPUNGE.
     Expunge {
@@ -139,7 +139,7 @@ impl Planner for MailboxState {
                 unchanged_since,
             } => {
                 let (operations, modified) =
-                    plan_store(self, uids, change, *unchanged_since, &shared.config)?;
+                    plan_store(self, uids, change, unchanged_since.as_ref(), &shared.config)?;
                 (operations, MailboxAnswer::Stored(*connection, modified))
             }
             MailboxWork::Expunge { connection, uids } => {
@@ -329,7 +329,7 @@ fn plan_store(
     state: &MailboxState,
     uids: &[Uid],
     change: &FlagChange,
-    unchanged_since: Option<ModSeq>,
+    unchanged_since: Option<&UnchangedSince>,
     config: &Config,
 ) -> Result<(Vec<Operation>, Vec<Uid>), AccountFailure> {
     let adds = change.action != FlagAction::Remove;
@@ -340,12 +340,22 @@ fn plan_store(
         return Err(AccountFailure::Limit("Too many flags"));
     }
     let bits: Vec<_> = change.flags.iter().map(|flag| state.bit(flag)).collect();
+    let single = change.action != FlagAction::Replace;
+    let since = unchanged_since.filter(|_| single);
+    let since = since.and_then(|it| Some((Since::new(&it.shown, state)?, it.modseq)));
+    // Whether others changed other flags only.
+    let left_alone = |message: &Message| {
+        let by_others = |(since, modseq): &(Since<'_>, ModSeq)| {
+            since.left_alone(message.uid, &change.flags, *modseq)
+        };
+        single && (never_touched(message, &bits) || since.as_ref().is_some_and(by_others))
+    };
     let mut modified = Vec::new();
     // Messages that need the same change share one operation.
     let mut groups: BTreeMap<Difference, Vec<MessageId>> = BTreeMap::new();
     for message in uids.iter().filter_map(|uid| state.find(*uid)) {
-        let changed = unchanged_since.is_some_and(|modseq| message.modseq > modseq);
-        if changed && (change.action == FlagAction::Replace || !never_touched(message, &bits)) {
+        let changed = unchanged_since.is_some_and(|it| message.modseq > it.modseq);
+        if changed && !left_alone(message) {
             modified.push(message.uid);
             continue;
         }

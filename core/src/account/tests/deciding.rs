@@ -2,9 +2,10 @@
 //! though nobody has told them.
 
 use super::world::{Fate, Server, Store, config, message, name, uid, view};
-use crate::account::{AccountFailure, AccountReply, AccountRequest, ConnectionId};
+use crate::account::{AccountFailure, AccountReply, AccountRequest, ConnectionId, UnchangedSince};
 use crate::config::Config;
-use crate::mailbox::{Flag, FlagAction, FlagChange, ModSeq};
+use crate::mailbox::{Flag, FlagAction, FlagChange, MailboxState, Uid};
+use std::sync::Arc;
 
 /// Two servers, each with a client that has selected INBOX with two messages in it.
 fn two_servers() -> (Store, [(Server, ConnectionId); 2]) {
@@ -31,7 +32,7 @@ fn store(
     number: u32,
     action: FlagAction,
     flag: Flag,
-    unchanged_since: Option<ModSeq>,
+    unchanged_since: Option<UnchangedSince>,
 ) -> AccountRequest {
     let flags = vec![flag];
     AccountRequest::Store {
@@ -39,6 +40,21 @@ fn store(
         change: FlagChange { action, flags },
         unchanged_since,
     }
+}
+
+/// What was shown is what is to be unchanged.
+fn since(shown: &Arc<MailboxState>) -> UnchangedSince {
+    UnchangedSince {
+        modseq: shown.highest_modseq(),
+        shown: Arc::clone(shown),
+    }
+}
+
+fn stored(reply: AccountReply) -> (Arc<MailboxState>, Vec<Uid>) {
+    let AccountReply::Stored { snapshot, modified } = reply else {
+        panic!("{reply:?}")
+    };
+    (snapshot.state, modified)
 }
 
 #[test]
@@ -76,19 +92,48 @@ fn move_leaves_where_it_is_what_another_server_has_moved() {
 #[test]
 fn a_condition_is_judged_by_what_another_server_has_changed() {
     let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
-    let since = one.status(&mut storage, "INBOX").highest_modseq();
+    let shown = one.status(&mut storage, "INBOX");
     one.ask(
         &mut storage,
         at_one,
         store(2, FlagAction::Add, Flag::Flagged, None),
     );
-    let request = store(2, FlagAction::Replace, Flag::Seen, Some(since));
-    let reply = two.ask(&mut storage, at_two, request);
-    let AccountReply::Stored { snapshot, modified } = reply else {
-        panic!("{reply:?}")
-    };
+    let request = store(2, FlagAction::Replace, Flag::Seen, Some(since(&shown)));
+    let (state, modified) = stored(two.ask(&mut storage, at_two, request));
     assert_eq!(modified, [uid(2)]);
-    assert_eq!(view(&snapshot.state)[1], (2, 2, vec![Flag::Flagged]));
+    assert_eq!(view(&state)[1], (2, 2, vec![Flag::Flagged]));
+}
+
+/// RFC 7162 §3.1.12
+#[test]
+fn a_flag_that_another_server_left_alone_is_stored() {
+    let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
+    let shown = two.status(&mut storage, "INBOX");
+    let flag = store(2, FlagAction::Add, Flag::Flagged, None);
+    one.ask(&mut storage, at_one, flag);
+    let request = store(2, FlagAction::Add, Flag::Seen, Some(since(&shown)));
+    let (state, modified) = stored(two.ask(&mut storage, at_two, request));
+    assert!(modified.is_empty());
+    assert_eq!(view(&state)[1], (2, 2, vec![Flag::Flagged, Flag::Seen]));
+}
+
+/// Whoever was shown by the first server what both changed at the same time need not know what
+/// the second one had shown before: MODSEQ says so, and no comparison of flags does.
+#[test]
+fn of_changes_at_the_same_time_it_is_not_told_which_flags_they_left_alone() {
+    let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
+    let flag = store(2, FlagAction::Add, Flag::Flagged, None);
+    one.ask(&mut storage, at_one, flag);
+    let draft = store(2, FlagAction::Add, Flag::Draft, None);
+    let (shown, _) = stored(two.ask(&mut storage, at_two, draft));
+    assert_eq!(
+        view(&shown)[1],
+        (2, 2, vec![Flag::Draft]),
+        "it has not read"
+    );
+    let request = store(2, FlagAction::Remove, Flag::Draft, Some(since(&shown)));
+    let (_, modified) = stored(two.ask(&mut storage, at_two, request));
+    assert_eq!(modified, [uid(2)]);
 }
 
 #[test]

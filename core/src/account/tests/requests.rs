@@ -1,7 +1,7 @@
 //! Each kind of request, as it should go.
 
 use super::world::{Fate, Server, Store, config, failure, message, name, uid, view};
-use crate::account::{AccountFailure, AccountReply, AccountRequest, ConnectionId};
+use crate::account::{AccountFailure, AccountReply, AccountRequest, ConnectionId, UnchangedSince};
 use crate::config::Config;
 use crate::mailbox::{Flag, FlagAction, FlagChange, Keyword, SpecialUse, Uid};
 use core::time::Duration;
@@ -135,21 +135,21 @@ fn unchanged_since_leaves_newer_changes_alone() {
         "INBOX",
         vec![message(1, &[]), message(2, &[])],
     );
-    let before = server
-        .select(&mut storage, one, "INBOX")
-        .state
-        .highest_modseq();
+    let shown = server.select(&mut storage, one, "INBOX").state;
     server.ask(
         &mut storage,
         one,
-        store(&[1], FlagAction::Add, &[Flag::Seen]),
+        store(&[1], FlagAction::Add, &[Flag::Seen, Flag::Flagged]),
     );
     let AccountRequest::Store { uids, change, .. } =
         store(&[1, 2], FlagAction::Add, &[Flag::Flagged])
     else {
         panic!()
     };
-    let unchanged_since = Some(before);
+    let unchanged_since = Some(UnchangedSince {
+        modseq: shown.highest_modseq(),
+        shown,
+    });
     let request = AccountRequest::Store {
         uids,
         change,
@@ -159,7 +159,10 @@ fn unchanged_since_leaves_newer_changes_alone() {
         panic!()
     };
     assert_eq!(modified, [uid(1)]);
-    let expected = vec![(1, 1, vec![Flag::Seen]), (2, 2, vec![Flag::Flagged])];
+    let expected = vec![
+        (1, 1, vec![Flag::Flagged, Flag::Seen]),
+        (2, 2, vec![Flag::Flagged]),
+    ];
     assert_eq!(view(&snapshot.state), expected);
 }
 

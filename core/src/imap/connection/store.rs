@@ -4,7 +4,7 @@ use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::select::{out_of_step, read_only, uids_of};
 use super::view::{FLAGS_OCTETS, Quiet, Renumber, View, fetch_start, write_modseq};
-use crate::account::{AccountReply, AccountRequest};
+use crate::account::{AccountReply, AccountRequest, UnchangedSince};
 use crate::imap::grammar::{SequenceSet, response};
 use crate::mailbox::{
     FlagAction, FlagBit, FlagChange, FlagSet, Keyword, MailboxState, ModSeq, Uid,
@@ -45,7 +45,10 @@ pub(super) async fn store(io: &Io, context: &Context, mut view: View, store: Sto
     let request = AccountRequest::Store {
         uids: uids.clone(),
         change: store.change.clone(),
-        unchanged_since: store.unchanged_since.map(ModSeq),
+        unchanged_since: store.unchanged_since.map(|modseq| UnchangedSince {
+            modseq: ModSeq(modseq),
+            shown: Arc::clone(&view.shown),
+        }),
     };
     match io.account(request).await {
         AccountReply::Stored { snapshot, modified } => {

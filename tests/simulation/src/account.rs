@@ -8,8 +8,8 @@
 use crate::process::Process;
 use crate::world::{Event, World};
 use restante_core::account::{
-    Account, AccountInput, AccountOutput, AccountReply, AccountRequest, ConnectionId, Sleepers,
-    Writers,
+    Account, AccountInput, AccountOutput, AccountReply, AccountRequest, Bodies, CheckOptions,
+    ConnectionId, Sleepers, Writers,
 };
 use restante_core::mailbox::MailboxId;
 use restante_core::time::Instant;
@@ -59,6 +59,9 @@ struct Rings {
     all: bool,
     logs: BTreeSet<Option<MailboxId>>,
 }
+
+/// Who is no client, and has the account checked.
+const CHECKER: u64 = u64::MAX;
 
 impl Task {
     /// Whether somebody would miss a ring.
@@ -260,6 +263,20 @@ impl World {
         }
     }
 
+    /// Has everything of the account checked, as `fsck` does.
+    pub(crate) fn check_account(&mut self, process: usize) {
+        self.attach(process, CHECKER);
+        let options = CheckOptions {
+            bodies: Bodies::Full,
+            repair: false,
+            rebuild: false,
+        };
+        self.mail(
+            process,
+            Mail::Request(CHECKER, AccountRequest::Check(options)),
+        );
+    }
+
     fn set_account_deadline(&mut self, process: usize, deadline: Option<Instant>) {
         let life = self.processes[process].life;
         let Some(machine) = &mut self.processes[process].account.machine else {
@@ -297,6 +314,10 @@ impl World {
     }
 
     fn reply(&mut self, process: usize, connection: u64, reply: AccountReply) {
+        if let (CHECKER, AccountReply::Checked(report)) = (connection, &reply) {
+            self.checked = Some((**report).clone());
+            return self.mail(process, Mail::Detach(CHECKER));
+        }
         let soon = self.soon();
         let it: &mut Process = &mut self.processes[process];
         let Some(line) = it.connections.get_mut(&connection) else {

@@ -51,6 +51,8 @@ pub(crate) struct Fetched {
     pub(crate) flags: Option<Vec<String>>,
     /// MODSEQ.
     pub(crate) modseq: Option<u64>,
+    /// INTERNALDATE.
+    pub(crate) date: Option<String>,
     /// The one literal.
     pub(crate) literal: Option<Vec<u8>>,
 }
@@ -184,8 +186,10 @@ fn fetched(number: u32, text: &str, literal: Option<Vec<u8>>) -> Fetched {
         flags.sort();
         flags
     });
+    let date = after("INTERNALDATE \"").and_then(|rest| rest.split_once('"'));
     Fetched {
         number,
+        date: date.map(|(date, _)| date.to_owned()),
         uid: after("UID ")
             .and_then(digits)
             .and_then(|uid| uid.try_into().ok()),

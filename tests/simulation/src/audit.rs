@@ -30,6 +30,8 @@ pub(crate) struct Shown {
     pub(crate) uid_next: u32,
     /// UID, mail, flags.
     pub(crate) messages: Vec<(u32, usize, Vec<String>)>,
+    /// INTERNALDATE of each.
+    dates: Vec<Option<String>>,
 }
 
 /// After so long a server that is not disturbed must have shown everything.
@@ -124,7 +126,7 @@ impl World {
         let known = known.unwrap_or_default();
         let selected = session.view.as_ref().is_some_and(|view| view.name == *name);
         if selected {
-            let line = "UID FETCH 1:* (UID FLAGS BODY.PEEK[])";
+            let line = "UID FETCH 1:* (UID FLAGS INTERNALDATE BODY.PEEK[])";
             let command = Command::Fetch {
                 whole: true,
                 all: true,
@@ -166,6 +168,7 @@ impl World {
             uid_validity: view.uid_validity,
             uid_next: view.uid_next,
             messages,
+            dates: view.messages.iter().map(|seen| seen.date.clone()).collect(),
         };
         audit.seen.insert(view.name.clone(), shown);
         Ok(())

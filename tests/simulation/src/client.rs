@@ -5,7 +5,7 @@ use crate::answers::{self, Answer, Fetched};
 use crate::audit::Audit;
 use crate::cache::{Caches, Silent, take_out};
 use crate::device::Device;
-use crate::ledger::{mail_of, text};
+use crate::ledger::{date, mail_of, text};
 use crate::onlooker::Onlooker;
 use crate::script::Command;
 use crate::world::{Event, SECOND, World};
@@ -83,6 +83,7 @@ pub(crate) struct Seen {
     pub(crate) uid: Option<u32>,
     pub(crate) mail: Option<usize>,
     pub(crate) flags: Option<Vec<String>>,
+    pub(crate) date: Option<String>,
 }
 
 impl Client {
@@ -460,6 +461,9 @@ impl World {
         if fetched.flags.is_some() {
             seen.flags = fetched.flags;
         }
+        if fetched.date.is_some() {
+            seen.date = fetched.date;
+        }
         let (Some(uid), Some(octets)) = (seen.uid, fetched.literal) else {
             return Ok(());
         };
@@ -468,6 +472,14 @@ impl World {
         let whole = whole.is_some_and(|it| it.command.reads_bodies());
         if whole && octets != text(mail) {
             return Err(format!("mail {mail} is not what it was"));
+        }
+        let dated = self.ledger.mails[mail].dated;
+        if let Some(told) = seen
+            .date
+            .as_ref()
+            .filter(|told| dated && **told != date(mail))
+        {
+            return Err(format!("mail {mail} has the date {told}"));
         }
         seen.mail = Some(mail);
         let place = (view.uid_validity, uid);

@@ -16,9 +16,13 @@ pub(crate) struct Mail {
     pub(crate) sure: usize,
     /// Arrivals that were tried.
     pub(crate) maybe: usize,
-    /// Somebody marked it `\Deleted`, or it was where mailboxes are deleted: it may be
-    /// gone without a word to whom it was promised.
-    pub(crate) exposed: bool,
+    /// Where somebody marked it `\Deleted`, or mailboxes are deleted: it may be gone from there
+    /// without a word to whom it was promised.
+    pub(crate) exposed: BTreeSet<Place>,
+    /// How often it may have been moved to where mailboxes are deleted.
+    pub(crate) maybe_exposed: usize,
+    /// It was appended with the date that its number gives.
+    pub(crate) dated: bool,
     /// Where it was acknowledged to have arrived.
     pub(crate) arrived: BTreeSet<Place>,
     /// Where it was and is acknowledged not to be any more.
@@ -54,6 +58,8 @@ pub(crate) struct Ledger {
     pub(crate) arrived_at: BTreeMap<Place, u64>,
     /// When it was acknowledged that a message was moved away from a place.
     pub(crate) moved_at: BTreeMap<Place, u64>,
+    /// Where COPY or MOVE found nothing any more.
+    pub(crate) left_out: BTreeSet<Place>,
     /// Who is where, as any client was told.
     pub(crate) told: BTreeMap<Place, BTreeSet<usize>>,
     /// Counts for the summary.
@@ -104,14 +110,14 @@ impl Ledger {
         self.told.values().filter(|mails| mails.len() > 1).count() as u64
     }
 
-    /// What may become of a flag of a message that arrived with known flags; both values
-    /// may be allowed.
+    /// What may become of a flag of a message, if anything is known of it: what it arrived with, or that
+    /// a change was acknowledged. Both values may be allowed.
     pub(crate) fn allowed(&self, place: Place, flag: &str) -> Option<[bool; 2]> {
-        let born = self.born.get(&place)?;
         let mut allowed = [false; 2];
         let empty = Vec::new();
         let ops = self.flags.get(&(place, flag.to_owned())).unwrap_or(&empty);
         if ops.iter().all(|op| op.acknowledged.is_none()) {
+            let born = self.born.get(&place)?;
             allowed[usize::from(born.iter().any(|it| it == flag))] = true;
         }
         for op in ops {
@@ -150,6 +156,12 @@ pub(crate) fn text(mail: usize) -> Vec<u8> {
         ));
     }
     text.into_bytes()
+}
+
+/// INTERNALDATE of a mail that was appended, as FETCH says it (RFC 3501 §9, date-time).
+pub(crate) fn date(mail: usize) -> String {
+    let (day, hour, minute) = (1 + mail % 28, mail / 28 % 24, mail / 672 % 60);
+    format!("{day:2}-Feb-2021 {hour:02}:{minute:02}:07 +0130")
 }
 
 /// Which mail a text or a part of it belongs to.

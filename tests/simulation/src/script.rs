@@ -3,7 +3,7 @@
 use crate::answers;
 use crate::cache::Silent;
 use crate::client::{Pending, Session, View};
-use crate::ledger::{FLAGS, FlagOp, Place, text};
+use crate::ledger::{FLAGS, FlagOp, Place, date, text};
 use crate::world::{Event, SECOND, World};
 
 /// Mailboxes that stay.
@@ -180,7 +180,7 @@ impl World {
     pub(crate) fn fetch(&mut self, client: usize, all: bool, set: &str) {
         let whole = self.chance.permille(300);
         let section = match whole {
-            true => "BODY.PEEK[]",
+            true => "INTERNALDATE BODY.PEEK[]",
             false => "BODY.PEEK[HEADER.FIELDS (SUBJECT)]",
         };
         let modseq = match self.clients[client].caches.is_some() && self.chance.permille(700) {
@@ -204,8 +204,8 @@ impl World {
         let mails: Vec<usize> = (0..count).map(|_| self.ledger.new_mail()).collect();
         for mail in &mails {
             let it = &mut self.ledger.mails[*mail];
-            it.exposed = name.starts_with("SECRET") || flags.iter().any(|it| it == "\\Deleted");
             it.in_inbox = name == "INBOX";
+            it.dated = true;
         }
         let list = flags.join(" ");
         let waits = count == 1 && self.chance.permille(500);
@@ -214,7 +214,9 @@ impl World {
         for mail in &mails {
             let text = text(*mail);
             let plus = if waits { "" } else { "+" };
-            octets.extend(format!(" ({list}) {{{}{plus}}}\r\n", text.len()).into_bytes());
+            let date = date(*mail);
+            octets
+                .extend(format!(" ({list}) \"{date}\" {{{}{plus}}}\r\n", text.len()).into_bytes());
             match waits {
                 true => rest = Some([&text[..], b"\r\n"].concat()),
                 false => octets.extend(text),
@@ -269,7 +271,10 @@ impl World {
         };
         let mut changes = Vec::new();
         for (uid, mail) in &some {
-            self.ledger.mails[*mail].exposed |= flag == "\\Deleted" && set;
+            if flag == "\\Deleted" && set {
+                let place = (view.uid_validity, *uid);
+                self.ledger.mails[*mail].exposed.insert(place);
+            }
             for (flag, set) in &flags {
                 let key = ((view.uid_validity, *uid), (*flag).to_owned());
                 let op = FlagOp {
@@ -319,7 +324,6 @@ impl World {
         let to = self.any_name().to_owned();
         for (_, mail) in &mails {
             let it = &mut self.ledger.mails[*mail];
-            it.exposed |= to.starts_with("SECRET");
             it.in_inbox |= to == "INBOX";
         }
         self.draw_onlookers(&to);
@@ -439,7 +443,7 @@ impl World {
             Command::Fetch { all, .. } if ok => return self.listed(client, all),
             Command::Append { name, mails, flags } => {
                 self.draw_onlookers(&name);
-                return self.appended(client, &mails, &flags, ok, code);
+                return self.appended(client, &name, &mails, &flags, ok, code);
             }
             Command::Store { changes } if ok => {
                 for (key, index) in changes {
@@ -455,7 +459,7 @@ impl World {
                     let mail = self.clients[client].device.mail_at(place);
                     let mail = mail.map(|mail| &mut self.ledger.mails[mail]);
                     // Else its UID was burned just then: it is there under another one.
-                    if let Some(mail) = mail.filter(|mail| mail.exposed) {
+                    if let Some(mail) = mail.filter(|mail| mail.exposed.contains(&place)) {
                         mail.gone.insert(place);
                     }
                 }
@@ -471,7 +475,11 @@ impl World {
                 if moves && ok {
                     self.moved(pending.asked, from, &code)?;
                 }
-                return self.copied(client, moves, from, &mails, ok, &code);
+                if !ok {
+                    self.maybe_copied(moves, &to, &mails);
+                    return Ok(());
+                }
+                return self.copied(client, moves, from, &to, &mails, &code);
             }
             _ => {}
         }
@@ -500,6 +508,7 @@ impl World {
     fn appended(
         &mut self,
         client: usize,
+        name: &str,
         mails: &[usize],
         flags: &[String],
         ok: bool,
@@ -523,6 +532,9 @@ impl World {
         for (mail, uid) in mails.iter().zip(uids) {
             let place = (uid_validity, uid);
             self.arrived(client, *mail, place)?;
+            if is_volatile(name) || flags.iter().any(|flag| flag == "\\Deleted") {
+                self.ledger.mails[*mail].exposed.insert(place);
+            }
             self.ledger.born.insert(place, flags.to_vec());
         }
         Ok(())
@@ -541,22 +553,23 @@ impl World {
         client: usize,
         moves: bool,
         from: u32,
+        to: &str,
         mails: &[(u32, usize)],
-        ok: bool,
         code: &str,
     ) -> Result<(), String> {
-        if !ok {
-            mails
-                .iter()
-                .for_each(|(_, mail)| self.ledger.mails[*mail].maybe += 1);
-            return Ok(());
-        }
         let words: Vec<&str> = code.split(' ').collect();
-        let ["COPYUID", uid_validity, originals, copies] = words[..] else {
+        let originals = match words[..] {
+            ["COPYUID", _, originals, _] => answers::numbers(originals),
+            _ => Vec::new(),
+        };
+        let left_out = mails.iter().filter(|(uid, _)| !originals.contains(uid));
+        let left_out = left_out.map(|(uid, _)| (from, *uid));
+        self.ledger.left_out.extend(left_out);
+        let ["COPYUID", uid_validity, _, copies] = words[..] else {
             return Ok(());
         };
         let uid_validity = uid_validity.parse().unwrap_or(0);
-        let (originals, copies) = (answers::numbers(originals), answers::numbers(copies));
+        let copies = answers::numbers(copies);
         if originals.len() != copies.len() {
             return Err(format!("COPY says [{code}]"));
         }
@@ -564,6 +577,11 @@ impl World {
             let mail = mails.iter().find(|(uid, _)| *uid == original);
             let (_, mail) = *mail.ok_or(format!("COPY of {mails:?} says [{code}]"))?;
             self.arrived(client, mail, (uid_validity, copy))?;
+            // It is `\Deleted` if what was copied is, wherever that was when it was marked so.
+            let it = &mut self.ledger.mails[mail];
+            if is_volatile(to) || !it.exposed.is_empty() {
+                it.exposed.insert((uid_validity, copy));
+            }
             if moves {
                 self.ledger.mails[mail].gone.insert((from, original));
             }
@@ -588,19 +606,37 @@ impl World {
         Ok(())
     }
 
+    /// A COPY or MOVE that was not acknowledged may have been done.
+    fn maybe_copied(&mut self, moves: bool, to: &str, mails: &[(u32, usize)]) {
+        for (_, mail) in mails {
+            let it = &mut self.ledger.mails[*mail];
+            it.maybe += 1;
+            let exposes = is_volatile(to) || !it.exposed.is_empty();
+            it.maybe_exposed += usize::from(moves && exposes);
+        }
+    }
+
     /// A command that will have no answer: it may be carried out, now or later.
     pub(crate) fn unanswered(&mut self, client: usize, _: &Session, pending: &Pending) {
-        let mails: Vec<usize> = match &pending.command {
-            Command::Append { mails, .. } => mails.clone(),
-            Command::Copy { mails, .. } => mails.iter().map(|(_, mail)| *mail).collect(),
-            _ => Vec::new(),
-        };
-        for mail in mails {
-            self.ledger.mails[mail].maybe += 1;
+        match &pending.command {
+            Command::Append { mails, .. } => {
+                for mail in mails {
+                    self.ledger.mails[*mail].maybe += 1;
+                }
+            }
+            Command::Copy {
+                moves, to, mails, ..
+            } => self.maybe_copied(*moves, to, mails),
+            _ => {}
         }
         let kind = pending.command.kind();
         self.note(format_args!("client {client}: no answer to {kind}"));
     }
+}
+
+/// Whether mailboxes of such names are deleted.
+fn is_volatile(name: &str) -> bool {
+    VOLATILE.contains(&name)
 }
 
 fn set_of(some: &[(u32, usize)]) -> String {

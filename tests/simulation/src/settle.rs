@@ -6,6 +6,7 @@ use crate::garage::Weather;
 use crate::ledger::{FLAGS, MARK};
 use crate::script::Command;
 use crate::world::{SECOND, World};
+use restante_core::account::{Finding, Trouble};
 use std::collections::BTreeMap;
 
 /// All mailboxes by name.
@@ -56,6 +57,7 @@ impl World {
         }
         self.run_until(self.now + 60 * SECOND);
         self.check_bells();
+        self.check_index();
         for process in 0..self.processes.len() {
             self.end_doorbell(process);
         }
@@ -84,6 +86,31 @@ impl World {
             });
         if let Some(waits) = waits {
             self.blame(waits);
+        }
+    }
+
+    /// Every message can be read, every object is named or on its way to be collected, and logs and
+    /// checkpoints agree, as one server sees it.
+    fn check_index(&mut self) {
+        if self.violation.is_some() {
+            return;
+        }
+        let process = self.chance.index(self.processes.len());
+        self.check_account(process);
+        let limit = self.now + 1_000 * SECOND;
+        while self.checked.is_none() && self.violation.is_none() && self.now < limit {
+            self.step();
+        }
+        self.run_until(self.now + SECOND);
+        let Some(report) = self.checked.take() else {
+            return self.blame(format!("server {process} does not end its check"));
+        };
+        // What a sweep has not collected yet is not damage.
+        let waits =
+            |it: &Finding| matches!(it.trouble, Trouble::Orphan | Trouble::OrphanCheckpoint);
+        let found = report.findings.iter().find(|it| !waits(it));
+        if let Some(found) = found {
+            self.blame(format!("a check finds {found:?}"));
         }
     }
 
@@ -163,7 +190,8 @@ impl World {
         }
         let mails = self.ledger.mails.iter().zip(&counts).enumerate();
         let wrong = mails.filter_map(|(number, (mail, count))| {
-            let lost = !mail.exposed && count + mail.gone.len() < mail.sure;
+            let left = count + mail.gone.union(&mail.exposed).count() + mail.maybe_exposed;
+            let lost = left < mail.sure;
             let gone = mail.gone.intersection(&mail.arrived).count();
             let renames =
                 self.ledger.inbox_renames * usize::from(mail.in_inbox) * (mail.sure + mail.maybe);
@@ -181,6 +209,9 @@ impl World {
         for shown in truth.values() {
             for (uid, mail, _) in &shown.messages {
                 let place = (shown.uid_validity, *uid);
+                if self.ledger.left_out.contains(&place) {
+                    wrong.push(format!("mail {mail} is at {place:?}, and was not copied"));
+                }
                 if self.ledger.mails[*mail].gone.contains(&place) {
                     wrong.push(format!("mail {mail} was expunged and is at {place:?}"));
                 }

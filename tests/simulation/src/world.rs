@@ -12,7 +12,7 @@ use crate::ledger::Ledger;
 use crate::process::Process;
 use crate::trace::Trace;
 use core::time::Duration;
-use restante_core::account::AccountReply;
+use restante_core::account::{AccountReply, CheckReport};
 use restante_core::config::Config;
 use restante_core::delivery::InboxWriter;
 use restante_core::mailbox::{AccountId, MailboxId, UidValidity};
@@ -103,6 +103,8 @@ pub(crate) struct World {
     pub(crate) resumed: u64,
     /// Times that a client with a cache selected a mailbox.
     pub(crate) resynchronised: u64,
+    /// What a check of the account found.
+    pub(crate) checked: Option<CheckReport>,
     /// How long an account's machine stays that nobody needs, in microseconds.
     pub(crate) linger_us: u64,
     /// Clients go on with new commands, and things break.
@@ -143,6 +145,7 @@ impl World {
             forgotten: 0,
             resumed: 0,
             resynchronised: 0,
+            checked: None,
             linger_us,
             queue: BTreeMap::new(),
             numbers: 0,

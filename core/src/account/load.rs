@@ -695,12 +695,22 @@ fn open_pointer<S: LogState>(
     Ok(CheckpointPointer::decode(&opened)?)
 }
 
-/// Whether one value of a log, of whichever kind, can be opened.
-pub(super) fn opens<S: LogState>(keys: &AccountKeys, key: &ItemKey, value: &[u8]) -> bool {
-    match is_pointer(&key.sort) {
-        true => open_pointer::<S>(keys, key, value).is_ok(),
-        false => open_value::<S>(keys, key, value).is_ok(),
+/// Which value of an item of a log counts, whatever somebody has put beside it.
+pub(super) fn counting<S: LogState>(keys: &AccountKeys, item: &Item) -> Option<usize> {
+    let mut counting = None;
+    for (number, value) in item.values.iter().enumerate() {
+        if is_pointer(&item.key.sort) {
+            let opened = open_pointer::<S>(keys, &item.key, value).is_ok();
+            counting = opened.then_some(number).or(counting);
+            continue;
+        }
+        match open_value::<S>(keys, &item.key, value) {
+            Ok(Opened::Arrival(_)) => counting = counting.or(Some(number)),
+            Ok(Opened::Part(_)) => counting = Some(number),
+            Err(_) => {}
+        }
     }
+    counting
 }
 
 /// Whether an item of a log can be understood on its own. What somebody has put beside it does not

@@ -350,14 +350,16 @@ impl<S: Planner> Log<S> {
         self.run_reading(shared, happened);
         self.run_verifying(shared, happened);
         while matches!(self.activity, Activity::Idle) {
-            let reads = self.read_wanted || self.checkpoint_due();
+            // What merging left is to be settled before anything else is shown or told.
+            let settles = self.jobs.front().is_some_and(S::settles);
+            let reads = (self.read_wanted || self.checkpoint_due()) && !settles;
             let commits = !self.jobs.is_empty() && self.known.is_some() && !self.read_needed;
             // Whoever waits for a commit has waited longer than who wants to read. But after one
             // it is the turn of the others, or they would wait as long as somebody always writes.
             if commits && !(reads && self.passed_over) {
                 self.passed_over = reads;
                 self.start_commit(shared, happened);
-            } else if reads || !self.jobs.is_empty() {
+            } else if self.read_wanted || !self.jobs.is_empty() || self.checkpoint_due() {
                 self.start_reading(shared, 0);
                 self.run_reading(shared, happened);
             } else {
@@ -527,7 +529,7 @@ impl<S: Planner> Log<S> {
         if outcome.whole && known.superfluous > shared.config.checkpoint_operations_min {
             self.shorten_at = Some(shared.now.instant);
         }
-        if self.checkpoint_due() && !known.partial {
+        if self.checkpoint_due() && !known.partial && known.is_complete() {
             self.checkpoint_wanted = None;
             self.start_checkpoint(shared, &known, true);
         }

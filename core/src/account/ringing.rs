@@ -29,6 +29,10 @@ impl Account {
                 if let Some(it) = self.mailboxes.get_mut(&mailbox) {
                     it.log.ring();
                 }
+                if !self.is_held(mailbox) {
+                    // Who was stirred may not ask for long, and the mailbox have been let go of.
+                    self.stir(|it| it == mailbox);
+                }
                 self.run_mailbox(mailbox);
             }
             // Who sleeps reads it when it wakes.

@@ -80,6 +80,13 @@ struct Subscription {
     subscribed: bool,
 }
 
+impl Subscription {
+    /// Whether it must be known at this time.
+    fn is_kept(&self, unix_ms: u64) -> bool {
+        self.subscribed || self.stamp.unix_ms().saturating_add(UNSUBSCRIBED_KEPT_MS) > unix_ms
+    }
+}
+
 /// A change of the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DirectoryOperation {
@@ -202,9 +209,10 @@ impl Directory {
         Some(&self.entries[index.ok()?])
     }
 
-    /// Names of which it is known whether they are subscribed to.
-    pub(crate) fn subscriptions_known(&self) -> usize {
-        self.subscriptions.len()
+    /// Names of which it must be known at this time whether they are subscribed to.
+    pub(crate) fn subscriptions_known(&self, unix_ms: u64) -> usize {
+        let known = self.subscriptions.values();
+        known.filter(|it| it.is_kept(unix_ms)).count()
     }
 
     /// Whether it is known of a name that it is subscribed to or was.
@@ -407,10 +415,8 @@ impl Directory {
         }
         let newest = self.subscriptions.values().map(|it| it.stamp).max();
         let newest_ms = newest.unwrap_or_default().unix_ms();
-        let kept = |it: &Subscription| {
-            it.subscribed || it.stamp.unix_ms().saturating_add(UNSUBSCRIBED_KEPT_MS) > newest_ms
-        };
-        let kept = self.subscriptions.iter().filter(|(_, it)| kept(it));
+        let kept = self.subscriptions.iter();
+        let kept = kept.filter(|(_, it)| it.is_kept(newest_ms));
         encoder.count(kept.clone().count());
         for (name, subscription) in kept {
             encoder.text(name.as_str());

@@ -187,6 +187,22 @@ mod tests {
     }
 
     #[test]
+    fn flags_are_alike_whatever_the_places_of_keywords() {
+        let states = [[1, 2], [2, 1]].map(|numbers| {
+            let (mut state, [_, last]) = state();
+            for number in numbers {
+                apply(&mut state, vec![set(last, number + 500..number + 501)]);
+            }
+            state
+        });
+        let [one, two] = states.each_ref().map(|state| state.message(1).unwrap());
+        assert_ne!(states[0].keywords(), states[1].keywords());
+        assert!(states[0].flags_alike(one, &states[1], two));
+        let first = states[1].message(0).unwrap();
+        assert!(!states[0].flags_alike(one, &states[1], first));
+    }
+
+    #[test]
     fn a_message_that_arrives_with_new_keywords_has_them() {
         let (mut state, [first, _]) = state();
         let messages = vec![first];

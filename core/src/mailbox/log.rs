@@ -144,11 +144,8 @@ impl LogState for MailboxState {
     fn agrees_with(&self, other: &Self) -> bool {
         let seen = |state: &Self| (state.uid_validity(), state.uid_next(), state.len());
         let same = |(one, two): (&Message, &Message)| {
-            let [mut ours, mut theirs] = [(self, one), (other, two)]
-                .map(|(state, message)| state.flags(message).collect::<Vec<_>>());
-            ours.sort_unstable();
-            theirs.sort_unstable();
-            (one.uid, one.id, one.content, ours) == (two.uid, two.id, two.content, theirs)
+            (one.uid, one.id, one.content) == (two.uid, two.id, two.content)
+                && self.flags_alike(one, other, two)
         };
         let both = self.iter_from(0).zip(other.iter_from(0));
         seen(self) == seen(other) && both.into_iter().all(same)

@@ -101,7 +101,7 @@ impl MailboxState {
                         (below || !is_new).then_some((message.id, message.uid, below))
                     }
                     Some(old) => {
-                        let same = is_new || shown.flags(old).eq(self.flags(message));
+                        let same = is_new || shown.flags_alike(old, self, message);
                         (!same).then_some((message.id, message.uid, false))
                     }
                 }

@@ -159,7 +159,8 @@ impl Making<'_> {
                 return Err(AccountFailure::Limit("Too many subscriptions"));
             }
             let max = self.config.subscriptions_known_max;
-            if directory.subscriptions_known() >= max && !directory.was_subscribed(name) {
+            let known = directory.subscriptions_known(self.now.unix_ms);
+            if known >= max && !directory.was_subscribed(name) {
                 return Err(AccountFailure::Limit(
                     "Too many names were subscribed to in the last months",
                 ));

@@ -212,6 +212,19 @@ impl MailboxState {
         &self.keywords
     }
 
+    /// Whether a message of this state has the flags of one of another state, where keywords may stand in
+    /// another order.
+    pub(super) fn flags_alike(&self, one: &Message, other: &Self, two: &Message) -> bool {
+        if self.flags(one).eq(other.flags(two)) {
+            return true;
+        }
+        let [mut ours, mut theirs]: [Vec<Flag>; 2] =
+            [self.flags(one).collect(), other.flags(two).collect()];
+        ours.sort_unstable();
+        theirs.sort_unstable();
+        ours == theirs
+    }
+
     /// Whether so many new ones fit where a mailbox may have `max`.
     pub(crate) fn has_room_for_keywords(&self, new: usize, max: usize) -> bool {
         let max = max.min(FlagBit::COUNT - FlagBit::FIRST_KEYWORD);

@@ -24,8 +24,9 @@ pub(crate) struct Since<'a> {
 impl<'a> Since<'a> {
     /// `None`: it cannot be told what happened.
     pub(crate) fn new(shown: &'a MailboxState, now: &'a MailboxState) -> Option<Self> {
-        let batches = |state: &MailboxState| state.highest_modseq.0 - state.lead;
-        let more = batches(now).checked_sub(batches(shown))?;
+        // What was shown before the numbers were led on has fewer of them than that.
+        let batches = |state: &MailboxState| state.highest_modseq.0.checked_sub(state.lead);
+        let more = batches(now)?.checked_sub(batches(shown)?)?;
         let follows = now.history.follows(&shown.history, more);
         follows.then_some(Self { shown, now })
     }
@@ -51,5 +52,20 @@ impl MailboxState {
         let register = registers.find(|register| register.flag == bit)?;
         let writer = self.writers.get(register.writer as usize)?;
         Some((register.stamp, *writer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::UidValidity;
+
+    #[test]
+    fn of_what_was_shown_before_numbers_were_led_on_nothing_is_said() {
+        let now = MailboxState::new(UidValidity(core::num::NonZeroU32::MIN));
+        let mut shown = now.clone();
+        shown.lead = shown.highest_modseq.0 + 1_000;
+        assert!(Since::new(&shown, &now).is_none());
+        assert!(Since::new(&now, &shown).is_none());
     }
 }

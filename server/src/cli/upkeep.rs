@@ -16,6 +16,7 @@ use restante_core::account::{
     AccountFailure, AccountReply, AccountRequest, Bodies, CheckOptions, CheckReport, NewMessage,
     Recoverable, Trouble,
 };
+use restante_core::config::Config as CoreConfig;
 use restante_core::mailbox::MailboxName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -146,6 +147,8 @@ async fn skip_uids<R: Runtime>(
         let request = AccountRequest::SkipUids { mailbox, above };
         match steward.ask(request).await {
             AccountReply::Done => {}
+            // Who would see its UIDs? It is deleted, or it is not known any more what it was called.
+            AccountReply::Failed(AccountFailure::NonExistent) => {}
             other => return Err(refused(steward, &other)),
         }
     }
@@ -291,7 +294,11 @@ where
         false => prompt(&format!("Password of {}: ", whose.name))?,
     };
     let keys = edit::keys(&file, &whose.name, &password)?;
-    let core = config.core_for_accounts();
+    // What is brought back may need a mailbox to be made, however many were deleted.
+    let core = CoreConfig {
+        deleted_mailboxes_max: usize::MAX,
+        ..config.core_for_accounts()
+    };
     R::run(config.threads(cores()), |runtime| async move {
         let storage = open_storage(&config, &runtime, &file).await?;
         let mut steward = Steward::new(runtime.clone(), Arc::clone(&storage), core, keys);

@@ -205,9 +205,10 @@ mod tests {
 
     #[test]
     fn responses_are_taken_one_by_one_when_they_are_whole() {
-        let mut octets = b"* 3 EXISTS\r\n* 2 FETCH (UID 7 FLAGS (\\Seen \\Recent) BODY[] {4}\r\na\r\nb MODSEQ (9))\r\nt OK [APPENDUID 5 6] Done\r\n* 1 EXP".to_vec();
+        let mut octets = b"* 3 EXISTS\r\n* 2 FETCH (UID 7 FLAGS (\\Seen \\Recent) INTERNALDATE \" 7-Feb-2021 01:02:07 +0130\" BODY[] {4}\r\na\r\nb MODSEQ (9))\r\nt OK [APPENDUID 5 6] Done\r\n* 1 EXP".to_vec();
         assert_eq!(take(&mut octets), Some(Answer::Exists(3)));
         let fetched = Fetched {
+            date: Some(" 7-Feb-2021 01:02:07 +0130".to_owned()),
             number: 2,
             uid: Some(7),
             flags: Some(vec!["\\Seen".to_owned()]),

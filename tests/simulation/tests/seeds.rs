@@ -72,7 +72,7 @@ fn the_same_seed_gives_the_same_run() {
 #[test]
 fn what_is_collected_is_missed_by_nobody() {
     let (mut collected, mut forgotten) = (0, 0);
-    for seed in 0..12 {
+    for seed in 0..24 {
         let outcome = run(&Options {
             seed,
             steps: 6_000,

@@ -446,3 +446,23 @@ fn who_reads_has_a_turn_though_two_always_write() {
     }
     panic!("who wants to read waits as long as others write");
 }
+
+#[test]
+fn who_was_stirred_and_does_not_ask_keeps_nobody_else_from_hearing() {
+    let (mut one, mut two) = (Server::new(1, config()), Server::new(2, config()));
+    let mut storage = Store::default();
+    let [silent, waiting] = [two.connect(), two.connect()];
+    for connection in [silent, waiting] {
+        two.select(&mut storage, connection, "INBOX");
+        two.send(connection, AccountRequest::Sleep);
+    }
+    one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    two.input(AccountInput::Rung(Some(inbox_id())));
+    assert!(is_stirred(&mut two, silent) && is_stirred(&mut two, waiting));
+    two.ask(&mut storage, waiting, resume());
+    two.send(waiting, AccountRequest::Sleep);
+    let mut two = two.next_machine(3);
+    one.append(&mut storage, "INBOX", vec![message(2, &[])]);
+    two.input(AccountInput::Rung(Some(inbox_id())));
+    assert!(is_stirred(&mut two, waiting));
+}

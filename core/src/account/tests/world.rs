@@ -28,7 +28,7 @@ pub(super) struct Store {
     pub(super) items: BTreeMap<ItemKey, (Bytes, u64)>,
     pub(super) objects: BTreeMap<ObjectKey, Bytes>,
     /// What somebody has put beside the values of items.
-    pub(super) beside: BTreeMap<ItemKey, Bytes>,
+    pub(super) beside: BTreeMap<ItemKey, Vec<Bytes>>,
     /// Items in answers to `ReadRange`.
     pub(super) given: usize,
     /// Objects that were finished.
@@ -401,8 +401,8 @@ impl Store {
     }
 
     fn values(&self, key: &ItemKey, value: &Bytes) -> Vec<Bytes> {
-        let beside = self.beside.get(key).cloned();
-        beside.into_iter().chain([value.clone()]).collect()
+        let beside = self.beside.get(key).into_iter().flatten();
+        beside.chain([value]).cloned().collect()
     }
 
     /// What is late comes now.

@@ -6,7 +6,7 @@ use super::content::Inside;
 use super::report::{CheckReport, Finding, Trouble};
 use super::survey::{Survey, Whole, out_of_step};
 use super::sweep::done;
-use crate::account::load::opens;
+use crate::account::load::counting;
 use crate::account::{Bodies, CheckOptions};
 use crate::mailbox::{
     ContentId, Deleted, Directory, Ledger, LogState, MailboxId, MailboxName, MailboxState, Message,
@@ -19,7 +19,6 @@ use crate::storage::{
     StorageRequest, StorageResponse,
 };
 use crate::summary::Summary;
-use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -139,7 +138,12 @@ impl Check {
             };
             self.find(at, partition.0, Trouble::MessagesLost);
             self.report.lost.push((mailbox, floor));
-        } else if whole.damaged.count > 0 || whole.partial || lacks || self.options.rebuild {
+        } else if whole.damaged.count > 0
+            || whole.partial
+            || !whole.is_complete()
+            || lacks
+            || self.options.rebuild
+        {
             // What is rebuilt may be an earlier state: clients were told of UIDs that it does
             // not know.
             self.report.lost.push((mailbox, floor));
@@ -191,8 +195,8 @@ impl Check {
             let mut repaired = false;
             if self.options.repair {
                 let keys = Arc::clone(&self.survey.keys);
-                let opens = |value: &[u8]| opens::<S>(&keys, key, value);
-                repaired = self.move_aside_but(key, opens).await?;
+                let counting = |item: &Item| counting::<S>(&keys, item);
+                repaired = self.move_aside_but(key, counting).await?;
             }
             let place = format!("{}/{}", key.partition, key.sort);
             self.found_repaired(at(), place, Trouble::ValueBeside, repaired);
@@ -207,6 +211,9 @@ impl Check {
                 repaired = self.drop_pointer(&whole, *content).await?;
             }
             self.found_repaired(at(), place, Trouble::Checkpoint, repaired);
+        }
+        if !whole.is_complete() {
+            self.find(at(), partition.0.clone(), Trouble::Disagreement);
         }
         let others = whole.checkpoints.len().saturating_sub(1);
         if whole.is_sound() && others > 0 {
@@ -225,43 +232,39 @@ impl Check {
 
     /// Keeps elsewhere what cannot be opened.
     async fn move_aside(&mut self, key: &ItemKey) -> Result<bool, StorageError> {
-        self.move_aside_but(key, |_| false).await
+        self.move_aside_but(key, |_| None).await
     }
 
-    /// Keeps elsewhere what an item holds, but for these values: they stay where they are.
+    /// Keeps elsewhere what an item holds, but for the value of this number, if any: it stays where it
+    /// is.
     async fn move_aside_but(
         &mut self,
         key: &ItemKey,
-        stays: impl Fn(&[u8]) -> bool,
+        stays: impl Fn(&Item) -> Option<usize>,
     ) -> Result<bool, StorageError> {
         let Some(item) = self.items(vec![key.clone()]).await?.pop() else {
             return Ok(false);
         };
-        let values = item.values.into_iter();
-        let (staying, going): (Vec<Bytes>, Vec<Bytes>) = values.partition(|value| stays(value));
-        let going = going.into_iter().enumerate();
+        let staying = stays(&item);
+        let values = item.values.iter().enumerate();
+        let going = values.filter(|(number, _)| Some(*number) != staying);
         let going = going.map(|(number, value)| InsertItem {
             key: self.survey.places.aside(key, number),
             token: None,
-            value,
+            value: value.clone(),
         });
         let insert = StorageRequest::InsertItems(going.collect());
         done(self.survey.io.request(insert).await?)?;
-        if staying.is_empty() {
-            let delete = StorageRequest::DeleteItems(vec![(item.key, item.token)]);
-            done(self.survey.io.request(delete).await?)?;
-            return Ok(true);
-        }
-        // Written with the token it takes the place of all; the next ones stand beside it.
-        let mut token = Some(item.token);
-        for value in staying {
-            let insert = StorageRequest::InsertItems(vec![InsertItem {
-                key: item.key.clone(),
-                token: token.take(),
+        // Written with the token it takes the place of all.
+        let rest = match staying.and_then(|number| item.values.get(number).cloned()) {
+            Some(value) => StorageRequest::InsertItems(vec![InsertItem {
+                key: item.key,
+                token: Some(item.token),
                 value,
-            }]);
-            done(self.survey.io.request(insert).await?)?;
-        }
+            }]),
+            None => StorageRequest::DeleteItems(vec![(item.key, item.token)]),
+        };
+        done(self.survey.io.request(rest).await?)?;
         Ok(true)
     }
 

@@ -56,6 +56,11 @@ impl<S> Whole<S> {
             && self.checkpoints.iter().all(Option::is_some)
     }
 
+    /// Whether it has all that any of the checkpoints has.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// The objects of its checkpoints.
     pub(super) fn checkpoint_objects(&self) -> impl Iterator<Item = ContentId> {
         self.checkpoints.iter().flatten().map(|it| it.content)

@@ -107,7 +107,6 @@ pub(super) async fn refresh(io: &Io, context: &Context, mut view: View) -> Outco
 /// CLOSE: expunges silently, then nothing is selected (RFC 3501 §6.4.2).
 pub(super) async fn close(io: &Io, view: View) -> Outcome {
     if !view.read_only
-        && view.latest.deleted_count() > 0
         && let AccountReply::Failed(failure) =
             io.account(AccountRequest::Expunge { uids: None }).await
     {

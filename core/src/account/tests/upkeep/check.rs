@@ -1,9 +1,12 @@
 //! What a check finds and puts right.
 
 use super::*;
+use crate::account::tests::world::message;
 use crate::account::{Finding, Trouble};
-use crate::mailbox::{CheckpointPointer, MailboxState};
-use crate::seal::ItemKind;
+use crate::mailbox::{
+    Batch, CheckpointPointer, MailboxState, MessageId, ModSeq, Operation, Part, Stamp,
+};
+use crate::seal::{ItemKind, seal_arrival};
 use crate::storage::ItemKey;
 use std::sync::Arc;
 
@@ -502,9 +505,26 @@ fn what_somebody_puts_beside_an_item_is_moved_and_the_item_stays() {
         .filter(|key| key.partition.0.contains("/m/"))
         .cloned()
         .collect();
+    // Whoever knows the public key can seal a message for any place.
+    let mut random = Random::new(Seed::new([4; 32]));
+    let (account, public_key) = (keys().account(), keys().public_key());
     for key in &of_logs {
         let junk = bytes::Bytes::from_static(b"junk");
-        storage.beside.insert(key.clone(), junk);
+        let batch = Batch {
+            stamp: Stamp::default(),
+            modseq: ModSeq(1),
+            past: None,
+            operations: vec![Operation::Arrive {
+                message: MessageId([99; 16]),
+                arrival: NewMessage {
+                    kind: ContentKind::Delivery,
+                    ..message(99, &[])
+                },
+            }],
+        };
+        let part = Part::whole(&batch.encode());
+        let letter = seal_arrival(account, &public_key, key, &part, &mut random).unwrap();
+        storage.beside.insert(key.clone(), vec![junk, letter]);
     }
     server.restart(2);
     let report = check(&mut server, &mut storage, false, false);
@@ -541,4 +561,33 @@ fn where_an_earlier_state_was_put_back_a_rebuild_gives_no_uid_that_was_told() {
     let message = store_at(&mut storage, 51, START_MS);
     let uids = server.append(&mut storage, "INBOX", vec![message]);
     assert!(uids[0] > told[0], "{uids:?} {told:?}");
+}
+
+#[test]
+fn a_log_of_which_each_checkpoint_lacks_something_is_told() {
+    let mut storage = Store::default();
+    let ahead_ms = START_MS + 3_600_000;
+    let (mut late, mut writers) = (Vec::new(), Vec::new());
+    // Two servers write a message each and make a checkpoint; the item and the pointer are not seen by others.
+    for seed in [2, 3] {
+        let mut server = Server::at(seed, without_checkpoints(), ahead_ms);
+        fill(&mut server, &mut storage, "INBOX", 1, 8);
+        writers.extend(inbox_items(&storage));
+        let mut server = Server::at(seed + 10, config(), ahead_ms);
+        server.status(&mut storage, "INBOX");
+        server.wait(Duration::from_secs(11));
+        server.drain(&mut storage);
+        late.extend(core::mem::take(&mut storage.items));
+    }
+    let is_pointer = |(key, _): &(ItemKey, _)| key.sort.0.starts_with('#');
+    let pointers: Vec<_> = late.into_iter().filter(is_pointer).collect();
+    assert_eq!((pointers.len(), writers.is_empty()), (2, false));
+    storage.items.extend(pointers);
+    let mut server = Server::new(20, config());
+    let report = check(&mut server, &mut storage, false, false);
+    assert!(
+        troubles(&report).contains(&Trouble::Disagreement),
+        "{report:?}"
+    );
+    assert!(!report.lost.is_empty());
 }

@@ -2,7 +2,14 @@
 
 mod world;
 
+use core::cell::Cell;
 use restante_core::boundary::Event;
+use restante_core::config::Config;
+use restante_core::random::{Random, Seed};
+use restante_core::seal::{ContentKind, ItemKind, Places};
+use restante_core::storage::{ObjectKey, StorageResponse};
+use restante_core::summary::Summary;
+use std::rc::Rc;
 use world::{MAIL, World, append};
 
 #[test]
@@ -98,13 +105,7 @@ fn a_damaged_message_is_left_out_and_the_rest_comes() {
             &MAIL.replace("lighthouse", &format!("lighthouse{number}")),
         );
     }
-    let contents: Vec<_> = world
-        .store
-        .objects
-        .keys()
-        .filter(|key| key.0.contains("/c/"))
-        .cloned()
-        .collect();
+    let contents = contents(&world);
     assert_eq!(contents.len(), 3);
     let mut damaged = world.store.objects[&contents[1]].to_vec();
     damaged[200] ^= 1;
@@ -135,6 +136,124 @@ fn a_damaged_message_is_left_out_and_the_rest_comes() {
     let answer = world.say(alice, b"f FETCH 1:3 BODY.PEEK[]\r\n");
     assert!(!answer.contains("lighthouse"), "{answer}");
     assert!(answer.contains("f NO [CORRUPTION]"), "{answer}");
+}
+
+/// The objects of messages.
+fn contents(world: &World) -> Vec<ObjectKey> {
+    let objects = world.store.objects.keys();
+    objects
+        .filter(|key| key.0.contains("/c/"))
+        .cloned()
+        .collect()
+}
+
+/// From now on the test fails with the request to storage that comes after the next `max`.
+fn limit_requests(world: &mut World, max: u32) {
+    let left = Rc::new(Cell::new(max));
+    world.store.liar = Some(Box::new(move |request, honest: StorageResponse| {
+        let rest = left.get().checked_sub(1);
+        left.set(rest.unwrap_or_else(|| panic!("too many requests, the last one is {request:?}")));
+        honest
+    }));
+}
+
+/// A message of many small chunks.
+fn chunked(world: &mut World) -> String {
+    let body: String = (0..40).map(|n| format!("{:04x}\r\n", n * 7919)).collect();
+    let mail = format!("Subject: long\r\n\r\n{body}");
+    let alice = world.log_in();
+    append(world, alice, &mail);
+    world.drop_client(alice);
+    mail
+}
+
+fn small_chunks() -> Config {
+    Config {
+        chunk_bytes: 64,
+        ..Config::default()
+    }
+}
+
+/// What a client is answered that selects INBOX and says `command`, and whether it is disconnected.
+fn ask_once(world: &mut World, command: &str) -> (String, bool) {
+    const REQUESTS_MAX: u32 = 40;
+    let client = world.log_in();
+    world.say(client, b"s EXAMINE INBOX\r\n");
+    limit_requests(world, REQUESTS_MAX);
+    let answer = world.say(client, format!("f {command}\r\n").as_bytes());
+    world.store.liar = None;
+    let closed = world.is_closed(client);
+    world.drop_client(client);
+    (answer, closed)
+}
+
+#[test]
+fn an_object_that_was_cut_anywhere_is_damaged_and_is_not_asked_for_for_ever() {
+    let mut world = World::with_config(21, small_chunks());
+    let mail = chunked(&mut world);
+    let key = contents(&world)[0].clone();
+    let whole = world.store.objects[&key].clone();
+    let (mut read, mut refused, mut broken) = (0, 0, 0);
+    for len in 0..whole.len() {
+        let cut = whole.slice(..len);
+        world.store.objects.insert(key.clone(), cut);
+        for (command, octets) in [
+            ("FETCH 1 BODY.PEEK[]", &*mail),
+            ("FETCH 1 BODY.PEEK[TEXT]", &mail[17..]),
+            ("FETCH 1 BODY.PEEK[]<100.10>", &mail[100..110]),
+            ("SEARCH BODY nowhere", ""),
+        ] {
+            let (answer, closed) = ask_once(&mut world, command);
+            if closed {
+                broken += 1;
+            } else if answer.contains("f OK") {
+                read += 1;
+                assert!(answer.contains(octets), "{len}, {command}: {answer}");
+            } else {
+                refused += 1;
+                assert!(
+                    answer.contains("f NO [CORRUPTION]"),
+                    "{len}, {command}: {answer}"
+                );
+            }
+        }
+    }
+    // Before its first chunk, in the middle, and behind what was wanted.
+    let each = [refused, broken, read];
+    assert!(each.iter().all(|count| *count > 100), "{each:?}");
+}
+
+/// Who delivers a message writes its layout.
+#[test]
+fn a_layout_that_says_that_chunks_are_shorter_is_damage_and_no_endless_reading() {
+    let mut world = World::with_config(22, small_chunks());
+    chunked(&mut world);
+    let summaries = Places::new(world.keys.account()).summaries();
+    let items = &world.store.items;
+    let key = items.keys().find(|key| key.partition == summaries);
+    let key = key.expect("the summary is an item").clone();
+    let sealed = &items[&key];
+    let plain = world
+        .keys
+        .open_summary_item(&key, ContentKind::Message, sealed)
+        .expect("nobody damaged it");
+    let mut summary = Summary::decode(&plain).expect("nobody damaged it");
+    let mut layout = summary.layout.to_vec();
+    let chunk_bytes = layout.len() - 4;
+    // The length of the last chunk but one, of three octets each.
+    layout[chunk_bytes] -= 1;
+    summary.layout = layout.into();
+    let sealed = world.keys.seal_item(
+        &key,
+        ItemKind::Summary,
+        &summary.encode(),
+        &mut Random::new(Seed::new([1; 32])),
+    );
+    world.store.items.insert(key, sealed);
+    for command in ["FETCH 1 BODY.PEEK[TEXT]", "SEARCH BODY nowhere"] {
+        let (answer, closed) = ask_once(&mut world, command);
+        assert!(closed || answer.contains("f NO [CORRUPTION]"), "{answer}");
+    }
 }
 
 /// ENVELOPE beside the whole message comes out of its first chunk; otherwise, and where the header is

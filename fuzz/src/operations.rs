@@ -349,6 +349,8 @@ fn damage_object(store: &mut Store, source: &mut Source<'_>) {
     if let Some(object) = store.objects.values_mut().nth(number % count) {
         let mut bytes = object.to_vec();
         match bytes.get_mut(at) {
+            // That would change nothing: it is cut here, also inside a chunk.
+            Some(_) if with == 0 => bytes.truncate(at),
             Some(byte) => *byte ^= with,
             None => bytes.truncate(at / 2),
         }

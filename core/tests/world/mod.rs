@@ -349,7 +349,10 @@ impl World {
     fn turn_client(&mut self, id: ConnectionId) -> bool {
         let (now, piece_max) = (self.now, self.piece_max);
         let mut moved = false;
+        let mut outputs = 0_u64;
         let receive = loop {
+            outputs += 1;
+            assert!(outputs < self.turns_max, "a connection never comes to rest");
             let output = self.client(id).connection.poll_output();
             match output {
                 Output::Wait(wait) => {

@@ -96,6 +96,10 @@ pub(super) struct BodyReader {
     retries_left: u32,
     /// Where the last chunk of the range ends in the stored object, if that is known.
     stored_end: Option<u64>,
+    /// Stored octets that the open stream still has.
+    stored_left: u64,
+    /// Storage has given all that it has of the range.
+    ended: bool,
     /// Octets that one request asks for: the head and a chunk that does not compress.
     read_max: u32,
 }
@@ -134,6 +138,8 @@ impl BodyReader {
             chunk: Vec::new(),
             retries_left: context.config.storage_retries_max,
             stored_end: layout.map(|layout| layout.stored_range(range).end),
+            stored_left: 0,
+            ended: false,
             read_max: u32::try_from(context.config.chunk_bytes + AROUND_CHUNK_BYTES)
                 .unwrap_or(u32::MAX),
         };
@@ -241,27 +247,20 @@ impl BodyReader {
         loop {
             let request = match self.request {
                 Some(request) => request,
+                // To ask again would bring the same.
+                None if self.ended => return Err(ReadError::Damaged(SealError::Truncated)),
                 None => {
                     self.open();
                     continue;
                 }
             };
             match self.io.answer(request).await {
-                Ok(StorageResponse::Opened { chunk, .. } | StorageResponse::Chunk(chunk)) => {
-                    let short = chunk.len() < self.read_max as usize;
-                    if chunk.is_empty() {
-                        return Err(ReadError::Damaged(SealError::Truncated));
-                    }
-                    self.reader.feed(&chunk);
-                    if short {
-                        // The end of the object: there is no more to ask for.
-                        self.close();
-                    } else {
-                        self.io
-                            .send(request, StorageRequest::ReadChunk { max: self.read_max });
-                    }
-                    return Ok(());
+                Ok(StorageResponse::Opened { len, chunk }) => {
+                    let end = self.stored_end.unwrap_or(len).min(len);
+                    self.stored_left = end.saturating_sub(self.reader.stored_position());
+                    return self.take(request, &chunk);
                 }
+                Ok(StorageResponse::Chunk(chunk)) => return self.take(request, &chunk),
                 Ok(_) => {
                     let error = StorageError::Refused("an answer to another question".to_owned());
                     return Err(ReadError::Storage(error));
@@ -276,6 +275,24 @@ impl BodyReader {
                 }
             }
         }
+    }
+
+    /// Takes what the stream gave, and asks for what comes after it.
+    fn take(&mut self, request: RequestId, chunk: &[u8]) -> Result<(), ReadError> {
+        if chunk.is_empty() {
+            return Err(ReadError::Damaged(SealError::Truncated));
+        }
+        self.reader.feed(chunk);
+        self.stored_left = self.stored_left.saturating_sub(chunk.len() as u64);
+        // Less than was asked for comes only at the end.
+        if self.stored_left == 0 || chunk.len() < self.read_max as usize {
+            self.ended = true;
+            self.close();
+        } else {
+            self.io
+                .send(request, StorageRequest::ReadChunk { max: self.read_max });
+        }
+        Ok(())
     }
 }
 

@@ -9,6 +9,9 @@ use super::{Octets, without_nul};
 /// structure may hold. RFC 6838 §4.2 allows 127.
 const NAME_BYTES_MAX: usize = 127;
 
+/// Language tags of one field; the rest of a longer list is not kept.
+const LANGUAGE_TAGS_MAX: usize = 1_000;
+
 /// The fields of one part's MIME header that BODYSTRUCTURE shows, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
@@ -154,7 +157,8 @@ impl Description {
 
     /// Forgets all that is not needed to read the part.
     pub(super) fn shrink(&mut self) {
-        let cut = |name: &Octets| name.slice(..name.len().min(NAME_BYTES_MAX));
+        // A slice would keep all of a name of 64 KiB in memory.
+        let cut = |name: &Octets| Octets::copy_from_slice(&name[..name.len().min(NAME_BYTES_MAX)]);
         let charset = self
             .parameters
             .iter()
@@ -248,16 +252,41 @@ fn disposition(field: &Field<'_>) -> Option<Disposition> {
 fn language(field: &Field<'_>) -> Vec<Octets> {
     let mut lexer = Lexer::new(field.value);
     let mut tags = Vec::new();
-    loop {
+    while tags.len() < LANGUAGE_TAGS_MAX {
         lexer.skip_cfws();
         let tag = lexer.atom();
         if tag.is_empty() {
-            return tags;
+            break;
         }
         tags.push(without_nul(tag));
         lexer.skip_cfws();
         if !lexer.eat(b',') {
-            return tags;
+            break;
         }
+    }
+    tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What weighs too much is only known once it was read.
+    #[test]
+    fn a_field_is_not_read_further_than_its_limits() {
+        let header = [
+            "Content-Type: text/plain",
+            &"; a=".repeat(60_000),
+            "\r\nContent-Disposition: inline",
+            &"; a*1=x".repeat(30_000),
+            "\r\nContent-Language: en",
+            &", en".repeat(60_000),
+        ]
+        .concat();
+        let found = Description::parse(header.as_bytes(), Surroundings::Message);
+        let disposition = found.disposition.expect("there is one");
+        assert_eq!(found.parameters.len(), parameter::PARAMETERS_MAX);
+        assert_eq!(disposition.parameters.len(), parameter::PARAMETERS_MAX);
+        assert_eq!(found.language.len(), LANGUAGE_TAGS_MAX);
     }
 }

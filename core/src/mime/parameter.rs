@@ -4,6 +4,9 @@
 use super::lexer::Lexer;
 use super::{Octets, without_nul};
 
+/// Parameters of one field, pieces of longer values counted singly; what follows is not read.
+pub(super) const PARAMETERS_MAX: usize = 1_000;
+
 /// One parameter, `name=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
@@ -27,7 +30,7 @@ struct Piece {
 pub(super) fn parse(lexer: &mut Lexer<'_>) -> Vec<Parameter> {
     let mut parameters = Vec::new();
     let mut pieces = Vec::new();
-    while !lexer.at_end() {
+    while !lexer.at_end() && parameters.len() + pieces.len() < PARAMETERS_MAX {
         let Some((name, value)) = parameter(lexer) else {
             lexer.bump();
             continue;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mime::write_bodystructure;
+use crate::mime::{Octets, write_bodystructure};
 
 fn scan_with(config: &Config, message: &[u8]) -> Scanned {
     let mut scanner = Scanner::new(config);
@@ -182,6 +182,38 @@ fn header_bombs_stay_within_the_room_of_a_structure() {
     let scanned = scan_with(&config, &top);
     assert_eq!(scanned.header.len(), config.header_bytes_max);
     assert_eq!(scanned.header_len, top.len() as u64 - 4);
+}
+
+#[test]
+fn what_is_left_of_a_long_name_holds_no_memory_of_the_rest() {
+    let config = Config::default();
+    let long = "x".repeat(config.mime_header_bytes_max / 3);
+    let mut message = b"Content-Type: multipart/x; boundary=b\r\n\r\n".to_vec();
+    for _ in 1..config.mime_parts_max {
+        let header = format!("Content-Type: {long}/{long}\r\nContent-Transfer-Encoding: {long}");
+        message.extend_from_slice(format!("--b\r\n{header}\r\n\r\n").as_bytes());
+    }
+    let scanned = scan_with(&config, &message);
+    let parts = scanned.structure.parts();
+    assert_eq!(parts.len(), config.mime_parts_max);
+    let names = parts.iter().flat_map(|part| {
+        let it = &part.description;
+        [
+            Some(&it.media_type),
+            Some(&it.subtype),
+            it.encoding.as_ref(),
+        ]
+    });
+    let names: Vec<Octets> = names.flatten().cloned().collect();
+    drop(scanned);
+    // As many octets as its memory has behind its beginning, if it is its own.
+    let held = |name: Octets| {
+        let alone = name.try_into_mut();
+        alone.map_or_else(|shared| shared.len(), |alone| alone.capacity())
+    };
+    let held: usize = names.into_iter().map(held).sum();
+    let max = config.structure_bytes_max + config.mime_parts_max * 3 * 128;
+    assert!(held <= max, "{held}");
 }
 
 /// Pieces that make and break messages.

@@ -26,7 +26,8 @@ pub struct Config {
     pub transmit_bytes_max: usize,
     /// Plaintext octets in a sealed chunk of a body.
     pub chunk_bytes: usize,
-    /// Octets of message bodies that are read ahead by a FETCH or SEARCH.
+    /// Octets of stored bodies, and of summaries as they are in memory, that are read ahead by a FETCH or
+    /// SEARCH.
     pub prefetch_bytes_max: usize,
     /// Objects that are read ahead by a FETCH or SEARCH.
     pub prefetch_objects_max: usize,

@@ -78,6 +78,11 @@ impl Summary {
         self.header.len() as u64 == self.header_len
     }
 
+    /// About how many octets of memory this takes.
+    pub(crate) fn weight(&self) -> usize {
+        self.header.len() + self.layout.len() + self.structure.weight()
+    }
+
     /// The envelope of the message.
     #[must_use]
     pub fn envelope(&self) -> Envelope {

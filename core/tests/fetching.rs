@@ -5,9 +5,10 @@ mod world;
 use core::cell::Cell;
 use restante_core::boundary::Event;
 use restante_core::config::Config;
+use restante_core::mime::Part;
 use restante_core::random::{Random, Seed};
 use restante_core::seal::{ContentKind, ItemKind, Places};
-use restante_core::storage::{ObjectKey, StorageResponse};
+use restante_core::storage::{ObjectKey, StorageRequest, StorageResponse};
 use restante_core::summary::Summary;
 use std::rc::Rc;
 use world::{MAIL, World, append};
@@ -253,6 +254,86 @@ fn a_layout_that_says_that_chunks_are_shorter_is_damage_and_no_endless_reading()
     for command in ["FETCH 1 BODY.PEEK[TEXT]", "SEARCH BODY nowhere"] {
         let (answer, closed) = ask_once(&mut world, command);
         assert!(closed || answer.contains("f NO [CORRUPTION]"), "{answer}");
+    }
+}
+
+/// What is read ahead for `command` of a mailbox with `count` copies of `mail`, until the first of them
+/// is read on or the client should read: objects and octets of them.
+fn read_ahead(mail: &str, count: usize, command: &str) -> (usize, usize) {
+    let config = Config {
+        transmit_bytes_max: 16,
+        ..Config::default()
+    };
+    let mut world = World::with_config(23, config);
+    let alice = world.log_in();
+    append(&mut world, alice, mail);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    for _ in 1..count {
+        world.say(alice, b"c COPY 1 INBOX\r\n");
+    }
+    world.set_window(alice, 0);
+    let ahead = Rc::new(Cell::new((0, 0)));
+    let counted = Rc::clone(&ahead);
+    let mut read_on = false;
+    world.store.liar = Some(Box::new(move |request, honest| {
+        read_on |= matches!(request, StorageRequest::ReadChunk { .. });
+        if let StorageResponse::Opened { chunk, .. } = &honest
+            && !read_on
+        {
+            let (objects, octets) = counted.get();
+            counted.set((objects + 1, octets + chunk.len()));
+        }
+        honest
+    }));
+    world.say(alice, format!("f {command}\r\n").as_bytes());
+    ahead.get()
+}
+
+/// Text that does not compress.
+fn noise(lines: u64) -> String {
+    let number = |line: u64| line.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    (0..lines)
+        .map(|line| format!("{:016x}\r\n", number(line ^ number(line))))
+        .collect()
+}
+
+#[test]
+fn what_is_read_ahead_is_counted_as_it_lies_in_memory() {
+    let Config {
+        prefetch_bytes_max,
+        prefetch_objects_max,
+        chunk_bytes,
+        ..
+    } = Config::default();
+    // Small messages come as many at a time as objects may.
+    let small = format!("Subject: small\r\n\r\n{}", noise(500));
+    let (objects, _) = read_ahead(&small, 80, "FETCH 1:* BODY.PEEK[]");
+    assert!(objects >= prefetch_objects_max, "{objects}");
+    let (objects, _) = read_ahead(&small, 80, "FETCH 1:* (BODYSTRUCTURE BODY.PEEK[TEXT])");
+    assert!(objects >= prefetch_objects_max, "{objects}");
+    // Of an octet the chunk that it is in is read.
+    let large = format!("Subject: large\r\n\r\n{}", noise(20_000));
+    let (_, octets) = read_ahead(&large, 80, "FETCH 1:* BODY.PEEK[]<0.1>");
+    assert!(octets <= prefetch_bytes_max + 2 * chunk_bytes, "{octets}");
+    assert!(octets >= prefetch_bytes_max / 2, "{octets}");
+    // A structure is larger than what it was made of.
+    let text = noise(18_000);
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let parts = lines
+        .chunks(5)
+        .map(|part| format!("--b\r\n\r\n{}", part.concat()));
+    let parts: String = parts.collect();
+    let many = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}");
+    let objects_max = prefetch_bytes_max / (900 * size_of::<Part>()) + 2;
+    for command in [
+        "FETCH 1:* (BODYSTRUCTURE BODY.PEEK[TEXT])",
+        "SEARCH BODY nowhere",
+    ] {
+        let (objects, _) = read_ahead(&many, 80, command);
+        assert!(
+            (2..=objects_max).contains(&objects),
+            "{objects} of {command}"
+        );
     }
 }
 

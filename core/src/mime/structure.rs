@@ -107,6 +107,17 @@ pub enum Searchable {
     },
 }
 
+impl Part {
+    fn weight(&self) -> usize {
+        let kind = match &self.kind {
+            Kind::Leaf => 0,
+            Kind::Multipart { children } => size_of_val(&**children),
+            Kind::Message { envelope, .. } => size_of::<Envelope>() + envelope.weight(),
+        };
+        size_of::<Self>() + self.description.weight() + kind
+    }
+}
+
 impl Searchable {
     /// The part and where its octets lie.
     #[must_use]
@@ -145,6 +156,11 @@ impl Structure {
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// About how many octets of memory this takes.
+    pub(crate) fn weight(&self) -> usize {
+        self.parts.iter().map(Part::weight).sum()
     }
 
     /// Finds a part by its number (RFC 3501 §6.4.5). No number is the message itself;

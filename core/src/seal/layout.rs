@@ -60,6 +60,11 @@ impl ContentLayout {
         self.chunk_bytes
     }
 
+    /// Octets of memory that this takes.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.stored)
+    }
+
     /// The stored bytes of the chunks that hold the octets `plaintext` of the body: what
     /// to ask storage for. Never empty: one chunk at least is needed to learn that there
     /// is nothing.

@@ -6,8 +6,8 @@ use super::reply::Completion;
 use crate::boundary::Event;
 use crate::mailbox::Message;
 use crate::seal::{
-    CHUNK_OVERHEAD_BYTES, CONTENT_HEAD_BYTES, ContentLayout, ContentReader, Progress, SealError,
-    SpareContext,
+    CHUNK_OVERHEAD_BYTES, CONTENT_HEAD_BYTES, CONTENT_TRAILER_BYTES, ContentLayout, ContentReader,
+    Progress, SealError, SpareContext,
 };
 use crate::storage::{ObjectKey, RequestId, StorageError, StorageRequest, StorageResponse};
 use crate::workflow::Io;
@@ -96,11 +96,15 @@ pub(super) struct BodyReader {
     retries_left: u32,
     /// Where the last chunk of the range ends in the stored object, if that is known.
     stored_end: Option<u64>,
+    /// Octets of the stored object, as the index has it.
+    object_bytes: u64,
+    /// Octets that the answer that is awaited has at most.
+    asked: u32,
     /// Stored octets that the open stream still has.
     stored_left: u64,
     /// Storage has given all that it has of the range.
     ended: bool,
-    /// Octets that one request asks for: the head and a chunk that does not compress.
+    /// Octets that one request asks for at most: the head and a chunk that does not compress.
     read_max: u32,
 }
 
@@ -138,6 +142,11 @@ impl BodyReader {
             chunk: Vec::new(),
             retries_left: context.config.storage_retries_max,
             stored_end: layout.map(|layout| layout.stored_range(range).end),
+            object_bytes: message
+                .summary_offset
+                .saturating_add(u64::from(message.summary_len))
+                .saturating_add(CONTENT_TRAILER_BYTES as u64),
+            asked: 0,
             stored_left: 0,
             ended: false,
             read_max: u32::try_from(context.config.chunk_bytes + AROUND_CHUNK_BYTES)
@@ -149,11 +158,13 @@ impl BodyReader {
         body
     }
 
-    /// Octets that this reader may hold while nobody waits for it.
+    /// Octets that this reader may hold while nobody waits for it: stored ones, whole chunks also
+    /// of a range that is shorter.
     pub(super) fn ahead_octets(&self) -> usize {
-        usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(self.read_max as usize)
+        match self.request {
+            Some(_) => self.asked as usize,
+            None => 0,
+        }
     }
 
     /// Where the octets come from, for the log.
@@ -163,11 +174,15 @@ impl BodyReader {
 
     fn open(&mut self) {
         let start = self.reader.reopen();
+        let end = self.stored_end.unwrap_or(self.object_bytes);
+        self.asked = u32::try_from(end.saturating_sub(start).max(1))
+            .unwrap_or(u32::MAX)
+            .min(self.read_max);
         let request = StorageRequest::OpenObject {
             key: self.key.clone(),
             start,
             end: self.stored_end,
-            max: self.read_max,
+            max: self.asked,
         };
         self.request = Some(self.io.start(request));
     }
@@ -285,12 +300,13 @@ impl BodyReader {
         self.reader.feed(chunk);
         self.stored_left = self.stored_left.saturating_sub(chunk.len() as u64);
         // Less than was asked for comes only at the end.
-        if self.stored_left == 0 || chunk.len() < self.read_max as usize {
+        if self.stored_left == 0 || chunk.len() < self.asked as usize {
             self.ended = true;
             self.close();
         } else {
+            self.asked = self.read_max;
             self.io
-                .send(request, StorageRequest::ReadChunk { max: self.read_max });
+                .send(request, StorageRequest::ReadChunk { max: self.asked });
         }
         Ok(())
     }

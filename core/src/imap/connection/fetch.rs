@@ -147,7 +147,7 @@ impl Prepared {
     /// Octets that it holds while it waits.
     fn octets(&self) -> usize {
         let summary = match &self.summary {
-            Some(Ok(parsed)) => parsed.summary.header.len(),
+            Some(Ok(parsed)) => parsed.summary.weight() + parsed.layout.weight(),
             _ => 0,
         };
         summary

@@ -328,9 +328,20 @@ async fn read_stretch(
     Ok(())
 }
 
+impl Stretch {
+    /// Octets of memory that this takes.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.parts.len() * size_of::<Searchable>()
+    }
+}
+
 impl Candidate {
+    /// Octets that it holds while it waits.
     fn octets(&self) -> usize {
-        self.summary.header.len() + self.body.as_ref().map_or(0, BodyReader::ahead_octets)
+        self.summary.weight()
+            + self.layout.weight()
+            + self.stretches.iter().map(Stretch::weight).sum::<usize>()
+            + self.body.as_ref().map_or(0, BodyReader::ahead_octets)
     }
 
     /// Opens the next part.

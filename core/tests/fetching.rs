@@ -7,7 +7,9 @@ use restante_core::boundary::Event;
 use restante_core::config::Config;
 use restante_core::mime::Part;
 use restante_core::random::{Random, Seed};
-use restante_core::seal::{ContentKind, ItemKind, Places};
+use restante_core::seal::{
+    CONTENT_TRAILER_BYTES, ContentKind, ItemKind, Places, SUMMARY_BYTES_MAX, open_trailer,
+};
 use restante_core::storage::{ObjectKey, StorageRequest, StorageResponse};
 use restante_core::summary::Summary;
 use std::rc::Rc;
@@ -255,6 +257,69 @@ fn a_layout_that_says_that_chunks_are_shorter_is_damage_and_no_endless_reading()
         let (answer, closed) = ask_once(&mut world, command);
         assert!(closed || answer.contains("f NO [CORRUPTION]"), "{answer}");
     }
+}
+
+/// A number as logs have it.
+fn leb128(mut number: u64) -> Vec<u8> {
+    let mut octets = Vec::new();
+    while number >= 0x80 {
+        octets.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    octets.push(number as u8);
+    octets
+}
+
+/// Who delivers a message writes where its summary is.
+#[test]
+fn a_summary_that_is_said_to_be_longer_than_any_is_not_asked_for() {
+    let mut world = World::new(24);
+    let alice = world.log_in();
+    append(&mut world, alice, MAIL);
+    world.restart();
+    let key = contents(&world)[0].clone();
+    let places = Places::new(world.keys.account());
+    let content = places
+        .parse_object(&places.contents(), &key)
+        .expect("it is a message's object");
+    let object = &world.store.objects[&key];
+    let trailer = &object[object.len() - CONTENT_TRAILER_BYTES..];
+    let (kind, len) = (ContentKind::Message, object.len() as u64);
+    let end = open_trailer(&world.keys, kind, content, object, trailer, len);
+    let place = end.expect("nobody damaged it").summary;
+    let start = leb128(place.offset);
+    let honest = [&*start, &leb128(place.len.into())].concat();
+    let lie = [&*start, &leb128(u32::MAX.into())].concat();
+    let mut lies = 0;
+    for (key, sealed) in &mut world.store.items {
+        let Ok(plain) = world.keys.open_item(key, ItemKind::Operation, sealed) else {
+            continue;
+        };
+        let Some(at) = plain.windows(honest.len()).position(|it| it == honest) else {
+            continue;
+        };
+        let plain = [&plain[..at], &lie, &plain[at + honest.len()..]].concat();
+        let mut random = Random::new(Seed::new([2; 32]));
+        *sealed = (world.keys).seal_item(key, ItemKind::Operation, &plain, &mut random);
+        lies += 1;
+    }
+    assert_eq!(lies, 1);
+    let alice = world.log_in();
+    let answer = world.say(alice, b"s SELECT INBOX\r\n");
+    assert!(answer.contains("* 1 EXISTS"), "{answer}");
+    world.store.liar = Some(Box::new(|request, honest| {
+        if let StorageRequest::OpenObject { max, .. } = request {
+            assert!((*max as usize) < SUMMARY_BYTES_MAX, "{request:?}");
+        }
+        honest
+    }));
+    for command in ["FETCH 1 BODYSTRUCTURE", "SEARCH SUBJECT lighthouse"] {
+        let answer = world.say(alice, format!("f {command}\r\n").as_bytes());
+        assert!(answer.contains("f NO [CORRUPTION]"), "{answer}");
+    }
+    // The message itself is there.
+    let answer = world.say(alice, b"f FETCH 1 BODY[]\r\n");
+    assert!(answer.contains(MAIL) && answer.contains("f OK"), "{answer}");
 }
 
 /// What is read ahead for `command` of a mailbox with `count` copies of `mail`, until the first of them

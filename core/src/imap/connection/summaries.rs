@@ -3,7 +3,7 @@
 use super::body::ReadError;
 use super::context::Context;
 use crate::mailbox::{ContentId, Message};
-use crate::seal::{CONTENT_HEAD_BYTES, SealError, open_summary};
+use crate::seal::{CONTENT_HEAD_BYTES, SUMMARY_BYTES_MAX, SealError, open_summary};
 use crate::storage::{Item, RequestId, StorageError, StorageRequest, StorageResponse};
 use crate::summary::{Summary, SummaryDecoder};
 use crate::workflow::Io;
@@ -128,6 +128,10 @@ impl<'a> Summaries<'a> {
 
     /// The summary at the end of the object.
     async fn read_from_object(&mut self, message: &Message) -> Result<Summary, ReadError> {
+        // Who delivers a message writes how long its summary is.
+        if message.summary_len as usize > SUMMARY_BYTES_MAX {
+            return Err(ReadError::Damaged(SealError::TooLarge));
+        }
         let head = self.range(message, 0, CONTENT_HEAD_BYTES as u32).await?;
         let sealed = self
             .range(message, message.summary_offset, message.summary_len)
@@ -148,7 +152,7 @@ impl<'a> Summaries<'a> {
         let request = StorageRequest::OpenObject {
             key: self.context.places.content(message.content),
             start,
-            end: Some(start + u64::from(len)),
+            end: Some(start.saturating_add(u64::from(len))),
             max: len,
         };
         let id = self.io.start(request);

@@ -128,6 +128,8 @@ pub enum Reason {
     Stall,
     /// A wrong password is answered late.
     Penalty,
+    /// A command has computed for long, and goes on at once when others had a turn.
+    Turn,
     /// What failed is to be tried again.
     Retry,
     /// What a command waits for should be there by now.

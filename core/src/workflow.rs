@@ -18,6 +18,9 @@ use core::task::{Context, Poll, Waker};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Octets that a body looks at before others have a turn: some hundred microseconds' work.
+pub(crate) const TURN_OCTETS: usize = 256 * 1024;
+
 /// Hands out the request ids of one machine.
 #[derive(Debug, Default)]
 pub(crate) struct RequestIds(AtomicU64);
@@ -59,6 +62,10 @@ struct Desk {
     wants_input: bool,
     /// Whether it waits for the client to read.
     wants_room: bool,
+    /// Whether it waits for nothing but its next turn.
+    paused: bool,
+    /// Octets that it has looked at in this turn.
+    looked_at: usize,
     step: &'static str,
 }
 
@@ -92,7 +99,10 @@ impl<T> Workflow<T> {
 
     /// Runs the body until it ends or waits.
     pub(crate) fn resume(&mut self) -> Poll<T> {
-        lock(&self.desk).parked = false;
+        {
+            let mut desk = lock(&self.desk);
+            (desk.parked, desk.paused, desk.looked_at) = (false, false, 0);
+        }
         let outcome = self
             .body
             .as_mut()
@@ -157,6 +167,11 @@ impl<T> Workflow<T> {
     /// Whether the body waits for the client to read.
     pub(crate) fn wants_room(&self) -> bool {
         lock(&self.desk).wants_room
+    }
+
+    /// Whether the body could go on, and lets others have a turn.
+    pub(crate) fn is_paused(&self) -> bool {
+        lock(&self.desk).paused
     }
 
     /// What the body is doing, for the log.
@@ -285,6 +300,25 @@ impl Io {
         self.until(|desk| (desk.room >= desk.output.len() + wanted).then_some(()))
             .await;
         lock(&self.desk).wants_room = false;
+    }
+
+    /// Says that the body has looked at so many octets, which takes time. Those of a turn being
+    /// many, it [pauses](Self::pause).
+    pub(crate) async fn look(&self, octets: usize) {
+        let looked_at = {
+            let mut desk = lock(&self.desk);
+            desk.looked_at = desk.looked_at.saturating_add(octets);
+            desk.looked_at
+        };
+        if looked_at >= TURN_OCTETS {
+            self.pause().await;
+        }
+    }
+
+    /// Goes on when the body is resumed next, whatever for. Its owner sees that this is soon.
+    pub(crate) async fn pause(&self) {
+        lock(&self.desk).paused = true;
+        self.until(|desk| (!desk.paused).then_some(())).await;
     }
 
     /// Waits for octets from the client. When no more come, the body is dropped.

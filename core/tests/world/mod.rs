@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
     pub(crate) now: Now,
+    /// How often a connection was told that octets were sent, or that its time has come.
+    pub(crate) turns: u64,
     /// What the machines told the log.
     pub(crate) events: Vec<Event>,
     pub(crate) keys: AccountKeys,
@@ -93,6 +95,7 @@ impl World {
                 instant: Instant(1),
                 unix_ms: 1_700_000_000_000,
             },
+            turns: 0,
             events: Vec::new(),
             keys,
             turns_max: 10_000_000,
@@ -395,6 +398,7 @@ impl World {
             client
                 .connection
                 .handle_input(now, Input::Transmitted(count));
+            self.turns += 1;
             return true;
         }
         assert!(
@@ -412,6 +416,11 @@ impl World {
         if client.eof && client.to_send.is_empty() {
             client.eof = false;
             client.connection.handle_input(now, Input::Eof);
+            return true;
+        }
+        if client.deadline.is_some_and(|at| at <= now.instant) {
+            client.connection.handle_input(now, Input::Timeout);
+            self.turns += 1;
             return true;
         }
         moved

@@ -165,7 +165,11 @@ impl World {
         }
         if let Some(line) = self.processes[process].connections.get(&machine) {
             if line.deadline.is_some_and(|at| at <= instant) {
-                self.line_input(process, machine, |_| Input::Timeout);
+                self.line_input(process, machine, |line| {
+                    // The next one may be at this very moment.
+                    line.deadline = None;
+                    Input::Timeout
+                });
             }
             return;
         }

@@ -146,15 +146,16 @@ struct Parsed {
 impl Prepared {
     /// Octets that it holds while it waits.
     fn octets(&self) -> usize {
-        let summary = match &self.summary {
+        let body = self.body.as_ref();
+        self.summary_octets() + body.map_or(0, |(_, body)| body.ahead_octets())
+    }
+
+    /// Those of its summary.
+    fn summary_octets(&self) -> usize {
+        match &self.summary {
             Some(Ok(parsed)) => parsed.summary.weight() + parsed.layout.weight(),
             _ => 0,
-        };
-        summary
-            + self
-                .body
-                .as_ref()
-                .map_or(0, |(_, body)| body.ahead_octets())
+        }
     }
 }
 
@@ -206,6 +207,7 @@ impl<'a> Fetch<'a> {
                     None => self.prepare(position, message, &mut summaries).await,
                 };
                 octets += next.octets();
+                self.io.look(next.summary_octets()).await;
                 prepared.push_back(next);
             }
             let Some(mut next) = prepared.pop_front() else {
@@ -440,6 +442,9 @@ impl<'a> Fetch<'a> {
             let structure = summary.map(|summary| &summary.structure);
             self.write_index_item(item, message, header, structure, &mut piece);
             self.write(piece).await;
+            if *item == FetchItem::Envelope {
+                self.io.look(header.map_or(0, <[u8]>::len)).await;
+            }
             return Ok(());
         };
         let mut name = Vec::new();
@@ -451,10 +456,19 @@ impl<'a> Fetch<'a> {
                 self.write(name).await;
                 return Ok(());
             }
-            Source::Octets(octets) => {
+            Source::Header { header, partial } => {
+                let octets = section::cut(header, partial);
+                literal(&mut name, octets.len() as u64);
+                name.extend_from_slice(octets);
+                self.write(name).await;
+                return Ok(());
+            }
+            Source::Fields { header, fields } => {
+                let octets = fields.apply(header);
                 literal(&mut name, octets.len() as u64);
                 name.extend_from_slice(&octets);
                 self.write(name).await;
+                self.io.look(header.len()).await;
                 return Ok(());
             }
             Source::Filtered { range, fields } => {

@@ -365,6 +365,8 @@ impl Connection {
                 Reason::Login => self.say_bye("You did not log in in time"),
                 Reason::Inactivity => self.say_bye("You were silent for too long"),
                 Reason::Command => self.say_bye("Your command was not complete in time"),
+                // The body goes on because it is resumed.
+                Reason::Turn => {}
                 // LMTP's, which are never set here.
                 Reason::Retry | Reason::Patience => {}
             }

@@ -19,7 +19,7 @@ use crate::mime::Searchable;
 use crate::mime::decode::PartText;
 use crate::seal::{ContentLayout, SpareContext};
 use crate::summary::Summary;
-use crate::workflow::Io;
+use crate::workflow::{Io, TURN_OCTETS};
 use core::ops::Range;
 use judge::{Judge, Known, Texts, Verdict};
 use report::Report;
@@ -106,12 +106,16 @@ struct Stretch {
 /// the message once more.
 const GAP_OCTETS_MAX: u64 = 32 * 1024;
 
+/// Octets that can be looked at in the time that the index takes for a test.
+const TEST_OCTETS: usize = 16;
+
 impl Run<'_> {
     /// Positions that match, ascending.
     async fn find(&mut self) -> Vec<u32> {
         let shown = Arc::clone(&self.view.shown);
         let mut found = Vec::new();
         let mut open = Vec::new();
+        let mut looked_at = 0;
         for position in 0..u32::try_from(shown.len()).unwrap_or(u32::MAX) {
             let Some(message) = self.view.message(position as usize) else {
                 continue;
@@ -127,6 +131,11 @@ impl Run<'_> {
                 Verdict::Yes => found.push(position),
                 Verdict::No => {}
                 Verdict::Open => open.push(position),
+            }
+            looked_at += self.judge.tests() * TEST_OCTETS;
+            if looked_at >= TURN_OCTETS {
+                looked_at = 0;
+                self.io.pause().await;
             }
         }
         if open.is_empty() {
@@ -199,6 +208,8 @@ impl Run<'_> {
         summaries: &mut Summaries<'_>,
     ) -> Result<(Verdict, Option<Candidate>), ReadError> {
         let summary = summaries.next(message).await?;
+        let header_octets = summary.header.len() * self.judge.tests();
+        self.io.look(summary.weight() + header_octets).await;
         let newest = self.view.message(position as usize).unwrap_or(message);
         let verdict = self.judge.judge(Known {
             position,
@@ -264,7 +275,7 @@ impl Run<'_> {
             else {
                 return Ok(verdict(&texts, candidate, true) == Verdict::Yes);
             };
-            read_stretch(&candidate.summary, &stretch, body, &mut texts).await?;
+            read_stretch(self.io, &candidate.summary, &stretch, body, &mut texts).await?;
         }
     }
 }
@@ -293,6 +304,7 @@ fn stretches(parts: impl Iterator<Item = Searchable>) -> VecDeque<Stretch> {
 
 /// Looks at the parts of a stretch, each for what its octets are.
 async fn read_stretch(
+    io: &Io,
     summary: &Summary,
     stretch: &Stretch,
     mut body: BodyReader,
@@ -320,6 +332,7 @@ async fn read_stretch(
             if !before && !matcher.is_complete() {
                 text.feed(&chunk[at..at + here], matcher);
             }
+            io.look(here).await;
             at += here;
             position += here as u64;
         }

@@ -5,7 +5,7 @@ use crate::boundary::Reason;
 use crate::time::Instant;
 
 /// In the order in which they win when they fall together.
-const REASONS: [Reason; 7] = [
+const REASONS: [Reason; 8] = [
     Reason::Stall,
     Reason::Login,
     Reason::Command,
@@ -13,6 +13,7 @@ const REASONS: [Reason; 7] = [
     Reason::KeepAlive,
     Reason::Sleep,
     Reason::Inactivity,
+    Reason::Turn,
 ];
 
 /// The deadlines that are set.
@@ -90,6 +91,7 @@ impl Connection {
             Activity::StartingTls => true,
             _ => false,
         };
+        let paused = matches!(&self.activity, Activity::Running { body, .. } if body.is_paused());
         let authenticated = self.session.is_authenticated();
         let config = &self.config;
         let (command, stall) = (
@@ -110,6 +112,7 @@ impl Connection {
             inactivity,
         );
         self.timers.keep(Reason::KeepAlive, idling, keep_alive);
+        self.timers.keep(Reason::Turn, paused, now);
         let (tires, sleep) = (self.tires(), now.after(self.config.sleep_delay));
         self.timers.keep(Reason::Sleep, tires, sleep);
         if authenticated {

@@ -6,29 +6,45 @@ use crate::mime::header::fields_matching;
 use crate::summary::Summary;
 use core::ops::Range;
 
-/// Where octets are.
-pub(super) enum Source {
+/// Where octets are. Nothing is looked at or copied before they are asked for.
+pub(super) enum Source<'a> {
     /// There is no such part (RFC 3501 §6.4.5).
     Nil,
-    /// Here.
-    Octets(Vec<u8>),
+    /// In the header that the summary keeps.
+    Header {
+        header: &'a [u8],
+        partial: Option<Partial>,
+    },
+    /// Some fields of that.
+    Fields {
+        header: &'a [u8],
+        fields: Fields<'a>,
+    },
     /// In the message.
     Range(Range<u64>),
     /// Some fields of a header that is in the message.
-    Filtered { range: Range<u64>, fields: Fields },
+    Filtered {
+        range: Range<u64>,
+        fields: Fields<'a>,
+    },
 }
 
 /// Which fields of a header are wanted.
-pub(super) struct Fields {
-    names: Vec<String>,
+pub(super) struct Fields<'a> {
+    names: &'a [String],
     /// All but these.
     not: bool,
     partial: Option<Partial>,
 }
 
-impl Fields {
+impl Fields<'_> {
     pub(super) fn apply(&self, header: &[u8]) -> Vec<u8> {
-        cut(fields_matching(header, &self.names, self.not), self.partial)
+        let mut octets = fields_matching(header, self.names, self.not);
+        let wanted = cut(&octets, self.partial);
+        if wanted.len() < octets.len() {
+            octets = wanted.to_vec();
+        }
+        octets
     }
 }
 
@@ -81,61 +97,67 @@ pub(super) fn first_whole(items: &[FetchItem]) -> Option<usize> {
 }
 
 /// Where an item's octets are; `None`: the item is not made of message octets.
-pub(super) fn source(item: &FetchItem, size: u64, summary: Option<&Summary>) -> Option<Source> {
-    let none = None;
-    let (source, partial) = match item {
-        FetchItem::Rfc822 => (Source::Range(0..size), &none),
-        FetchItem::Rfc822Header => (top_header(summary), &none),
-        FetchItem::Rfc822Text => (top_text(size, summary), &none),
+pub(super) fn source<'a>(
+    item: &'a FetchItem,
+    size: u64,
+    summary: Option<&'a Summary>,
+) -> Option<Source<'a>> {
+    let nil = Source::Nil;
+    Some(match item {
+        FetchItem::Rfc822 => Source::Range(0..size),
+        FetchItem::Rfc822Header => summary.map_or(nil, |summary| top_header(summary, None)),
+        FetchItem::Rfc822Text => {
+            summary.map_or(nil, |summary| Source::Range(top_text(size, summary)))
+        }
         FetchItem::Section {
             section, partial, ..
-        } if is_whole(section) => (Source::Range(0..size), partial),
+        } if is_whole(section) => Source::Range(cut_range(0..size, *partial)),
         FetchItem::Section {
             section, partial, ..
-        } => (section_source(section, size, summary), partial),
+        } => summary.map_or(nil, |summary| {
+            section_source(section, *partial, size, summary)
+        }),
         _ => return None,
-    };
-    Some(match source {
-        Source::Octets(octets) => Source::Octets(cut(octets, *partial)),
-        Source::Range(range) => Source::Range(cut_range(range, *partial)),
-        Source::Filtered { range, fields } => Source::Filtered {
-            range,
-            fields: Fields {
-                partial: *partial,
-                ..fields
-            },
-        },
-        Source::Nil => Source::Nil,
     })
 }
 
-fn top_header(summary: Option<&Summary>) -> Source {
-    match summary {
-        Some(summary) if summary.header.len() as u64 == summary.header_len => {
-            Source::Octets(summary.header.to_vec())
-        }
-        Some(summary) => Source::Range(0..summary.header_len),
-        None => Source::Nil,
+fn top_header(summary: &Summary, partial: Option<Partial>) -> Source<'_> {
+    if summary.is_header_whole() {
+        let header = &summary.header;
+        Source::Header { header, partial }
+    } else {
+        Source::Range(cut_range(0..summary.header_len, partial))
     }
 }
 
-fn top_text(size: u64, summary: Option<&Summary>) -> Source {
-    summary.map_or(Source::Nil, |summary| {
-        Source::Range(summary.header_len.min(size)..size)
-    })
+fn top_text(size: u64, summary: &Summary) -> Range<u64> {
+    summary.header_len.min(size)..size
 }
 
-fn section_source(section: &Section, size: u64, summary: Option<&Summary>) -> Source {
-    let Some(summary) = summary else {
-        return Source::Nil;
+/// Of a section that is not the whole message.
+fn section_source<'a>(
+    section: &'a Section,
+    partial: Option<Partial>,
+    size: u64,
+    summary: &'a Summary,
+) -> Source<'a> {
+    let in_message = |range| Source::Range(cut_range(range, partial));
+    let fields = |names: &'a [String], not| Fields {
+        names,
+        not,
+        partial,
     };
     if section.part.is_empty() {
+        let some = |names, not| Source::Fields {
+            header: &summary.header,
+            fields: fields(names, not),
+        };
         return match &section.text {
-            None => Source::Range(0..size),
-            Some(SectionText::Header) => top_header(Some(summary)),
-            Some(SectionText::Text) => top_text(size, Some(summary)),
-            Some(SectionText::HeaderFields(names)) => top_fields(summary, names, false),
-            Some(SectionText::HeaderFieldsNot(names)) => top_fields(summary, names, true),
+            None => in_message(0..size),
+            Some(SectionText::Header) => top_header(summary, partial),
+            Some(SectionText::Text) => in_message(top_text(size, summary)),
+            Some(SectionText::HeaderFields(names)) => some(names, false),
+            Some(SectionText::HeaderFieldsNot(names)) => some(names, true),
             Some(SectionText::Mime) => Source::Nil,
         };
     }
@@ -143,14 +165,10 @@ fn section_source(section: &Section, size: u64, summary: Option<&Summary>) -> So
         return Source::Nil;
     };
     let range = |span: Span| span.offset..span.end();
-    let fields = |names: &[String], not| match part.header {
+    let some = |names, not| match part.header {
         Some(header) => Source::Filtered {
             range: range(header),
-            fields: Fields {
-                names: names.to_vec(),
-                not,
-                partial: None,
-            },
+            fields: fields(names, not),
         },
         None => Source::Nil,
     };
@@ -159,14 +177,10 @@ fn section_source(section: &Section, size: u64, summary: Option<&Summary>) -> So
         Some(SectionText::Mime) => part.mime,
         Some(SectionText::Header) => part.header,
         Some(SectionText::Text) => part.text,
-        Some(SectionText::HeaderFields(names)) => return fields(names, false),
-        Some(SectionText::HeaderFieldsNot(names)) => return fields(names, true),
+        Some(SectionText::HeaderFields(names)) => return some(names, false),
+        Some(SectionText::HeaderFieldsNot(names)) => return some(names, true),
     };
-    found.map_or(Source::Nil, |span| Source::Range(range(span)))
-}
-
-fn top_fields(summary: &Summary, names: &[String], not: bool) -> Source {
-    Source::Octets(fields_matching(&summary.header, names, not))
+    found.map_or(Source::Nil, |span| in_message(range(span)))
 }
 
 fn cut_range(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
@@ -175,11 +189,9 @@ fn cut_range(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     start..start.saturating_add(partial.len.get()).min(range.end)
 }
 
-fn cut(octets: Vec<u8>, partial: Option<Partial>) -> Vec<u8> {
+/// What is wanted of `octets`.
+pub(super) fn cut(octets: &[u8], partial: Option<Partial>) -> &[u8] {
     let range = cut_range(0..octets.len() as u64, partial);
-    if range == (0..octets.len() as u64) {
-        return octets;
-    }
     let bound = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-    octets[bound(range.start)..bound(range.end)].to_vec()
+    &octets[bound(range.start)..bound(range.end)]
 }

@@ -80,9 +80,21 @@ enum Test {
     ModSeq(u64),
 }
 
+impl Test {
+    /// With those in it.
+    fn count(&self) -> usize {
+        match self {
+            Self::All(tests) | Self::Any(tests) => 1 + tests.iter().map(Self::count).sum::<usize>(),
+            Self::Not(test) => 1 + test.count(),
+            _ => 1,
+        }
+    }
+}
+
 /// A key for many messages.
 pub(super) struct Judge<'a> {
     test: Test,
+    tests: usize,
     view: &'a View,
     words: Words,
 }
@@ -109,7 +121,18 @@ impl<'a> Judge<'a> {
     pub(super) fn new(key: &SearchKey, view: &'a View, now: Now) -> Option<Self> {
         let mut words = Words::default();
         let test = prepare(key, view, now, &mut words)?;
-        Some(Self { test, view, words })
+        let tests = test.count();
+        Some(Self {
+            test,
+            tests,
+            view,
+            words,
+        })
+    }
+
+    /// How many tests a message is put to at most.
+    pub(super) fn tests(&self) -> usize {
+        self.tests
     }
 
     /// Matchers that have seen nothing.

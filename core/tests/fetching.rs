@@ -402,6 +402,45 @@ fn what_is_read_ahead_is_counted_as_it_lies_in_memory() {
     }
 }
 
+#[test]
+fn what_waits_to_be_sent_is_bounded_also_for_long_headers_and_structures() {
+    // The last line of a command comes on top.
+    const LAST_LINE_BYTES_MAX: usize = 1_024;
+    let mut world = World::new(25);
+    let alice = world.log_in();
+    let header = format!("X-Noise: {}\r\n", "words ".repeat(10)).repeat(3_000);
+    let part = format!("--b\r\nContent-Type: text/x; a={}\r\n\r\n", "x".repeat(400));
+    let mail = format!(
+        "{header}Content-Type: multipart/mixed; boundary=b\r\n\r\n{}",
+        part.repeat(500)
+    );
+    append(&mut world, alice, &mail);
+    world.say(alice, b"s EXAMINE INBOX\r\n");
+    let max = world.config.transmit_bytes_max;
+    for item in [
+        "BODY[HEADER]",
+        "BODY[HEADER.FIELDS (X-NOISE)]",
+        "BODYSTRUCTURE",
+    ] {
+        let command = format!("f FETCH 1 {item}\r\n");
+        let whole = world.say(alice, command.as_bytes());
+        assert!(whole.len() > max && whole.contains("f OK"), "{whole:.100}");
+        world.set_window(alice, 0);
+        let mut piecewise = world.say(alice, command.as_bytes());
+        while piecewise.len() < whole.len() {
+            let held = world.held_for(alice);
+            assert!(
+                (1..=max + LAST_LINE_BYTES_MAX).contains(&held),
+                "{held} for {item}"
+            );
+            world.set_window(alice, 10_000);
+            piecewise += &world.read(alice);
+        }
+        assert_eq!(piecewise, whole);
+        world.set_window(alice, usize::MAX);
+    }
+}
+
 /// ENVELOPE beside the whole message comes out of its first chunk; otherwise, and where the header is
 /// longer than that, out of the summary. Nobody sees a difference but storage.
 #[test]

@@ -601,8 +601,17 @@ impl<'a> Fetch<'a> {
         self.write(piece).await;
     }
 
-    /// Sends a piece as soon as there is room for it.
+    /// Sends a piece as soon as there is room for it; one that is longer than all the room there is,
+    /// a header or a structure, in slices.
     async fn write(&self, mut piece: Vec<u8>) {
+        let max = self.context.config.transmit_bytes_max.max(1);
+        if piece.len() > max {
+            for slice in piece.chunks(max) {
+                self.context.room(self.io, slice.len()).await;
+                self.io.write(|out| out.extend_from_slice(slice));
+            }
+            return;
+        }
         self.context.room(self.io, piece.len()).await;
         self.io.write(|out| {
             if out.is_empty() {

@@ -441,6 +441,93 @@ fn what_waits_to_be_sent_is_bounded_also_for_long_headers_and_structures() {
     }
 }
 
+/// Which messages are read, by who looks at INBOX.
+fn seen(world: &mut World) -> String {
+    let client = world.log_in();
+    world.say(client, b"s EXAMINE INBOX\r\n");
+    let answer = world.say(client, b"q SEARCH SEEN\r\n");
+    world.drop_client(client);
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn mail_that_was_never_sent_is_not_marked_as_read() {
+    let mail = format!("Subject: large\r\n\r\n{}", noise(20_000));
+    for (command, expected) in [
+        ("f FETCH 1:* BODY[]\r\n", "* SEARCH"),
+        ("f FETCH 1:* (BODY[] ENVELOPE)\r\n", "* SEARCH"),
+        // What is told of the first one has to be true before.
+        ("f FETCH 1:* (FLAGS BODY[])\r\n", "* SEARCH 1"),
+    ] {
+        let mut world = World::new(26);
+        let alice = world.log_in();
+        append(&mut world, alice, &mail);
+        world.say(alice, b"s SELECT INBOX\r\n");
+        for _ in 1..10 {
+            world.say(alice, b"c COPY 1 INBOX\r\n");
+        }
+        world.set_window(alice, 50_000);
+        let answer = world.say(alice, command.as_bytes());
+        assert_eq!(answer.len(), 50_000);
+        world.drop_client(alice);
+        assert_eq!(seen(&mut world), expected, "{command}");
+    }
+}
+
+#[test]
+fn mail_that_cannot_be_read_is_not_marked_as_read() {
+    for (command, start) in [
+        ("f FETCH 1:4 BODY[]\r\n", "BODY[]"),
+        (
+            "f FETCH 1:4 (FLAGS BODY[])\r\n",
+            "FLAGS (\\Seen \\Recent) BODY[]",
+        ),
+    ] {
+        let mut world = World::new(27);
+        let alice = world.log_in();
+        for _ in 1..=4 {
+            append(&mut world, alice, MAIL);
+        }
+        let contents = contents(&world);
+        for damaged in [1, 3] {
+            let octets = world.store.objects[&contents[damaged]].slice(..200);
+            world
+                .store
+                .objects
+                .insert(contents[damaged].clone(), octets);
+        }
+        world.say(alice, b"s SELECT INBOX\r\n");
+        let answer = world.say(alice, command.as_bytes());
+        assert!(answer.contains("f NO [CORRUPTION]"), "{answer}");
+        assert_eq!(answer.matches(MAIL).count(), 2, "{answer}");
+        let came = |number: &usize| answer.contains(&format!("* {number} FETCH ({start}"));
+        let came: Vec<String> = (1..=4).filter(came).map(|it| it.to_string()).collect();
+        assert_eq!(came.len(), 2, "{answer}");
+        assert_eq!(seen(&mut world), format!("* SEARCH {}", came.join(" ")));
+    }
+}
+
+#[test]
+fn that_mail_was_read_is_stored_for_many_messages_at_once_and_told_of_each() {
+    let mut world = World::new(28);
+    let alice = world.log_in();
+    append(&mut world, alice, MAIL);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    for _ in 1..100 {
+        world.say(alice, b"c COPY 1 INBOX\r\n");
+    }
+    let before = world.store.count("InsertItems");
+    let answer = world.say(alice, b"f FETCH 1:100 BODY[]\r\n");
+    let commits = world.store.count("InsertItems") - before;
+    assert!(commits <= 3, "{commits}");
+    assert_eq!(answer.matches(MAIL).count(), 100);
+    assert_eq!(answer.matches("FLAGS (\\Seen").count(), 100);
+    let told = answer.rsplit("* 100 FETCH").next().unwrap_or_default();
+    assert!(told.contains(MAIL), "the last one tells of itself: {told}");
+    let answer = world.say(alice, b"f FETCH 1:100 BODY[]\r\n");
+    assert!(!answer.contains("FLAGS"), "nothing changed");
+}
+
 /// ENVELOPE beside the whole message comes out of its first chunk; otherwise, and where the header is
 /// longer than that, out of the summary. Nobody sees a difference but storage.
 #[test]

@@ -401,6 +401,8 @@ struct Belief {
     /// A command has not been answered yet.
     busy: bool,
     idling: bool,
+    /// A response that has not come to its end.
+    begun: String,
 }
 
 fn flags_in(line: &str) -> Option<Vec<String>> {
@@ -417,7 +419,12 @@ fn flags_in(line: &str) -> Option<Vec<String>> {
 
 impl Belief {
     fn hear(&mut self, answer: &str) {
+        self.begun += answer;
         // The only literals are of three octets: each belongs to its line.
+        if !self.begun.ends_with("\r\n") || self.begun.ends_with("{3}\r\n") {
+            return;
+        }
+        let answer = core::mem::take(&mut self.begun);
         for line in answer.replace("{3}\r\n", "").lines() {
             let mut words = line.split(' ');
             match (words.next(), words.next(), words.next()) {

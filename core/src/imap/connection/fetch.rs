@@ -7,6 +7,12 @@
 //! summary is read: the header is in the first chunk. What is prepared is counted in octets.
 //! Then it is *emitted*: the first chunk of every range is verified before its literal is
 //! announced, and after that octets flow as the client reads them.
+//!
+//! `\Seen` is set of what was emitted, by one request for many messages
+//! ([decision 026](../../../docs/decisions/026-when-a-message-is-seen.md)). The last of them tells
+//! of it in its response, the others in one of their own at the end. All that one command tells has
+//! to be the mailbox at one moment, so where flags or MODSEQ are among the items they are set before,
+//! for no more messages than are about to be sent.
 
 mod section;
 
@@ -14,7 +20,6 @@ use super::body::{BodyReader, ReadError, Unread};
 use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::resync::{changed_positions, say_vanished_since};
-use super::select::uids_of;
 use super::store::NO_SUCH_MESSAGE;
 use super::summaries::Summaries;
 use super::view::{Quiet, Renumber, View, number_into, write_modseq};
@@ -32,6 +37,14 @@ use std::sync::Arc;
 
 /// Messages whose `\Seen` is stored by one request.
 const SEEN_BATCH_MESSAGES: usize = 64;
+
+/// Octets of messages that are sent before `\Seen` of them is stored: if the connection is lost, they
+/// are new to the client once more.
+const SEEN_BATCH_OCTETS: u64 = 16 * 1024 * 1024;
+
+/// Octets of messages, the first of them not counted, whose `\Seen` is stored before they are sent: if
+/// the connection is lost, nobody got them. About what a connection has under way anyway.
+const SEEN_AHEAD_OCTETS: u64 = 256 * 1024;
 
 /// The arguments.
 pub(super) struct Wanted {
@@ -115,8 +128,16 @@ struct Fetch<'a> {
     /// those whose header is in their first chunk.
     needs_header_only: bool,
     sets_seen: bool,
+    /// What is asked for tells whether `\Seen` is set: it is set before.
+    tells_seen: bool,
+    /// Messages that are to be marked as seen, ascending.
+    unseen: Vec<Uid>,
+    /// Octets of them.
+    unseen_octets: u64,
     /// Messages that were marked as seen, ascending.
     seen: Vec<Uid>,
+    /// An item of the message that is being sent could not be read.
+    incomplete: bool,
     /// Messages whose flags went out with their FETCH.
     quiet: Quiet,
     /// Messages that could not be read.
@@ -130,6 +151,12 @@ struct Fetch<'a> {
 struct Prepared {
     position: usize,
     uid: Uid,
+    /// Octets of the message.
+    size: u64,
+    /// What it was counted as when it was prepared.
+    held_octets: usize,
+    /// Whether all is there that must be before a word of the response is said, once that was looked at.
+    verified: Option<Result<(), ReadError>>,
     summary: Option<Result<Parsed, ReadError>>,
     /// Its header, where the body was read for it and not the summary.
     header: Option<Vec<u8>>,
@@ -167,6 +194,8 @@ impl<'a> Fetch<'a> {
         let needs_header_only =
             needs_summary && first_whole.is_some() && needing.all(section::needs_header_only);
         let sets_seen = !view.read_only && items.iter().any(FetchItem::sets_seen);
+        let tells_seen = |item: &FetchItem| matches!(item, FetchItem::Flags | FetchItem::ModSeq);
+        let tells_seen = items.iter().any(tells_seen);
         Self {
             io,
             context,
@@ -176,7 +205,11 @@ impl<'a> Fetch<'a> {
             first_whole,
             needs_header_only,
             sets_seen,
+            tells_seen,
+            unseen: Vec::new(),
+            unseen_octets: 0,
             seen: Vec::new(),
+            incomplete: false,
             quiet: Quiet::default(),
             unread: Unread::default(),
             unseen_failed: false,
@@ -189,8 +222,8 @@ impl<'a> Fetch<'a> {
         let mut waiting = positions.iter().cloned().flatten();
         let mut summaries = self.summaries(&shown, positions);
         let mut prepared: VecDeque<Prepared> = VecDeque::new();
+        let last = positions.last().map(|range| range.end - 1);
         let mut octets = 0;
-        let mut seen_until = 0;
         loop {
             while prepared.is_empty()
                 || octets < self.context.config.prefetch_bytes_max
@@ -202,27 +235,31 @@ impl<'a> Fetch<'a> {
                 let Some(message) = shown.message(position) else {
                     continue;
                 };
-                let next = match self.first_whole {
+                let mut next = match self.first_whole {
                     Some(index) => self.prepare_whole(position, message, index),
                     None => self.prepare(position, message, &mut summaries).await,
                 };
-                octets += next.octets();
+                next.held_octets = next.octets();
+                octets += next.held_octets;
                 self.io.look(next.summary_octets()).await;
                 prepared.push_back(next);
             }
-            let Some(mut next) = prepared.pop_front() else {
+            if let Some(first) = prepared.front_mut()
+                && first.verified.is_none()
+            {
+                self.verify(first, &mut summaries).await;
+                if self.sets_seen && self.tells_seen {
+                    self.see_ahead(&mut prepared, &mut summaries).await;
+                }
+            }
+            let Some(next) = prepared.pop_front() else {
+                // Of the last message nothing was sent.
+                self.see().await;
                 return Ok(());
             };
-            octets -= next.octets();
-            if let (None, Some(summaries)) = (&next.summary, &mut summaries)
-                && let Some(message) = shown.message(next.position)
-            {
-                next.summary = Some(self.parse(message, summaries).await);
-            }
-            if self.sets_seen && next.position >= seen_until {
-                seen_until = self.see(positions, next.position).await;
-            }
-            self.emit(next).await?;
+            octets -= next.held_octets;
+            let is_last = Some(next.position) == last;
+            self.emit(next, is_last).await?;
         }
     }
 
@@ -248,6 +285,9 @@ impl<'a> Fetch<'a> {
         Prepared {
             position,
             uid: message.uid,
+            size: message.size,
+            held_octets: 0,
+            verified: None,
             summary: None,
             header: None,
             body: Some((index, body)),
@@ -281,6 +321,9 @@ impl<'a> Fetch<'a> {
         Prepared {
             position,
             uid: message.uid,
+            size: message.size,
+            held_octets: 0,
+            verified: None,
             summary,
             header: None,
             body,
@@ -297,24 +340,46 @@ impl<'a> Fetch<'a> {
         Ok(Parsed { summary, layout })
     }
 
-    /// Sets `\Seen` on the next messages, before they are shown as seen. Says up to which
-    /// position.
-    async fn see(&mut self, positions: &[Range<usize>], from: usize) -> usize {
-        let batch: Vec<usize> = positions
-            .iter()
-            .flat_map(|range| range.start.max(from)..range.end)
-            .take(SEEN_BATCH_MESSAGES)
-            .collect();
-        let until = batch.last().map_or(from, |last| last + 1);
-        let unseen = batch.into_iter().filter(|position| {
-            self.view
-                .message(*position)
-                .is_some_and(|message| !message.flags.seen())
-        });
-        let ranges: Vec<Range<usize>> = unseen.map(|position| position..position + 1).collect();
-        let uids = uids_of(&self.view, &ranges);
+    /// Sets `\Seen` on the first message and on those that are sent soon after it, as far as they can
+    /// be read.
+    async fn see_ahead(
+        &mut self,
+        prepared: &mut VecDeque<Prepared>,
+        summaries: &mut Option<Summaries<'_>>,
+    ) {
+        let mut octets = 0;
+        for (count, next) in prepared.iter_mut().enumerate() {
+            if count > 0 {
+                octets += next.size;
+            }
+            if count >= SEEN_BATCH_MESSAGES || octets > SEEN_AHEAD_OCTETS {
+                break;
+            }
+            if next.verified.is_none() {
+                self.verify(next, summaries).await;
+            }
+            if let Some(Ok(())) = next.verified {
+                self.will_see(next);
+            }
+        }
+        self.see().await;
+    }
+
+    /// A message is to be marked as seen, unless it is.
+    fn will_see(&mut self, of: &Prepared) {
+        let message = self.view.message(of.position);
+        if message.is_some_and(|message| !message.flags.seen()) {
+            self.unseen.push(of.uid);
+            self.unseen_octets += of.size;
+        }
+    }
+
+    /// Sets `\Seen` on what is to be marked.
+    async fn see(&mut self) {
+        self.unseen_octets = 0;
+        let uids = core::mem::take(&mut self.unseen);
         if uids.is_empty() {
-            return until;
+            return;
         }
         let change = FlagChange {
             action: FlagAction::Add,
@@ -334,17 +399,16 @@ impl<'a> Fetch<'a> {
             }
             _ => self.unseen_failed = true,
         }
-        until
     }
 
     /// One FETCH response.
-    async fn emit(&mut self, mut prepared: Prepared) -> Result<(), Broken> {
-        if let Err(error) = self.verify(&mut prepared).await {
+    async fn emit(&mut self, mut prepared: Prepared, is_last: bool) -> Result<(), Broken> {
+        if let Some(Err(error)) = &prepared.verified {
             if let Some(message) = self.view.shown.message(prepared.position) {
                 let place = self.context.places.content(message.content);
                 self.io.event(error.event(&place.0));
             }
-            self.unread.add(&error);
+            self.unread.add(error);
             return Ok(());
         }
         let view_message = self.view.message(prepared.position).cloned();
@@ -357,7 +421,7 @@ impl<'a> Fetch<'a> {
             out.extend_from_slice(b" FETCH (");
         })
         .await;
-        let marked = self.seen.binary_search(&prepared.uid).is_ok();
+        self.incomplete = false;
         let mut first = true;
         for index in 0..self.items.len() {
             if !core::mem::take(&mut first) {
@@ -365,13 +429,35 @@ impl<'a> Fetch<'a> {
             }
             self.item(index, &message, &mut prepared).await?;
         }
-        let end = self.end(&message, marked);
+        if self.sets_seen && !self.tells_seen {
+            if !self.incomplete {
+                self.will_see(&prepared);
+            }
+            if is_last
+                || self.unseen.len() >= SEEN_BATCH_MESSAGES
+                || self.unseen_octets >= SEEN_BATCH_OCTETS
+            {
+                self.see().await;
+            }
+        }
+        let marked = self.seen.binary_search(&prepared.uid).is_ok();
+        let newest = self.view.message(prepared.position).cloned();
+        let end = self.end(&newest.unwrap_or(message), marked);
         self.write(end).await;
         Ok(())
     }
 
-    /// Everything that must be there before a word of the response is said.
-    async fn verify(&self, prepared: &mut Prepared) -> Result<(), ReadError> {
+    /// Looks whether all is there that must be before a word of the response is said.
+    async fn verify(&self, prepared: &mut Prepared, summaries: &mut Option<Summaries<'_>>) {
+        if let (None, Some(summaries)) = (&prepared.summary, summaries)
+            && let Some(message) = self.view.shown.message(prepared.position)
+        {
+            prepared.summary = Some(self.parse(message, summaries).await);
+        }
+        prepared.verified = Some(self.look_at(prepared).await);
+    }
+
+    async fn look_at(&self, prepared: &mut Prepared) -> Result<(), ReadError> {
         if let Some(Err(_)) = &prepared.summary
             && let Some(Err(error)) = prepared.summary.take()
         {
@@ -517,6 +603,7 @@ impl<'a> Fetch<'a> {
         let place = self.context.places.content(message.content);
         self.io.event(error.event(&place.0));
         self.unread.add(error);
+        self.incomplete = true;
         name.extend_from_slice(b"NIL");
     }
 

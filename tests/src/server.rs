@@ -200,6 +200,24 @@ impl Server {
     /// # Errors
     /// The log of a server that does not come up.
     pub fn start_again(&self) -> Result<(), String> {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_file());
+        let log = log.map_err(|error| error.to_string())?;
+        let output = log.try_clone().map_err(|error| error.to_string())?;
+        self.start_saying(output.into(), log.into())
+    }
+
+    /// Starts the process again on the same folder, on new ports, and lets it log elsewhere.
+    ///
+    /// # Errors
+    /// Why it does not come up, as far as its end tells.
+    pub fn start_again_logging_to(&self, log: Stdio) -> Result<(), String> {
+        self.start_saying(Stdio::null(), log)
+    }
+
+    fn start_saying(&self, output: Stdio, log: Stdio) -> Result<(), String> {
         let mut state = self.state();
         assert!(state.child.is_none(), "the server runs already");
         state.plain = unused_port();
@@ -213,17 +231,12 @@ impl Server {
             .then(|| SocketAddr::new(outward_address(), unused_port().port()));
         let config = self.folder.path().join("restante.toml");
         fs::write(&config, self.configuration(&state)).map_err(|error| error.to_string())?;
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_file());
-        let log = log.map_err(|error| error.to_string())?;
         let child = Command::new(binaries::executable(self.flavour, self.options.profile)?)
             .args(["serve", "--config"])
             .arg(&config)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(|error| error.to_string())?)
+            .stdout(output)
             .stderr(log)
             .spawn()
             .map_err(|error| error.to_string())?;

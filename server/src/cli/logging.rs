@@ -1,4 +1,7 @@
 //! The log: to standard error, for people or for programs.
+//!
+//! A line that cannot be written is lost, and that is all: whoever fills the disk under the
+//! log, or ends what reads it, must not end the server.
 
 use crate::config::{Log, LogFormat};
 use std::io::{self, IsTerminal};
@@ -17,7 +20,12 @@ pub(super) fn init(log: &Log) -> Result<(), String> {
         .map_err(|error| format!("log.level: {:?}: {error}", log.level))?;
     // journald puts the time before each line itself.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let builder = fmt().with_writer(io::stderr).with_env_filter(filter);
+    // Else what cannot be written would be told by `eprintln!`, which panics then; and so
+    // would the hook that logs panics, which aborts.
+    let builder = fmt()
+        .with_writer(io::stderr)
+        .with_env_filter(filter)
+        .log_internal_errors(false);
     let done = match log.format {
         LogFormat::Json => builder.json().finish().try_init(),
         LogFormat::Text if journal => builder.without_time().with_ansi(false).finish().try_init(),

@@ -20,6 +20,7 @@ mod upkeep;
 use crate::runtime::Runtime;
 use clap::{Args, Parser, Subcommand};
 use std::error::Error;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -162,7 +163,8 @@ pub fn main<R: Runtime>(name: &'static str) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{name}: {failure}");
+            // Where nobody can be told, the exit code says it.
+            let _untold = writeln!(io::stderr(), "{name}: {failure}");
             ExitCode::FAILURE
         }
     }

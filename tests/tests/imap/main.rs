@@ -13,6 +13,7 @@ mod idle;
 mod limits;
 mod listing;
 mod literals;
+mod logging;
 mod login;
 mod mailboxes;
 mod qresync;
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
         ("limits", limits::TESTS),
         ("listing", listing::TESTS),
         ("literals", literals::TESTS),
+        ("logging", logging::TESTS),
         ("login", login::TESTS),
         ("mailboxes", mailboxes::TESTS),
         ("qresync", qresync::TESTS),

@@ -82,6 +82,7 @@ pub(crate) async fn drive<R: Runtime, M: Machine>(
     let mut guard = Guard {
         server: Arc::clone(&server),
         account,
+        way: Arc::clone(&way),
         connections: BTreeMap::new(),
         armed: true,
     };
@@ -132,6 +133,7 @@ fn poll_needed(cx: &mut Context<'_>, way: &Way, bell: &Bell, watch: &mut Watch) 
 struct Guard<R: Runtime> {
     server: Arc<Server<R>>,
     account: AccountId,
+    way: Arc<Way>,
     connections: BTreeMap<ConnectionId, Arc<Inbox>>,
     armed: bool,
 }
@@ -140,6 +142,12 @@ impl<R: Runtime> Drop for Guard<R> {
     fn drop(&mut self) {
         if self.armed {
             self.server.registry.close(self.account);
+            // Nobody sets out any more, but some may not have arrived.
+            for message in self.way.take_all() {
+                if let Message::Attach(_, inbox) = message {
+                    inbox.close();
+                }
+            }
         }
         for inbox in self.connections.values() {
             inbox.close();

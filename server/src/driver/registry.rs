@@ -222,6 +222,11 @@ impl Way {
         Poll::Ready(message)
     }
 
+    /// All messages that nobody has taken.
+    pub(crate) fn take_all(&self) -> VecDeque<Message> {
+        core::mem::take(&mut *self.lock())
+    }
+
     fn lock(&self) -> MutexGuard<'_, VecDeque<Message>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,8 +17,8 @@ use restante_core::mailbox::AccountId;
 use restante_core::time::Now;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread::sleep;
 use std::time::Instant;
 
@@ -125,6 +125,48 @@ fn panic_of_an_account_ends_its_connections_and_nothing_else() {
     let again = attach(&server, 2, &machines, true);
     again.request(AccountRequest::List);
     assert!(matches!(reply(&again), Some(AccountReply::Done)));
+}
+
+/// Takes a request when the test is there, and panics when the test lets it go on.
+struct Doomed(Arc<Barrier>);
+
+impl Machine for Doomed {
+    fn handle_input(&mut self, _: Now, _: AccountInput) {
+        self.0.wait();
+        self.0.wait();
+        panic!("as the test wants it");
+    }
+
+    fn poll_output(&mut self) -> AccountOutput {
+        AccountOutput::Wait { deadline: None }
+    }
+}
+
+#[test]
+fn panic_of_an_account_ends_a_connection_that_was_about_to_join_it() {
+    let (server, _folder) = server(&Limits::default());
+    let gate = Arc::new(Barrier::new(2));
+    let attach = |connection| {
+        let attached = server
+            .registry
+            .attach(ACCOUNT, ConnectionId(connection), |messages| {
+                let gate = Arc::clone(&gate);
+                let new_machine = move |_, _| Doomed(Arc::clone(&gate));
+                let task = drive(Arc::clone(&server), ACCOUNT, messages, new_machine);
+                Threads.spawn(AssertUnwindSafe(task).catch_unwind().map(drop));
+            });
+        attached.expect("there is room")
+    };
+    let first = attach(1);
+    first.request(AccountRequest::List);
+    gate.wait();
+    let second = attach(2);
+    gate.wait();
+    for attachment in [&first, &second] {
+        let end = core::future::poll_fn(|cx| attachment.poll_reply(cx));
+        let end = async_io::block_on(timeout(&Threads, Duration::from_secs(5), end));
+        assert!(matches!(end, Some(None)), "{end:?}");
+    }
 }
 
 #[test]

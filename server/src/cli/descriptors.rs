@@ -1,12 +1,13 @@
 //! File descriptors: each connection is one, and shells often allow only 1,024.
 
+use crate::config::Limits;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Descriptors for everything but connections.
 const OTHERS: u64 = 256;
 
 /// Takes as many descriptors as the system allows, and says so if that is too few.
-pub(super) fn raise_limit(connections_max: usize) {
+pub(super) fn raise_limit(limits: &Limits) {
     let mut limit = getrlimit(Resource::Nofile);
     let before = limit.current;
     limit.current = limit.maximum;
@@ -14,12 +15,15 @@ pub(super) fn raise_limit(connections_max: usize) {
         Ok(()) => limit.current,
         Err(_) => before,
     };
-    let wanted = connections_max as u64 + OTHERS;
+    // Those of LMTP, and as many of the authentication protocol.
+    let services = 2 * limits.service_connections_max as u64;
+    let wanted = limits.connections_max as u64 + services + OTHERS;
     if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
         tracing::warn!(
             allowed,
             wanted,
-            "there are fewer file descriptors than limits.connections_max asks for"
+            "there are fewer file descriptors than limits.connections_max and \
+             service_connections_max ask for"
         );
     }
 }

@@ -16,6 +16,8 @@ pub struct Limits {
     pub messages_max: usize,
     /// Connections of all clients together.
     pub connections_max: usize,
+    /// Connections of mail servers to LMTP, and as many that have passwords checked.
+    pub service_connections_max: usize,
     /// Threads that serve connections; `0`: as many as suit the storage.
     pub threads: usize,
     /// Connections of one account.
@@ -46,6 +48,10 @@ pub struct Limits {
 /// What `limits.undelete_retention_days` is where it is not said.
 const UNDELETE_RETENTION_DAYS: u32 = 14;
 
+/// What `limits.service_connections_max` is where it is not said: several busy Postfix have
+/// some hundred processes each.
+const SERVICE_CONNECTIONS_MAX: usize = 1_000;
+
 /// What `limits.lmtp_copies_max` is where it is not said.
 const LMTP_COPIES_MAX: usize = 128;
 
@@ -58,6 +64,7 @@ impl Default for Limits {
             mailboxes_max: core.mailboxes_max,
             messages_max: core.messages_max,
             connections_max: 10_000,
+            service_connections_max: SERVICE_CONNECTIONS_MAX,
             threads: 0,
             connections_per_account_max: 50,
             lmtp_recipients_max: core.lmtp_recipients_max,
@@ -81,6 +88,10 @@ impl Limits {
             ("mailboxes_max", self.mailboxes_max as u64),
             ("messages_max", self.messages_max as u64),
             ("connections_max", self.connections_max as u64),
+            (
+                "service_connections_max",
+                self.service_connections_max as u64,
+            ),
             (
                 "connections_per_account_max",
                 self.connections_per_account_max as u64,

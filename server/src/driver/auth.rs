@@ -48,6 +48,6 @@ impl<R: Runtime> Service<R> for Auth {
             connection::drive(Driver::new(this, id, source, None, socket, machine))
         };
         // There is no word for "too many" in the protocol.
-        server.welcome(stream, &caller, None, serve);
+        server.welcome(&server.auth, stream, &caller, None, serve);
     }
 }

@@ -109,10 +109,16 @@ impl<R: Runtime> Server<R> {
                     return server.refuse(stream, &peer, refusal, &web.refused);
                 };
                 let serving = Arc::clone(&server);
-                server.welcome(stream, &peer, refusal, move |stream, _| async move {
-                    serving.serve_http(stream, tls, &place.0).await;
-                    drop(place);
-                });
+                server.welcome(
+                    &server.clients,
+                    stream,
+                    &peer,
+                    refusal,
+                    move |stream, _| async move {
+                        serving.serve_http(stream, tls, &place.0).await;
+                        drop(place);
+                    },
+                );
             };
             let next = || server.runtime.accept(&socket);
             server.accept(next, welcome).await;

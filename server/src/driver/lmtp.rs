@@ -54,6 +54,6 @@ impl<R: Runtime> Service<R> for Lmtp {
             let driver = Driver::new(this, id, source, None, socket, machine);
             connection::drive(driver.with_post(post))
         };
-        server.welcome(stream, &caller, Some(TOO_MANY), serve);
+        server.welcome(&server.lmtp, stream, &caller, Some(TOO_MANY), serve);
     }
 }

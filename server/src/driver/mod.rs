@@ -77,7 +77,6 @@ pub struct Server<R: Runtime> {
     /// The limits of the core for accounts.
     core: Arc<CoreConfig>,
     certificate: Option<Certificate>,
-    connections_max: usize,
     shutdown_timeout: Duration,
     registry: Arc<Registry>,
     /// As whom the machines of closed accounts have written.
@@ -89,10 +88,13 @@ pub struct Server<R: Runtime> {
     /// For copies of messages that come in.
     room: Arc<Room>,
     phases: Arc<Phases>,
-    connections: AtomicUsize,
+    /// For clients. Anybody can come.
+    clients: Arc<Places>,
+    /// For those who deliver.
+    lmtp: Arc<Places>,
+    /// For those who have passwords checked.
+    auth: Arc<Places>,
     next_connection: AtomicU64,
-    /// Clients that came when there were too many.
-    refused: Flood,
     /// Clients that came and could not be accepted.
     unaccepted: Flood,
 }
@@ -115,7 +117,6 @@ impl<R: Runtime> Server<R> {
             accounts,
             core: Arc::new(core),
             certificate,
-            connections_max: limits.connections_max,
             shutdown_timeout: Duration::from_secs(limits.shutdown_timeout_s),
             machine_writers: KeptWriters::default(),
             registry: Arc::new(Registry::new(limits.connections_per_account_max)),
@@ -123,9 +124,10 @@ impl<R: Runtime> Server<R> {
             writers: Writers::default(),
             room: Room::new(limits.lmtp_copies_max),
             phases: Arc::default(),
-            connections: AtomicUsize::new(0),
+            clients: Places::new(limits.connections_max),
+            lmtp: Places::new(limits.service_connections_max),
+            auth: Places::new(limits.service_connections_max),
             next_connection: AtomicU64::new(1),
-            refused: Flood::default(),
             unaccepted: Flood::default(),
         });
         server.watch();
@@ -175,9 +177,13 @@ impl<R: Runtime> Server<R> {
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let refusal = (tls != TlsMode::Implicit).then_some(TOO_MANY);
                 let (serve, core) = (Arc::clone(&server), Arc::clone(&core));
-                server.welcome(stream, &peer, refusal, move |stream, id| {
-                    serve.serve(stream, peer, id, tls, core)
-                });
+                server.welcome(
+                    &server.clients,
+                    stream,
+                    &peer,
+                    refusal,
+                    move |stream, id| serve.serve(stream, peer, id, tls, core),
+                );
             };
             let next = || server.runtime.accept(&socket);
             server.accept(next, welcome).await;
@@ -200,7 +206,8 @@ impl<R: Runtime> Server<R> {
         let end = self.clock.instant().after(self.shutdown_timeout);
         let drain_end = self.clock.instant().after(self.shutdown_timeout * 2 / 3);
         self.phases.enter(Phase::Draining);
-        let busy = || self.connections.load(Ordering::SeqCst) > 0 || self.registry.len() > 0;
+        let places = [&self.clients, &self.lmtp, &self.auth];
+        let busy = || places.iter().any(|places| places.taken() > 0) || self.registry.len() > 0;
         while busy() && self.clock.instant() < drain_end {
             runtime::sleep(&self.runtime, STOP_POLL).await;
         }
@@ -214,7 +221,7 @@ impl<R: Runtime> Server<R> {
                 runtime::sleep(&self.runtime, STOP_POLL).await;
             }
         }
-        if let Some(count) = self.refused.rest() {
+        for count in places.iter().filter_map(|places| places.refused.rest()) {
             tracing::warn!(count, "connections were refused: there were too many");
         }
         if self.registry.len() > 0 {
@@ -251,9 +258,10 @@ impl<R: Runtime> Server<R> {
         }
     }
 
-    /// Serves a connection in a task of its own, or says `refusal` if there are too many.
+    /// Serves a connection in a task of its own, or says `refusal` if all `places` are taken.
     fn welcome<S, F>(
         self: &Arc<Self>,
+        places: &Arc<Places>,
         stream: S,
         peer: &dyn Display,
         refusal: Option<&[u8]>,
@@ -262,11 +270,10 @@ impl<R: Runtime> Server<R> {
         S: AsyncWrite + Unpin,
         F: Future<Output = ()> + Send + 'static,
     {
-        let place = Place::take(self);
-        if self.connections.load(Ordering::SeqCst) > self.connections_max {
-            return self.refuse(stream, peer, refusal, &self.refused);
-        }
-        if let Some(count) = self.refused.due(self.clock.instant()) {
+        let Some(place) = Place::take(places) else {
+            return self.refuse(stream, peer, refusal, &places.refused);
+        };
+        if let Some(count) = places.refused.due(self.clock.instant()) {
             tracing::warn!(count, "connections were refused: there were too many");
         }
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
@@ -353,19 +360,44 @@ impl<R: Runtime> Server<R> {
     }
 }
 
-/// A connection's place among `connections_max`.
-struct Place<R: Runtime>(Arc<Server<R>>);
+/// Places for the connections of one kind. Kinds do not share them: strangers who take all of
+/// theirs must not keep the mail server out.
+struct Places {
+    taken: AtomicUsize,
+    max: usize,
+    /// Those who came when there were too many.
+    refused: Flood,
+}
 
-impl<R: Runtime> Place<R> {
-    fn take(server: &Arc<Server<R>>) -> Self {
-        server.connections.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(server))
+impl Places {
+    fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            taken: AtomicUsize::new(0),
+            max,
+            refused: Flood::default(),
+        })
+    }
+
+    fn taken(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
     }
 }
 
-impl<R: Runtime> Drop for Place<R> {
+/// A connection's place.
+struct Place(Arc<Places>);
+
+impl Place {
+    /// A place, if there is one.
+    fn take(places: &Arc<Places>) -> Option<Self> {
+        let place = Self(Arc::clone(places));
+        let before = places.taken.fetch_add(1, Ordering::SeqCst);
+        (before < places.max).then_some(place)
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+        self.0.taken.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Clients that are up to something.
 
-use restante_tests::{Server, Test, process::PATIENCE, tests, trials::Need};
+use restante_tests::{Server, Test, auth::Auth, process::PATIENCE, tests, trials::Need};
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -15,7 +15,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_bare_line_end_in_a_command_ends_the_connection => needs(&[Need::OwnProcess]),
     what_is_too_big_is_refused => limits("message_bytes_max = 100000"),
     whoever_breaks_off_leaves_nothing => needs(&[Need::OwnProcess]),
-    too_many_connections => limits("connections_max = 3"),
+    too_many_connections => limits("service_connections_max = 3"),
+    strangers_on_imap_keep_no_mail_out => limits("connections_max = 3"),
 ];
 
 fn nothing_is_smuggled(server: &Server) {
@@ -77,7 +78,9 @@ fn whoever_breaks_off_leaves_nothing(server: &Server) {
 }
 
 fn too_many_connections(server: &Server) {
-    let open: Vec<_> = (0..3).map(|_| welcomed(server)).collect();
+    let open: Vec<_> = (0..3)
+        .map(|_| welcomed(server.lmtp_address(), b"220 "))
+        .collect();
     let mut last = TcpStream::connect(server.lmtp_address()).expect("the socket listens");
     last.set_read_timeout(Some(PATIENCE))
         .expect("a positive time");
@@ -108,17 +111,28 @@ fn too_many_connections(server: &Server) {
     assert!(count >= 200, "{count}");
 }
 
+fn strangers_on_imap_keep_no_mail_out(server: &Server) {
+    let strangers: Vec<_> = (0..3)
+        .map(|_| welcomed(server.address(), b"* OK"))
+        .collect();
+    server.deliver().deliver(&["bob"], b"in spite of them\r\n");
+    let bob = &server.bob;
+    let answer = Auth::tcp(server.auth_address()).plain(1, &bob.name, &bob.password);
+    assert!(answer.starts_with("OK\t"), "{answer}");
+    drop(strangers);
+}
+
 /// A connection that is let in. One that was closed a moment ago may still be counted.
-fn welcomed(server: &Server) -> TcpStream {
+fn welcomed(address: SocketAddr, greeting: &[u8; 4]) -> TcpStream {
     let start = Instant::now();
     loop {
-        let mut socket = TcpStream::connect(server.lmtp_address()).expect("the socket listens");
+        let mut socket = TcpStream::connect(address).expect("the socket listens");
         socket
             .set_read_timeout(Some(PATIENCE))
             .expect("a positive time");
         let mut code = [0; 4];
         socket.read_exact(&mut code).expect("a greeting");
-        if code == *b"220 " {
+        if code == *greeting {
             return socket;
         }
         assert!(start.elapsed() < PATIENCE, "nobody is let in");

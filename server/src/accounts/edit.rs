@@ -85,16 +85,21 @@ pub fn remove_address(file: &AccountsFile, address: &str) -> Result<(), Accounts
     })
 }
 
-/// Notes which mailbox is the INBOX of an account, where that is not known yet.
+/// Notes which mailbox is the INBOX of an account, where that is not known yet. A running
+/// server does that, perhaps while somebody puts another file in the place of this one: it makes
+/// none.
 ///
 /// # Errors
-/// When the file cannot be changed.
+/// `Unknown`, and when the file is not there or cannot be changed.
 pub fn note_inbox(
     file: &AccountsFile,
     id: AccountId,
     inbox: MailboxId,
 ) -> Result<(), AccountsError> {
-    file.edit(|list| {
+    file.edit_existing(|list| {
+        if !list.entries().iter().any(|entry| entry.id == id) {
+            return Err(AccountsError::Unknown(id.to_string()));
+        }
         let list = changed(file, list, |entries| {
             for entry in entries.iter_mut().filter(|entry| entry.id == id) {
                 entry.inbox = Some(inbox);
@@ -273,5 +278,26 @@ mod tests {
             remove(&file, "alice"),
             Err(AccountsError::Unknown(_))
         ));
+    }
+
+    #[test]
+    fn an_inbox_is_noted_only_where_the_account_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = AccountsFile::new(folder.path().join("accounts.toml"));
+        let id = add(&file, "alice", "one", &params(), None).unwrap();
+        let text = || std::fs::read_to_string(file.path()).unwrap();
+        let before = text();
+
+        let stranger = AccountId([9; 16]);
+        note_inbox(&file, stranger, MailboxId([1; 16])).unwrap_err();
+        note_inbox(&file, id, MailboxId([1; 16])).unwrap();
+        assert_ne!(text(), before);
+
+        // While somebody puts another file in its place there is none for a moment.
+        let aside = folder.path().join("aside");
+        std::fs::rename(file.path(), &aside).unwrap();
+        let gone = note_inbox(&file, id, MailboxId([2; 16]));
+        assert!(matches!(gone, Err(AccountsError::Io(..))), "{gone:?}");
+        assert!(!file.path().exists(), "a file without accounts was written");
     }
 }

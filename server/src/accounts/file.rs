@@ -88,7 +88,8 @@ impl AccountsFile {
         last.as_ref().map(|(_, list)| Arc::clone(list))
     }
 
-    /// Replaces the list by what `change` makes of it, one writer at a time. Blocks.
+    /// Replaces the list by what `change` makes of it, one writer at a time; a file that does
+    /// not exist is made. Blocks.
     ///
     /// # Errors
     /// Those of `change`; and when the file cannot be read or written, in which case
@@ -97,15 +98,35 @@ impl AccountsFile {
         &self,
         change: impl FnOnce(&AccountList) -> Result<(AccountList, T), AccountsError>,
     ) -> Result<T, AccountsError> {
-        let io = |error| self.io_error(error);
         if let Some(folder) = self.path.parent().filter(|path| *path != Path::new("")) {
-            fs::create_dir_all(folder).map_err(io)?;
+            fs::create_dir_all(folder).map_err(|error| self.io_error(error))?;
         }
-        let lock = private().open(self.beside("lock")).map_err(io)?;
-        lock.lock().map_err(io)?;
+        let _lock = self.lock()?;
         let (list, output) = change(&*self.read()?)?;
         self.replace(&list, |_| Ok(()))?;
         Ok(output)
+    }
+
+    /// The same, but a file that does not exist is an error. Blocks.
+    ///
+    /// # Errors
+    /// As for [`edit`](Self::edit).
+    pub fn edit_existing<T>(
+        &self,
+        change: impl FnOnce(&AccountList) -> Result<(AccountList, T), AccountsError>,
+    ) -> Result<T, AccountsError> {
+        let _lock = self.lock()?;
+        let (list, output) = change(&*self.read_existing()?)?;
+        self.replace(&list, |_| Ok(()))?;
+        Ok(output)
+    }
+
+    /// Waits until nobody else changes the file.
+    fn lock(&self) -> Result<File, AccountsError> {
+        let io = |error| self.io_error(error);
+        let lock = private().open(self.beside("lock")).map_err(io)?;
+        lock.lock().map_err(io)?;
+        Ok(lock)
     }
 
     /// `reached` is told each step before it is made; its error ends the replacement

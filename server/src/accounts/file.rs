@@ -9,7 +9,7 @@ use super::AccountsError;
 use super::list::AccountList;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -124,7 +124,9 @@ impl AccountsFile {
     /// Waits until nobody else changes the file.
     fn lock(&self) -> Result<File, AccountsError> {
         let io = |error| self.io_error(error);
-        let lock = private().open(self.beside("lock")).map_err(io)?;
+        let path = self.beside("lock");
+        let lock = private().open(&path).map_err(io)?;
+        self.leave_to_owner(&lock, &path)?;
         lock.lock().map_err(io)?;
         Ok(lock)
     }
@@ -145,6 +147,7 @@ impl AccountsFile {
             _ => {}
         }
         let mut file = private().create_new(true).open(&new).map_err(io)?;
+        self.leave_to_owner(&file, &new)?;
         reached(Step::Write).map_err(io)?;
         file.write_all(list.to_text().as_bytes()).map_err(io)?;
         reached(Step::Sync).map_err(io)?;
@@ -164,6 +167,29 @@ impl AccountsFile {
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(io)
+    }
+
+    /// Gives a file to whom the accounts file belongs: root may edit it, and the server must
+    /// still be able to read it, and to edit it itself.
+    fn leave_to_owner(&self, file: &File, path: &Path) -> Result<(), AccountsError> {
+        let io = |error| self.io_error(error);
+        let owner = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(io(error)),
+        };
+        if file.metadata().map_err(io)?.uid() == owner.uid() {
+            return Ok(());
+        }
+        fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(|error| {
+            let why = format!(
+                "{} cannot be given to the owner of the accounts file (user {}), who could not \
+                 read it any more: {error}; do this as that user",
+                path.display(),
+                owner.uid()
+            );
+            io(io::Error::new(error.kind(), why))
+        })
     }
 
     fn parse(&self, file: &mut File) -> Result<AccountList, AccountsError> {
@@ -321,5 +347,25 @@ mod tests {
         assert!(add(&file, "alice", 1).is_err());
         let text = fs::read_to_string(file.path()).unwrap();
         assert!(text.ends_with("id = "));
+    }
+
+    #[test]
+    fn who_edits_the_file_leaves_it_to_its_owner() {
+        const SOMEBODY: u32 = 65_533;
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("not tested: giving files away needs root");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = AccountsFile::new(folder.path().join("accounts.toml"));
+        add(&file, "alice", 1).unwrap();
+        std::os::unix::fs::chown(file.path(), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+        fs::remove_file(file.beside("lock")).unwrap();
+        add(&file, "bob", 2).unwrap();
+        for path in [file.path(), &file.beside("lock")] {
+            let metadata = fs::metadata(path).unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), (SOMEBODY, SOMEBODY));
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        }
     }
 }

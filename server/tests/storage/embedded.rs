@@ -269,6 +269,33 @@ fn below_the_reserve_writes_are_full_and_deletes_are_not() {
     );
 }
 
+#[test]
+fn below_twice_the_reserve_objects_are_full_and_items_are_not() {
+    let folder = TestFolder::new();
+    let storage = embedded(&folder.0);
+    let at = key("p", "s");
+    put(&storage, "o", &body(1, 300_000)).unwrap();
+    let system = rustix::fs::statvfs(&folder.0).unwrap();
+    drop(storage);
+    // Once there is room for the reserve, and not twice.
+    let nearly_full = EmbeddedConfig {
+        reserve_bytes: system.f_bavail * system.f_frsize / 3 * 2,
+        ..config()
+    };
+    let storage = Embedded::open(&folder.0, nearly_full, sleeper()).unwrap();
+    for bytes in [100, 300_000] {
+        assert_eq!(
+            put(&storage, "new", &body(2, bytes)),
+            Err(StorageError::Full)
+        );
+    }
+    assert_eq!(insert(&storage, &at, None, "two"), StorageResponse::Done);
+    assert_eq!(values(&storage, &at), [Bytes::from("two")]);
+    let deletes = StorageRequest::DeleteObjects(vec![object("o")]);
+    assert_eq!(ask(&storage, deletes), StorageResponse::Done);
+    assert_eq!(list(&storage, "", None, 9), (vec![], false));
+}
+
 /// A file system of a fixed size; `None` where this user may not mount one.
 struct Tmpfs(TestFolder);
 

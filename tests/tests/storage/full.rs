@@ -14,10 +14,12 @@ pub(crate) const TESTS: &[Test] = tests![
         => needs(&[Need::OwnProcess, Need::Program(Program::MOUNT), Need::Mounting]),
 ];
 
-/// Octets that the server leaves free for what deletes.
+/// Octets that the server leaves free for flags, and for what else needs no object.
 const RESERVE: u64 = 128 << 20;
+/// Octets that it leaves free of messages.
+const RESERVE_FOR_OBJECTS: u64 = 2 * RESERVE;
 
-/// A file system of 256 MiB, gone again when dropped.
+/// A file system of 384 MiB, gone again when dropped.
 struct Small(PathBuf);
 
 impl Small {
@@ -26,7 +28,7 @@ impl Small {
         neighbours::success(
             Program::MOUNT
                 .command()
-                .args(["-t", "tmpfs", "-o", "size=256m", "restante-test"])
+                .args(["-t", "tmpfs", "-o", "size=384m", "restante-test"])
                 .arg(&at),
         );
         Self(at)
@@ -64,11 +66,11 @@ fn a_full_disk_refuses_and_recovers(server: &Server) {
     let mut client = server.login();
     let small_message = samples::plain("first", "kept");
     client.append_ok("INBOX", "", &small_message);
-    // Something else takes the space, until the server's reserve is nearly reached.
+    // Something else takes the space, until messages have nearly no room.
     let ballast = small.0.join("ballast");
     let take = small
         .free()
-        .checked_sub(RESERVE + (10 << 20))
+        .checked_sub(RESERVE_FOR_OBJECTS + (10 << 20))
         .expect("there is room for the ballast");
     fs::write(&ballast, vec![1_u8; usize::try_from(take).expect("fits")])
         .expect("there is room for the ballast");
@@ -88,6 +90,12 @@ fn a_full_disk_refuses_and_recovers(server: &Server) {
     let mut other = server.login();
     assert_eq!(other.ok("SELECT INBOX").exists(), Some(stored));
     assert_eq!(other.fetch(1, "BODY.PEEK[]").bytes("BODY[]"), small_message);
+    // What makes room is a write as well.
+    other.ok("STORE 2 +FLAGS (\\Deleted \\Flagged)");
+    other.ok("EXPUNGE");
+    stored -= 1;
+    other.ok("CREATE Kept");
+    other.ok("COPY 1 Kept");
     // Now the last octet, too.
     let filler = small.0.join("filler");
     let end = std::io::copy(

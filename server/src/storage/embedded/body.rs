@@ -168,7 +168,7 @@ impl BodyWriter {
     pub(super) fn write(&mut self, block: &[u8]) -> Result<(), StorageError> {
         debug_assert!(block.len() <= BLOCK);
         let bodies = &self.staged.bodies;
-        bodies.space.room_for((block.len() + SUM) as u64)?;
+        bodies.space.room_for_object((block.len() + SUM) as u64)?;
         let sum = sum(self.staged.number, self.blocks, block);
         self.blocks += 1;
         self.file

@@ -60,12 +60,13 @@ impl Work {
         }
     }
 
-    /// Whether it is allowed although the disk is nearly full.
-    fn makes_room(&self) -> bool {
+    /// Whether it may be added to a group that makes `bytes` with it.
+    fn has_room(&self, space: &Space, bytes: u64) -> Result<(), StorageError> {
         match self {
-            Self::Items(writes) => writes.iter().all(|(_, _, value)| value.is_none()),
-            Self::Delete(_) => true,
-            Self::Inline(..) | Self::File(..) => false,
+            Self::Items(writes) if writes.iter().all(|(_, _, value)| value.is_none()) => Ok(()),
+            Self::Items(_) => space.room_for_items(bytes),
+            Self::Inline(..) | Self::File(..) => space.room_for_object(bytes),
+            Self::Delete(_) => Ok(()),
         }
     }
 }
@@ -173,9 +174,7 @@ impl Committer {
     /// Adds a request to the group, or leaves the group as it was.
     fn apply(&self, group: &mut Group, work: Work) -> Result<(), StorageError> {
         let bytes = group.bytes + work.bytes();
-        if !work.makes_room() {
-            self.space.room_for(bytes)?;
-        }
+        work.has_room(&self.space, bytes)?;
         let rows = self.rows()?;
         match work {
             Work::Items(writes) => self.apply_items(&rows, group, writes)?,

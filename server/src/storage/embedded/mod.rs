@@ -60,8 +60,8 @@ pub struct EmbeddedConfig {
     pub write_buffer_bytes: u64,
     /// Bytes of the longest object that is kept as a row; a longer one is a file.
     pub inline_bytes_max: usize,
-    /// Bytes that stay free in the file system. Below that writes are answered with
-    /// `Full`, except those that delete.
+    /// Bytes that stay free in the file system: below that items are answered with `Full`,
+    /// and below twice that objects, except where something is deleted.
     pub reserve_bytes: u64,
     /// Threads that read.
     pub readers: usize,

@@ -16,7 +16,7 @@ use futures_channel::oneshot;
 use restante_core::storage::{ItemKey, ObjectKey, PartitionKey, StorageError};
 
 use super::body::{Bodies, Staged};
-use super::engine::{Changes, Engine, Rows, out_of_room, value};
+use super::engine::{Changes, Engine, Rows, is_broken, out_of_room, value};
 use super::pool::closed;
 use super::row::{
     CLOCK, DOOMED, FILES, ObjectRow, decode_clock, encode_clock, file_key, item_key, item_name,
@@ -108,6 +108,8 @@ pub(super) struct Committer {
     pub(super) clock: Arc<AtomicU64>,
     /// Files that are deleted, but whose row `doomed/` is still there.
     pub(super) removed: Vec<u64>,
+    /// Why nothing is written any more before a restart.
+    pub(super) halted: Option<StorageError>,
 }
 
 /// Requests that are written together.
@@ -160,11 +162,11 @@ impl Committer {
             let more = requests < GROUP_REQUESTS_MAX && group.bytes < GROUP_BYTES_MAX;
             next = if more { queue.try_recv().ok() } else { None };
         }
-        if let Ok(rows) = self.engine.rows() {
-            rows.wait_for_flush();
-        }
         if group.answers.is_empty() {
             return;
+        }
+        if let Ok(rows) = self.engine.rows() {
+            rows.wait_for_flush();
         }
         let now = self.clock.fetch_add(1, Ordering::SeqCst) + 1;
         let ending = self.write(&group, now);
@@ -173,6 +175,9 @@ impl Committer {
 
     /// Adds a request to the group, or leaves the group as it was.
     fn apply(&self, group: &mut Group, work: Work) -> Result<(), StorageError> {
+        if let Some(why) = &self.halted {
+            return Err(why.clone());
+        }
         let bytes = group.bytes + work.bytes();
         work.has_room(&self.space, bytes)?;
         let rows = self.rows()?;
@@ -266,7 +271,7 @@ impl Committer {
         Ok(())
     }
 
-    fn write(&self, group: &Group, now: u64) -> Ending {
+    fn write(&mut self, group: &Group, now: u64) -> Ending {
         let changes = group.changes(&self.removed, now);
         let mut rows = match self.rows() {
             Ok(rows) => rows,
@@ -277,6 +282,14 @@ impl Committer {
                 Ok(()) => return Ending::Landed,
                 Err(error) => error,
             };
+            if is_broken(&error) {
+                // What is read of the journal now comes from memory, and tells nothing about the
+                // disk: Linux counts pages as written though that has failed.
+                let why = self.engine.failed("a commit", &error);
+                tracing::error!(reason = %why, "the disk failed; nothing is written before a restart");
+                self.halted = Some(why.clone());
+                return Ending::Unknown(why);
+            }
             drop(rows);
             // The engine takes no more writes now. Opening it again reads the journal,
             // and the clock in it says whether this commit is there.
@@ -369,4 +382,74 @@ impl Group {
 pub(super) fn stored_clock(rows: &Rows) -> Result<u64, fjall::Error> {
     let stored = value(&rows.state, CLOCK)?;
     Ok(stored.and_then(|stored| decode_clock(&stored)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Storage;
+    use crate::storage::embedded::{Embedded, EmbeddedConfig};
+    use async_io::block_on;
+    use restante_core::storage::{InsertItem, SortKey, StorageRequest, StorageResponse};
+
+    fn open(folder: &std::path::Path) -> Embedded {
+        let config = EmbeddedConfig {
+            reserve_bytes: 0,
+            ..EmbeddedConfig::default()
+        };
+        let sleeper = Arc::new(|_| Box::pin(async {}) as crate::storage::BoxFuture<'static, ()>);
+        Embedded::open(folder, config, sleeper).unwrap()
+    }
+
+    fn key(sort: &str) -> ItemKey {
+        ItemKey {
+            partition: PartitionKey("p".to_owned()),
+            sort: SortKey(sort.to_owned()),
+        }
+    }
+
+    fn insert(storage: &Embedded, sort: &str) -> StorageResponse {
+        let value = Bytes::from_static(b"value");
+        let insert = InsertItem {
+            key: key(sort),
+            token: None,
+            value,
+        };
+        block_on(storage.execute(StorageRequest::InsertItems(vec![insert])))
+    }
+
+    fn is_there(storage: &Embedded, sort: &str) -> bool {
+        match block_on(storage.execute(StorageRequest::ReadItems(vec![key(sort)]))) {
+            StorageResponse::Items(items) => !items.is_empty(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn after_a_failure_of_the_disk_nothing_is_acknowledged_before_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = open(folder.path());
+        assert_eq!(insert(&storage, "before"), StorageResponse::Done);
+        let rows = storage.shared.engine.rows().unwrap();
+        rows.next_sync_fails.store(true, Ordering::SeqCst);
+        drop(rows);
+        for sort in ["meanwhile", "after"] {
+            let answer = insert(&storage, sort);
+            let refused = matches!(
+                answer,
+                StorageResponse::Failed(StorageError::Unavailable(_))
+            );
+            assert!(refused, "{sort}: {answer:?}");
+        }
+        let delete = StorageRequest::DeleteObjects(vec![ObjectKey("o".to_owned())]);
+        let answer = block_on(storage.execute(delete));
+        assert!(matches!(answer, StorageResponse::Failed(_)), "{answer:?}");
+        assert!(is_there(&storage, "before"), "reading goes on");
+        drop(storage);
+
+        let storage = open(folder.path());
+        assert!(is_there(&storage, "before"));
+        assert!(!is_there(&storage, "after"));
+        assert_eq!(insert(&storage, "after"), StorageResponse::Done);
+    }
 }

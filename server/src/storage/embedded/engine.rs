@@ -1,9 +1,10 @@
 //! The rows of a store, in fjall: a log-structured tree with a journal.
 //!
-//! Everything that names fjall is here. After a failed write fjall takes no more
-//! (what a failed fsync left on the disk is not known); [`Engine::reopen`] then reads
-//! the journal again, which says what landed.
+//! Everything that names fjall is here. After a failed write fjall takes no more. Where
+//! the disk was full, [`Engine::reopen`] then reads the journal again, which says what
+//! landed; after any other failure it would not ([`is_broken`]).
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -44,6 +45,9 @@ pub(super) struct Rows {
     /// The clock, and what is known of files.
     pub(super) state: Keyspace,
     database: Database,
+    /// Whether the next commit is written, and the disk says that it is not.
+    #[cfg(test)]
+    pub(super) next_sync_fails: std::sync::atomic::AtomicBool,
 }
 
 /// Rows to be written and removed together.
@@ -75,6 +79,8 @@ impl Rows {
             objects: database.keyspace("objects", || options().with_kv_separation(Some(apart)))?,
             state: database.keyspace("state", options)?,
             database,
+            #[cfg(test)]
+            next_sync_fails: false.into(),
         })
     }
 
@@ -108,7 +114,12 @@ impl Rows {
                 }
             }
         }
-        batch.commit()
+        batch.commit()?;
+        #[cfg(test)]
+        if (self.next_sync_fails).swap(false, std::sync::atomic::Ordering::SeqCst) {
+            return Err(fjall::Error::Io(rustix::io::Errno::IO.into()));
+        }
+        Ok(())
     }
 }
 
@@ -187,9 +198,18 @@ impl Engine {
 
 /// Whether an error of the engine means that there is no room.
 pub(super) fn out_of_room(error: &fjall::Error) -> bool {
+    of_the_system(error).is_some_and(is_full)
+}
+
+/// Whether an error of the engine means that nobody can say any more what is on the disk.
+pub(super) fn is_broken(error: &fjall::Error) -> bool {
+    of_the_system(error).is_some_and(|error| !is_full(error))
+}
+
+fn of_the_system(error: &fjall::Error) -> Option<&io::Error> {
     match error {
-        fjall::Error::Io(error) => is_full(error),
-        fjall::Error::Storage(fjall::LsmError::Io(error)) => is_full(error),
-        _ => false,
+        fjall::Error::Io(error) => Some(error),
+        fjall::Error::Storage(fjall::LsmError::Io(error)) => Some(error),
+        _ => None,
     }
 }

@@ -148,6 +148,7 @@ impl Embedded {
             space,
             clock: Arc::clone(&clock),
             removed,
+            halted: None,
         };
         let thread = std::thread::Builder::new().name("storage-commit".to_owned());
         handles.push(thread.spawn(move || committer.run(&queue)).map_err(at)?);

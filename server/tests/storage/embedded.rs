@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use restante_core::storage::{StorageError, StorageRequest, StorageResponse};
+use restante_core::storage::{ItemKey, StorageError, StorageRequest, StorageResponse};
 use restante_server::storage::embedded::{Embedded, EmbeddedConfig, OpenError};
 
 use crate::fixture::{
@@ -294,6 +294,71 @@ fn below_twice_the_reserve_objects_are_full_and_items_are_not() {
     let deletes = StorageRequest::DeleteObjects(vec![object("o")]);
     assert_eq!(ask(&storage, deletes), StorageResponse::Done);
     assert_eq!(list(&storage, "", None, 9), (vec![], false));
+}
+
+#[test]
+fn a_write_that_a_power_failure_tore_is_cut_off_and_the_rest_is_there() {
+    let folder = TestFolder::new();
+    let (journal, keys) = journal_of_six(&folder.0);
+    let whole = fs::read(&journal).unwrap();
+    let used = whole.iter().rposition(|octet| *octet != 0).unwrap() + 1;
+    let mut torn = whole;
+    // Within the value of the last item.
+    torn[used - 1_500..used - 1_000].fill(0);
+    fs::write(&journal, &torn).unwrap();
+    let storage = embedded(&folder.0);
+    for at in &keys[..5] {
+        assert_eq!(values(&storage, at).len(), 1);
+    }
+    assert_eq!(values(&storage, &keys[5]), Vec::<Bytes>::new());
+    assert_eq!(
+        insert(&storage, &keys[5], None, "again"),
+        StorageResponse::Done
+    );
+    drop(storage);
+    assert_eq!(
+        values(&embedded(&folder.0), &keys[5]),
+        [Bytes::from("again")]
+    );
+}
+
+#[test]
+fn damage_that_acknowledged_writes_follow_is_told_and_nothing_is_thrown_away() {
+    let folder = TestFolder::new();
+    let (journal, keys) = journal_of_six(&folder.0);
+    let whole = fs::read(&journal).unwrap();
+    let mut damaged = whole.clone();
+    damaged[0] ^= 0x10;
+    fs::write(&journal, &damaged).unwrap();
+    let opened = Embedded::open(&folder.0, config(), sleeper());
+    let why = opened.err().expect("acknowledged writes are gone");
+    let told = format!("{} is damaged at offset 0", journal.display());
+    assert!(why.to_string().contains(&told), "{why}");
+    assert!(fs::read(&journal).unwrap() == damaged, "it was changed");
+    fs::write(&journal, &whole).unwrap();
+    let storage = embedded(&folder.0);
+    for at in &keys {
+        assert_eq!(values(&storage, at).len(), 1);
+    }
+}
+
+/// Six items, one after the other, and the journal that has them.
+fn journal_of_six(folder: &Path) -> (PathBuf, Vec<ItemKey>) {
+    let storage = embedded(folder);
+    let keys: Vec<_> = (0..6).map(|n| key("p", &n.to_string())).collect();
+    for (number, at) in keys.iter().enumerate() {
+        insert(&storage, at, None, body(number as u64, 2_000));
+    }
+    let rows = storage.folder().join("rows");
+    drop(storage);
+    let files = fs::read_dir(rows)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let journals: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|end| end == "jnl"))
+        .collect();
+    assert_eq!(journals.len(), 1);
+    (journals[0].clone(), keys)
 }
 
 /// A file system of a fixed size; `None` where this user may not mount one.

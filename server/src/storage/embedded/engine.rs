@@ -4,6 +4,7 @@
 //! the disk was full, [`Engine::reopen`] then reads the journal again, which says what
 //! landed; after any other failure it would not ([`is_broken`]).
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,6 +15,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Pers
 use restante_core::storage::StorageError;
 
 use super::EmbeddedConfig;
+use super::journal::{self, Unfit};
 use super::space::is_full;
 
 /// Threads of fjall that write tables and merge them.
@@ -62,7 +64,8 @@ pub(super) struct Changes {
 }
 
 impl Rows {
-    fn open(folder: &Path, config: &EmbeddedConfig) -> fjall::Result<Self> {
+    fn open(folder: &Path, config: &EmbeddedConfig) -> Result<Self, NotOpened> {
+        journal::settle(folder).map_err(NotOpened::Journal)?;
         let database = Database::builder(folder)
             .cache_size(config.cache_bytes)
             .max_journaling_size(JOURNAL_BYTES)
@@ -137,7 +140,7 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Opens the rows in `folder`. Blocks the thread.
-    pub(super) fn open(folder: PathBuf, config: EmbeddedConfig) -> fjall::Result<Self> {
+    pub(super) fn open(folder: PathBuf, config: EmbeddedConfig) -> Result<Self, NotOpened> {
         let rows = Rows::open(&folder, &config)?;
         Ok(Self {
             folder,
@@ -186,7 +189,7 @@ impl Engine {
     }
 
     /// An error of the engine, with the place where it was found.
-    pub(super) fn failed(&self, what: &str, error: &fjall::Error) -> StorageError {
+    pub(super) fn failed(&self, what: &str, error: &impl fmt::Display) -> StorageError {
         StorageError::Unavailable(format!("{what} in {}: {error}", self.folder.display()))
     }
 
@@ -211,5 +214,27 @@ fn of_the_system(error: &fjall::Error) -> Option<&io::Error> {
         fjall::Error::Io(error) => Some(error),
         fjall::Error::Storage(fjall::LsmError::Io(error)) => Some(error),
         _ => None,
+    }
+}
+
+/// Why rows cannot be opened.
+pub(super) enum NotOpened {
+    /// The engine is not let near its journals.
+    Journal(Unfit),
+    Engine(fjall::Error),
+}
+
+impl fmt::Display for NotOpened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Journal(unfit) => unfit.fmt(f),
+            Self::Engine(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<fjall::Error> for NotOpened {
+    fn from(error: fjall::Error) -> Self {
+        Self::Engine(error)
     }
 }

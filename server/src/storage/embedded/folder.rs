@@ -52,7 +52,7 @@ pub enum OpenError {
     Damaged {
         /// The folder.
         folder: PathBuf,
-        /// What the engine says.
+        /// What the engine says, or who looked before it.
         why: String,
     },
 }

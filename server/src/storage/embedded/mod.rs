@@ -13,6 +13,7 @@ mod body;
 mod committer;
 mod engine;
 mod folder;
+mod journal;
 mod pool;
 mod row;
 mod space;
@@ -126,7 +127,11 @@ impl Embedded {
         let space = Space::new(folder.path(), config.reserve_bytes);
         let inline_max = config.inline_bytes_max;
         let (readers, writers) = (config.readers, config.writers);
-        let engine = Arc::new(Engine::open(folder.rows(), config).map_err(damaged)?);
+        let engine = Engine::open(folder.rows(), config).map_err(|error| OpenError::Damaged {
+            folder: folder.path().to_owned(),
+            why: error.to_string(),
+        })?;
+        let engine = Arc::new(engine);
         let mut handles = Vec::new();
         let readers = Pool::start("storage-read", readers, &mut handles).map_err(at)?;
         let writers = Pool::start("storage-body", writers, &mut handles).map_err(at)?;

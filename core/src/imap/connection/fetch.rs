@@ -7,14 +7,9 @@
 //! summary is read: the header is in the first chunk. What is prepared is counted in octets.
 //! Then it is *emitted*: the first chunk of every range is verified before its literal is
 //! announced, and after that octets flow as the client reads them.
-//!
-//! `\Seen` is set of what was emitted, by one request for many messages
-//! ([decision 026](../../../docs/decisions/026-when-a-message-is-seen.md)). The last of them tells
-//! of it in its response, the others in one of their own at the end. All that one command tells has
-//! to be the mailbox at one moment, so where flags or MODSEQ are among the items they are set before,
-//! for no more messages than are about to be sent.
 
 mod section;
+mod seen;
 
 use super::body::{BodyReader, ReadError, Unread};
 use super::context::Context;
@@ -23,9 +18,8 @@ use super::resync::{changed_positions, say_vanished_since};
 use super::store::NO_SUCH_MESSAGE;
 use super::summaries::Summaries;
 use super::view::{Quiet, Renumber, View, number_into, write_modseq};
-use crate::account::{AccountReply, AccountRequest};
 use crate::imap::grammar::{FetchItem, SequenceSet, response};
-use crate::mailbox::{Flag, FlagAction, FlagChange, MailboxState, Message, ModSeq, Uid};
+use crate::mailbox::{MailboxState, Message, ModSeq, Uid};
 use crate::mime::{Envelope, Structure, header, write_bodystructure, write_envelope};
 use crate::seal::{ContentLayout, SpareContext};
 use crate::summary::Summary;
@@ -34,17 +28,6 @@ use core::ops::Range;
 use section::Source;
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Messages whose `\Seen` is stored by one request.
-const SEEN_BATCH_MESSAGES: usize = 64;
-
-/// Octets of messages that are sent before `\Seen` of them is stored: if the connection is lost, they
-/// are new to the client once more.
-const SEEN_BATCH_OCTETS: u64 = 16 * 1024 * 1024;
-
-/// Octets of messages, the first of them not counted, whose `\Seen` is stored before they are sent: if
-/// the connection is lost, nobody got them. About what a connection has under way anyway.
-const SEEN_AHEAD_OCTETS: u64 = 256 * 1024;
 
 /// The arguments.
 pub(super) struct Wanted {
@@ -340,67 +323,6 @@ impl<'a> Fetch<'a> {
         Ok(Parsed { summary, layout })
     }
 
-    /// Sets `\Seen` on the first message and on those that are sent soon after it, as far as they can
-    /// be read.
-    async fn see_ahead(
-        &mut self,
-        prepared: &mut VecDeque<Prepared>,
-        summaries: &mut Option<Summaries<'_>>,
-    ) {
-        let mut octets = 0;
-        for (count, next) in prepared.iter_mut().enumerate() {
-            if count > 0 {
-                octets += next.size;
-            }
-            if count >= SEEN_BATCH_MESSAGES || octets > SEEN_AHEAD_OCTETS {
-                break;
-            }
-            if next.verified.is_none() {
-                self.verify(next, summaries).await;
-            }
-            if let Some(Ok(())) = next.verified {
-                self.will_see(next);
-            }
-        }
-        self.see().await;
-    }
-
-    /// A message is to be marked as seen, unless it is.
-    fn will_see(&mut self, of: &Prepared) {
-        let message = self.view.message(of.position);
-        if message.is_some_and(|message| !message.flags.seen()) {
-            self.unseen.push(of.uid);
-            self.unseen_octets += of.size;
-        }
-    }
-
-    /// Sets `\Seen` on what is to be marked.
-    async fn see(&mut self) {
-        self.unseen_octets = 0;
-        let uids = core::mem::take(&mut self.unseen);
-        if uids.is_empty() {
-            return;
-        }
-        let change = FlagChange {
-            action: FlagAction::Add,
-            flags: vec![Flag::Seen],
-        };
-        let request = AccountRequest::Store {
-            uids: uids.clone(),
-            change,
-            unchanged_since: None,
-        };
-        match self.io.account(request).await {
-            AccountReply::Stored { snapshot, .. } => {
-                // Messages before these were told as they were until now.
-                self.view.tell_ahead();
-                self.view.learn(snapshot);
-                self.seen.extend(uids);
-            }
-            _ => self.unseen_failed = true,
-        }
-    }
-
     /// One FETCH response.
     async fn emit(&mut self, mut prepared: Prepared, is_last: bool) -> Result<(), Broken> {
         if let Some(Err(error)) = &prepared.verified {
@@ -433,10 +355,7 @@ impl<'a> Fetch<'a> {
             if !self.incomplete {
                 self.will_see(&prepared);
             }
-            if is_last
-                || self.unseen.len() >= SEEN_BATCH_MESSAGES
-                || self.unseen_octets >= SEEN_BATCH_OCTETS
-            {
+            if is_last || self.many_unseen() {
                 self.see().await;
             }
         }

@@ -16,8 +16,8 @@ pub enum Storage {
     Garage,
     /// On a node of its own, which the test may kill, behind proxies.
     OwnGarage,
-    /// On three nodes of its own with replication 3; the server speaks to the first,
-    /// behind proxies.
+    /// On three nodes of its own with replication 3; the server speaks to the first, behind
+    /// proxies, and another may speak to another ([`Server::second_at`](crate::Server::second_at)).
     ThreeNodes,
 }
 
@@ -63,7 +63,7 @@ impl Garage {
         })))
     }
 
-    /// The node that the server speaks to.
+    /// The node that a server speaks to unless it is told another.
     pub fn node(&self) -> &Node {
         self.nodes.first()
     }
@@ -117,8 +117,12 @@ impl Garage {
             .collect()
     }
 
-    /// The section `[storage]` of a server that goes through the proxies, if any.
-    pub(crate) fn configuration(&self) -> String {
+    /// The section `[storage]` of a server that speaks to this node: to the first through
+    /// the proxies, if any, and to others at their own addresses.
+    pub(crate) fn configuration(&self, node: usize) -> String {
+        if node > 0 {
+            return configuration(&self.three_nodes()[node].reached_here(&self.bucket));
+        }
         let mut bucket = self.bucket.clone();
         if let Some([s3, k2v]) = &self.proxies {
             (bucket.s3, bucket.k2v) = (s3.address(), k2v.address());

@@ -114,6 +114,8 @@ pub struct Server {
     /// The accounts file, which servers on the same storage share.
     accounts: PathBuf,
     garage: Option<Arc<Garage>>,
+    /// Which of the nodes of Garage it speaks to.
+    node: usize,
     state: Mutex<State>,
 }
 
@@ -135,7 +137,7 @@ impl Server {
     /// What cargo or the server said.
     pub fn start(flavour: Flavour, options: Options) -> Result<Self, String> {
         let garage = Garage::start(options.storage)?;
-        Self::on(flavour, options, garage, None)
+        Self::on(flavour, options, garage, 0, None)
     }
 
     /// Starts another server on the same storage with the same accounts, in a folder
@@ -144,8 +146,16 @@ impl Server {
     /// # Panics
     /// When it does not come up.
     pub fn second(&self) -> Self {
-        let accounts = Some(self.accounts.clone());
-        Self::on(self.flavour, self.options, self.garage.clone(), accounts)
+        self.second_at(self.node)
+    }
+
+    /// The same, which speaks to this one of three nodes.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn second_at(&self, node: usize) -> Self {
+        let (garage, accounts) = (self.garage.clone(), self.accounts.clone());
+        Self::on(self.flavour, self.options, garage, node, Some(accounts))
             .expect("a second server on the same storage starts")
     }
 
@@ -153,6 +163,7 @@ impl Server {
         flavour: Flavour,
         options: Options,
         garage: Option<Arc<Garage>>,
+        node: usize,
         shared_accounts: Option<PathBuf>,
     ) -> Result<Self, String> {
         let folder = tempfile::Builder::new()
@@ -187,6 +198,7 @@ impl Server {
             folder,
             accounts,
             garage,
+            node,
             state,
         };
         if !matches!(flavour, Flavour::External(..)) {
@@ -569,7 +581,7 @@ impl Server {
         match &self.garage {
             None => embedded(self.folder.path()),
             Some(garage) => {
-                garage.configuration() + "[storage.limits]\n" + self.options.storage_limits + "\n"
+                garage.configuration(self.node) + "[storage.limits]\n" + self.options.storage_limits + "\n"
             }
         }
     }

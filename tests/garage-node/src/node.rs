@@ -117,6 +117,16 @@ impl Node {
         })
     }
 
+    /// A bucket of the cluster that the node is in, spoken to through this node.
+    #[must_use]
+    pub fn reached_here(&self, bucket: &Bucket) -> Bucket {
+        Bucket {
+            s3: self.s3,
+            k2v: self.k2v,
+            ..bucket.clone()
+        }
+    }
+
     /// A key, as id and secret, that may do nothing yet.
     fn new_key(&self, name: &str) -> Result<(String, String), String> {
         let key = self.call("CreateKey", &format!("{{\"name\":\"{name}\"}}"))?;

@@ -1,15 +1,30 @@
 //! IDLE while Garage dies: the client stays, and hears of what comes afterwards.
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use restante_tests::{Client, Server, Status, Storage, Test, process::wait_for, samples, tests};
+use restante_tests::{
+    Client, Server, Status, Storage, Test, client::Tag, garage::Mode, process::wait_for, samples,
+    tests,
+};
 
 pub(crate) const TESTS: &[Test] = tests![
     garage_is_killed_in_the_middle_of_idle => storage(Storage::OwnGarage),
+    what_another_server_writes_wakes_after_garage_was_killed => storage(Storage::OwnGarage),
+    what_another_server_writes_wakes_after_the_network_was_cut => storage(Storage::OwnGarage),
     idle_can_be_ended_while_garage_is_gone => storage(Storage::OwnGarage),
 ];
 
-fn idle(client: &mut Client) -> restante_tests::client::Tag {
+/// How long after the end of a fault a change of another server may take to be told: a wait
+/// of the poll that failed, and a reading.
+const WAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Long enough that polls fail more than once.
+const OUTAGE: Duration = Duration::from_secs(3);
+
+fn idle(client: &mut Client) -> Tag {
     let tag = client.start("IDLE");
     let response = client.response();
     assert!(response.starts_with("+"), "{response:?}");
@@ -46,7 +61,7 @@ fn garage_is_killed_in_the_middle_of_idle(server: &Server) {
     hears_of(&mut idler, 2);
     for count in 3..5 {
         node.kill();
-        std::thread::sleep(Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(1));
         node.start_again();
         append_at_last(&mut other, &samples::plain("more", "text"));
         hears_of(&mut idler, count);
@@ -54,6 +69,49 @@ fn garage_is_killed_in_the_middle_of_idle(server: &Server) {
     idler.send("DONE\r\n");
     assert_eq!(idler.finish(&tag).status, Status::Ok);
     assert_eq!(idler.ok("FETCH 1:* BODY.PEEK[]").fetches().len(), 4);
+}
+
+/// Only a poll that goes on after each fault can tell the idle client's server what the other
+/// one wrote.
+fn another_server_wakes_after(server: &Server, fault: impl Fn()) {
+    let second = server.second();
+    let mut idler = server.select("Box", &[&samples::plain("one", "1")]);
+    let mut other = second.login();
+    let tag = idle(&mut idler);
+    other.append_ok("Box", "", &samples::plain("two", "2"));
+    hears_of(&mut idler, 2);
+    for count in 3..5 {
+        fault();
+        append_at_last(&mut other, &samples::plain("more", "text"));
+        let acknowledged = Instant::now();
+        hears_of(&mut idler, count);
+        let took = acknowledged.elapsed();
+        eprintln!("told {took:?} after the first APPEND that succeeded");
+        assert!(took < WAKE_MAX, "told after {took:?}");
+    }
+    idler.send("DONE\r\n");
+    assert_eq!(idler.finish(&tag).status, Status::Ok);
+    assert_eq!(idler.ok("FETCH 1:* BODY.PEEK[]").fetches().len(), 4);
+    drop((idler, other));
+    second.stop();
+}
+
+fn what_another_server_writes_wakes_after_garage_was_killed(server: &Server) {
+    let node = server.garage().node();
+    another_server_wakes_after(server, || {
+        node.kill();
+        thread::sleep(OUTAGE);
+        node.start_again();
+    });
+}
+
+fn what_another_server_writes_wakes_after_the_network_was_cut(server: &Server) {
+    let garage = server.garage();
+    another_server_wakes_after(server, || {
+        garage.network(Mode::Cut);
+        thread::sleep(OUTAGE);
+        garage.network(Mode::Pass);
+    });
 }
 
 fn idle_can_be_ended_while_garage_is_gone(server: &Server) {

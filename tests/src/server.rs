@@ -581,7 +581,10 @@ impl Server {
         match &self.garage {
             None => embedded(self.folder.path()),
             Some(garage) => {
-                garage.configuration(self.node) + "[storage.limits]\n" + self.options.storage_limits + "\n"
+                garage.configuration(self.node)
+                    + "[storage.limits]\n"
+                    + self.options.storage_limits
+                    + "\n"
             }
         }
     }

@@ -2,19 +2,19 @@
 //! acknowledged is there, and work goes on afterwards.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use restante_tests::{
-    Server, Storage, Test,
+    Server, Status, Storage, Test,
     garage::Mode,
     process::{PATIENCE, wait_for},
     tests,
 };
 
-use crate::{ledger::Ledger, number};
+use crate::ledger::Ledger;
 
 pub(crate) const TESTS: &[Test] = tests![
     garage_is_killed_in_the_middle_of_appends => storage(Storage::OwnGarage),
@@ -26,45 +26,102 @@ pub(crate) const TESTS: &[Test] = tests![
     answers_break_off => storage(Storage::OwnGarage),
 ];
 
-/// Long enough that several appends fail.
+/// How long a fault goes on after it was felt.
 const OUTAGE: Duration = Duration::from_secs(1);
+
+/// How long the network is cut.
+const CUT: Duration = Duration::from_secs(30);
+
+/// What is "at once" on a busy machine, and far less than a request may take.
+const AT_ONCE: Duration = Duration::from_secs(4);
+
+/// How long an idle client of another server may wait for a change.
+const WAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Appends without pause, until it is over.
+#[derive(Default)]
+struct Appending {
+    done: AtomicUsize,
+    refused: AtomicUsize,
+    over: AtomicBool,
+}
+
+impl Appending {
+    fn work(&self, server: &Server, ledger: &mut Ledger) {
+        let mut client = server.login();
+        while !self.over.load(Ordering::SeqCst) {
+            let refused = self.refused.load(Ordering::SeqCst);
+            match ledger.append(&mut client, 100 + 40_000 * (refused % 2)) {
+                Some(true) => {
+                    self.done.fetch_add(1, Ordering::SeqCst);
+                }
+                Some(false) => {
+                    self.refused.fetch_add(1, Ordering::SeqCst);
+                    // A client that goes on at once would only fill the log.
+                    thread::sleep(Duration::from_millis(20));
+                }
+                None => client = server.login(),
+            }
+        }
+    }
+
+    /// Waits until more are acknowledged.
+    fn go_on(&self) {
+        let before = self.done.load(Ordering::SeqCst);
+        assert!(
+            wait_for(|| self.done.load(Ordering::SeqCst) > before + 2),
+            "no append succeeds"
+        );
+    }
+
+    /// Waits until one more is refused: the fault is felt.
+    fn is_refused(&self) {
+        let before = self.refused.load(Ordering::SeqCst);
+        assert!(
+            wait_for(|| self.refused.load(Ordering::SeqCst) > before),
+            "a fault that no append feels"
+        );
+    }
+
+    /// Ends it, also where the test fails meanwhile.
+    fn ended_with_this(&self) -> impl Drop {
+        struct Ending<'a>(&'a AtomicBool);
+        impl Drop for Ending<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+        Ending(&self.over)
+    }
+}
 
 /// Appends without pause during a fault that begins and ends in the middle. Afterwards
 /// everything acknowledged is there, and appends succeed again.
-fn append_through(server: &Server, fault: impl FnOnce()) {
+fn append_through(server: &Server, fault: impl FnOnce(&Appending)) {
     let mut client = server.login();
     client.ok("CREATE Box");
     let mut ledger = Ledger::new("Box");
     for octets in [10, 5_000, 2_500_000] {
         assert_eq!(ledger.append(&mut client, octets), Some(true));
     }
-    let over = AtomicBool::new(false);
-    let refused = thread::scope(|scope| {
-        let appending = scope.spawn(|| {
-            let mut refused = 0;
-            while !over.load(Ordering::SeqCst) {
-                match ledger.append(&mut client, 100 + 40_000 * (refused % 2)) {
-                    Some(true) => {}
-                    Some(false) => {
-                        refused += 1;
-                        // A client that goes on at once would only fill the log.
-                        thread::sleep(Duration::from_millis(20));
-                    }
-                    None => client = server.login(),
-                }
-            }
-            refused
-        });
-        // Some appends before the fault.
-        thread::sleep(Duration::from_millis(300));
-        fault();
-        over.store(true, Ordering::SeqCst);
-        match appending.join() {
-            Ok(refused) => refused,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+    let appending = Appending::default();
+    thread::scope(|scope| {
+        let _end = appending.ended_with_this();
+        scope.spawn(|| appending.work(server, &mut ledger));
+        appending.go_on();
+        fault(&appending);
     });
-    eprintln!("{refused} appends were refused");
+    eprintln!("{:?} appends were refused", appending.refused);
+    append_at_last(server, &mut ledger);
+    ledger.check(server);
+    assert!(ledger.len() > 4);
+    // What the server holds in memory is what is stored.
+    server.restart();
+    ledger.check(server);
+}
+
+fn append_at_last(server: &Server, ledger: &mut Ledger) {
+    let mut client = server.login();
     assert!(
         wait_for(|| {
             let done = ledger.append(&mut client, 10);
@@ -75,21 +132,17 @@ fn append_through(server: &Server, fault: impl FnOnce()) {
         }),
         "appends fail for {PATIENCE:?} after the fault"
     );
-    ledger.check(server);
-    assert!(ledger.len() > 4);
-    // What the server holds in memory is what is stored.
-    server.restart();
-    ledger.check(server);
 }
 
 fn garage_is_killed_in_the_middle_of_appends(server: &Server) {
     let node = server.garage().node();
-    append_through(server, || {
+    append_through(server, |appending| {
         for _ in 0..2 {
             node.kill();
+            appending.is_refused();
             thread::sleep(OUTAGE);
             node.start_again();
-            thread::sleep(OUTAGE / 2);
+            appending.go_on();
         }
     });
 }
@@ -111,66 +164,120 @@ fn garage_is_stopped_and_started_between_appends(server: &Server) {
     ledger.check(server);
 }
 
-/// Two of three are a quorum, so that no append may fail for long: one that was under
-/// way may have to be made again.
+/// Two of three are a quorum, so no append may fail, nor a FETCH, and who is idle hears of
+/// what comes; only a server whose own node dies waits for it.
 fn one_of_three_nodes_dies(server: &Server) {
+    let second = server.second_at(1);
+    let nodes = server.garage().three_nodes();
     let mut client = server.login();
     client.ok("CREATE Box");
-    let mut ledger = Ledger::new("Box");
-    let victim = &server.garage().three_nodes()[2];
-    for round in 0..2 {
-        for _ in 0..10 {
-            assert_eq!(ledger.append(&mut client, 5_000), Some(true));
-        }
-        if round == 0 {
-            victim.kill();
-        } else {
-            victim.start_again();
-        }
-        for _ in 0..10 {
-            assert_eq!(ledger.append(&mut client, 5_000), Some(true));
-        }
+    client.ok("CREATE Other");
+    let (mut ledger, mut other) = (Ledger::new("Box"), Ledger::new("Other"));
+    // One that neither server speaks to: what one of them writes wakes the other.
+    go_on_through(server, &second, &mut ledger, || {
+        nodes[2].kill();
+        thread::sleep(OUTAGE);
+    });
+    go_on_through(server, &second, &mut ledger, || nodes[2].start_again());
+    // The second one's own.
+    let at_second = Appending::default();
+    thread::scope(|scope| {
+        let _end = at_second.ended_with_this();
+        scope.spawn(|| at_second.work(&second, &mut other));
+        at_second.go_on();
+        go_on_through(server, server, &mut ledger, || {
+            nodes[1].kill();
+            at_second.is_refused();
+            thread::sleep(OUTAGE);
+        });
+        go_on_through(server, server, &mut ledger, || nodes[1].start_again());
+    });
+    append_at_last(&second, &mut other);
+    for server in [server, &second] {
         ledger.check(server);
+        other.check(server);
     }
+    second.stop();
+}
+
+/// Appends at one server, reads at the other and hears there of each message, through
+/// something that happens in the middle and that none of the three may feel.
+fn go_on_through(reading: &Server, writing: &Server, ledger: &mut Ledger, event: impl FnOnce()) {
+    let appending = Appending::default();
+    let mailbox = ledger.mailbox;
+    let mut idler = reading.login();
+    let mut exists = idler.ok(format!("SELECT {mailbox}")).exists();
+    let idle = idler.start("IDLE");
+    thread::scope(|scope| {
+        let _end = appending.ended_with_this();
+        scope.spawn(|| appending.work(writing, ledger));
+        scope.spawn(|| {
+            let mut client = reading.login();
+            client.ok(format!("SELECT {mailbox}"));
+            while !appending.over.load(Ordering::SeqCst) {
+                client.ok("NOOP");
+                client.ok("UID FETCH 1:* (UID BODY.PEEK[])");
+            }
+        });
+        appending.go_on();
+        event();
+        appending.go_on();
+    });
+    let refused = appending.refused.into_inner();
+    assert_eq!(refused, 0, "two of three are a quorum");
+    let expected = u32::try_from(ledger.len()).expect("not so many");
+    let begin = Instant::now();
+    while exists < Some(expected) {
+        let response = idler.response();
+        exists = exists.max(response.numbered("EXISTS").map(|(number, _)| number));
+    }
+    assert!(begin.elapsed() < WAKE_MAX, "{:?}", begin.elapsed());
+    idler.send("DONE\r\n");
+    assert_eq!(idler.finish(&idle).status, Status::Ok);
 }
 
 fn the_network_is_cut_and_comes_back(server: &Server) {
     let garage = server.garage();
-    let outage = Duration::from_secs(number("RESTANTE_CUT_SECONDS", 10));
-    append_through(server, || {
+    append_through(server, |appending| {
         garage.network(Mode::Cut);
         let begin = Instant::now();
         let mut client = server.login();
-        while begin.elapsed() < outage {
+        while begin.elapsed() < CUT {
             let asked = Instant::now();
             client.ok("NOOP");
-            assert!(asked.elapsed() < Duration::from_secs(2));
+            assert!(asked.elapsed() < AT_ONCE);
             thread::sleep(Duration::from_millis(100));
         }
+        appending.is_refused();
         garage.network(Mode::Pass);
-        thread::sleep(OUTAGE);
+        appending.go_on();
     });
 }
 
 fn the_network_swallows_everything_for_a_while(server: &Server) {
     let garage = server.garage();
-    append_through(server, || {
+    append_through(server, |appending| {
         garage.network(Mode::Hang);
-        thread::sleep(Duration::from_secs(5));
+        appending.is_refused();
+        thread::sleep(2 * OUTAGE);
         garage.network(Mode::Pass);
-        thread::sleep(OUTAGE);
+        appending.go_on();
     });
 }
 
 fn answers_break_off(server: &Server) {
     let garage = server.garage();
-    append_through(server, || {
-        for octets in [0, 1, 50, 200] {
+    append_through(server, |appending| {
+        for octets in [0, 1, 50] {
             garage.network(Mode::BreakAfter(octets));
-            thread::sleep(OUTAGE / 2);
+            appending.is_refused();
             garage.network(Mode::Pass);
-            thread::sleep(OUTAGE / 4);
+            appending.go_on();
         }
+        // Some answers are shorter.
+        garage.network(Mode::BreakAfter(200));
         thread::sleep(OUTAGE);
+        garage.network(Mode::Pass);
+        appending.go_on();
     });
 }

@@ -1,8 +1,7 @@
 //! Real Garage under both binaries: what only this storage can do wrong.
 //!
-//! `RESTANTE_KILLS` is how often the server is killed under load (20), and
-//! `RESTANTE_CUT_SECONDS` how long the network is cut (10). What longer runs showed is in
-//! `docs/operating.md`.
+//! `RESTANTE_KILLS` is how often the server is killed under load (20). What longer runs
+//! showed is in `docs/operating.md`.
 
 mod appends;
 mod deliveries;

@@ -7,10 +7,12 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use restante_tests::{Client, Server, Status, Storage, Test, process::wait_for, samples, tests};
+use restante_tests::{
+    Client, Server, Status, Storage, Test, lmtp, process::wait_for, samples, tests,
+};
 
 pub(crate) const TESTS: &[Test] = tests![
     changes_on_both_sides_converge => storage(Storage::Garage),
@@ -28,8 +30,12 @@ struct Shown {
     messages: BTreeMap<u32, Vec<u8>>,
     /// UIDs whose EXPUNGE was acknowledged.
     expunged: BTreeSet<u32>,
-    /// Messages whose APPEND was acknowledged.
-    appended: BTreeSet<Vec<u8>>,
+    /// Messages whose APPEND was acknowledged, with their dates.
+    appended: BTreeMap<Vec<u8>, String>,
+    /// Flags that a STORE was answered with, which nobody takes away.
+    flags: BTreeMap<u32, BTreeSet<String>>,
+    /// Messages whose delivery was acknowledged.
+    delivered: BTreeSet<Vec<u8>>,
     /// Messages that somebody wanted to expunge: there or not.
     doomed: BTreeSet<Vec<u8>>,
 }
@@ -50,23 +56,74 @@ impl Shown {
     }
 }
 
-type View = BTreeMap<u32, (BTreeSet<String>, Vec<u8>)>;
+/// A mailbox as a new session sees it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct View {
+    uid_validity: u32,
+    uid_next: u32,
+    highest_modseq: u32,
+    messages: BTreeMap<u32, Seen>,
+}
+
+/// A message as it is seen.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    flags: BTreeSet<String>,
+    date: String,
+    octets: Vec<u8>,
+}
 
 /// The mailbox as a new session on this server sees it.
-fn view(server: &Server) -> View {
+fn view(server: &Server, mailbox: &str) -> View {
     let mut client = server.login();
-    if client.ok("EXAMINE Box").exists() == Some(0) {
-        return View::new();
-    }
-    let fetches = client.ok("UID FETCH 1:* (UID FLAGS BODY.PEEK[])").fetches();
-    fetches
-        .into_iter()
-        .map(|fetch| {
+    let opened = client.ok(format!("EXAMINE {mailbox}"));
+    let mut messages = BTreeMap::new();
+    if opened.exists() > Some(0) {
+        let items = "(UID FLAGS INTERNALDATE BODY.PEEK[])";
+        for fetch in client.ok(format!("UID FETCH 1:* {items}")).fetches() {
             let mut flags = fetch.flags();
             flags.remove("\\Recent");
-            (fetch.uid(), (flags, fetch.bytes("BODY[]").to_vec()))
-        })
-        .collect()
+            let seen = Seen {
+                flags,
+                date: fetch
+                    .item("INTERNALDATE")
+                    .text()
+                    .trim_matches('"')
+                    .to_owned(),
+                octets: fetch.bytes("BODY[]").to_vec(),
+            };
+            let before = messages.insert(fetch.uid(), seen);
+            assert!(before.is_none(), "UID {} comes twice", fetch.uid());
+        }
+    }
+    View {
+        uid_validity: opened.code_number("UIDVALIDITY"),
+        uid_next: opened.code_number("UIDNEXT"),
+        highest_modseq: opened.code_number("HIGHESTMODSEQ"),
+        messages,
+    }
+}
+
+/// A date of its own for each message, and none that a clock would give.
+fn date(number: u32) -> String {
+    let (minute, second) = (number / 60 % 60, number % 60);
+    format!("17-Jul-1996 02:{minute:02}:{second:02} -0700")
+}
+
+/// Delivers messages to INBOX, as something that has no keys of the account.
+fn deliver(server: &Server, name: &str, shown: &Mutex<Shown>, over: &AtomicBool) {
+    let mut client = server.deliver();
+    let mut number = 0;
+    while !over.load(Ordering::SeqCst) {
+        number += 1;
+        let message = samples::plain(&format!("{name} {number}"), "text");
+        client.deliver(&["alice"], &message);
+        let mut shown = shown.lock().expect("no thread panicked");
+        shown.delivered.insert(lmtp::kept("alice", &message));
+        drop(shown);
+        // The mailbox under test is the other one.
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn work(server: &Server, shown: &Mutex<Shown>, over: &AtomicBool, number: &AtomicU32) {
@@ -76,21 +133,24 @@ fn work(server: &Server, shown: &Mutex<Shown>, over: &AtomicBool, number: &Atomi
     let mut round = 0;
     while !over.load(Ordering::SeqCst) {
         round += 1;
-        let message = samples::plain(
-            &format!("message {}", number.fetch_add(1, Ordering::SeqCst)),
-            "text",
-        );
-        client.append_ok("Box", "", &message);
-        lock().appended.insert(message);
+        let number = number.fetch_add(1, Ordering::SeqCst);
+        let message = samples::plain(&format!("message {number}"), "text");
+        let date = date(number);
+        client.append_ok("Box", &format!("() \"{date}\""), &message);
+        lock().appended.insert(message, date);
         Shown::look(shown, &mut client);
         let known: Vec<u32> = lock().messages.keys().copied().collect();
         let Some(&uid) = known.get(known.len() / 2 + round % 3) else {
             continue;
         };
-        client.ok(format!(
-            "UID STORE {uid} +FLAGS (\\Flagged Round{})",
-            round % 4
-        ));
+        let flags = ["\\Flagged".to_owned(), format!("Round{}", round % 4)];
+        let reply = client.ok(format!("UID STORE {uid} +FLAGS ({})", flags.join(" ")));
+        // One that this server does not know of yet, or not any more, is answered without.
+        if (reply.fetches().iter())
+            .any(|fetch| fetch.items.contains_key("UID") && fetch.uid() == uid)
+        {
+            lock().flags.entry(uid).or_default().extend(flags);
+        }
         if round % 3 == 0 {
             let message = lock().messages[&uid].clone();
             lock().doomed.insert(message);
@@ -105,33 +165,46 @@ fn work(server: &Server, shown: &Mutex<Shown>, over: &AtomicBool, number: &Atomi
 fn changes_on_both_sides_converge(server: &Server) {
     server.login().ok("CREATE Box");
     let second = server.second();
+    let before = view(server, "Box");
     let shown = Mutex::new(Shown::default());
     let (over, number) = (AtomicBool::new(false), AtomicU32::new(0));
     thread::scope(|scope| {
-        for server in [server, &second, server, &second] {
-            scope.spawn(|| work(server, &shown, &over, &number));
+        for (name, server) in [("one", server), ("two", &second)] {
+            let (shown, over, number) = (&shown, &over, &number);
+            for _ in 0..2 {
+                scope.spawn(move || work(server, shown, over, number));
+            }
+            scope.spawn(move || deliver(server, name, shown, over));
         }
         thread::sleep(TIME);
         over.store(true, Ordering::SeqCst);
     });
-    let mut views = [View::new(), View::new()];
-    let same = wait_for(|| {
-        views = [view(server), view(&second)];
-        views[0] == views[1]
+    let [boxes, inboxes] = ["Box", "INBOX"].map(|mailbox| {
+        let mut views = [View::default(), View::default()];
+        let same = wait_for(|| {
+            views = [view(server, mailbox), view(&second, mailbox)];
+            views[0] == views[1]
+        });
+        assert!(same, "two servers differ: {}", differences(&views));
+        let [view, _] = views;
+        view
     });
-    assert!(same, "two servers differ: {:?}", differences(&views));
+    assert_eq!(boxes.uid_validity, before.uid_validity);
     let shown = shown.into_inner().expect("no thread panicked");
-    judge(&shown, &views[0]);
+    judge(&shown, &boxes);
+    judge_deliveries(&shown, &inboxes);
     // And a server that knows nothing but what is stored agrees.
     second.restart();
-    assert!(view(&second) == views[0]);
+    assert!(view(&second, "Box") == boxes);
+    assert!(view(&second, "INBOX") == inboxes);
     second.stop();
 }
 
 fn judge(shown: &Shown, view: &View) {
     assert!(shown.appended.len() > 10);
     let mut seen = BTreeSet::new();
-    for (uid, (_, message)) in view {
+    for (uid, found) in &view.messages {
+        let message = &found.octets;
         assert!(!shown.expunged.contains(uid), "expunged UID {uid} is back");
         let before = shown.messages.get(uid);
         assert!(
@@ -139,23 +212,52 @@ fn judge(shown: &Shown, view: &View) {
             "UID {uid} names two messages"
         );
         assert!(seen.insert(message), "UID {uid} is there twice");
-        assert!(shown.appended.contains(message), "nobody appended {uid}");
-    }
-    for message in shown.appended.difference(&shown.doomed) {
+        let date = shown.appended.get(message);
+        assert_eq!(date, Some(&found.date), "the date of UID {uid}");
+        let flags = shown.flags.get(uid).cloned().unwrap_or_default();
         assert!(
-            seen.contains(message),
+            found.flags.is_superset(&flags),
+            "UID {uid} has {:?} and was shown with {flags:?}",
+            found.flags
+        );
+    }
+    let kept_flags = shown
+        .flags
+        .keys()
+        .filter(|uid| view.messages.contains_key(uid));
+    assert!(kept_flags.count() > 5, "too few flags to say anything");
+    for message in shown.appended.keys() {
+        assert!(
+            seen.contains(message) || shown.doomed.contains(message),
             "lost: {}",
             String::from_utf8_lossy(message)
         );
     }
 }
 
-/// The UIDs that only one view has, or with other flags or content.
-fn differences([first, second]: &[View; 2]) -> Vec<u32> {
-    let uids: BTreeSet<u32> = first.keys().chain(second.keys()).copied().collect();
-    uids.into_iter()
-        .filter(|uid| first.get(uid) != second.get(uid))
-        .collect()
+fn judge_deliveries(shown: &Shown, view: &View) {
+    assert!(shown.delivered.len() > 10);
+    let found: BTreeSet<&Vec<u8>> = view.messages.values().map(|seen| &seen.octets).collect();
+    assert_eq!(
+        found.len(),
+        view.messages.len(),
+        "a delivery is there twice"
+    );
+    assert!(
+        found.into_iter().eq(&shown.delivered),
+        "other messages than were delivered"
+    );
+}
+
+/// What two views do not have in common.
+fn differences([first, second]: &[View; 2]) -> String {
+    let numbers = |view: &View| [view.uid_validity, view.uid_next, view.highest_modseq];
+    let uids: BTreeSet<u32> = (first.messages.keys())
+        .chain(second.messages.keys())
+        .copied()
+        .filter(|uid| first.messages.get(uid) != second.messages.get(uid))
+        .collect();
+    format!("{:?}, {:?}, UIDs {uids:?}", numbers(first), numbers(second))
 }
 
 fn a_change_on_one_server_reaches_an_idle_client_of_the_other(server: &Server) {
@@ -166,8 +268,8 @@ fn a_change_on_one_server_reaches_an_idle_client_of_the_other(server: &Server) {
     let tag = idler.start("IDLE");
     while !idler.response().starts_with("+") {}
     let mut times = Vec::new();
-    for count in 2..12 {
-        let begin = std::time::Instant::now();
+    for count in 2..23 {
+        let begin = Instant::now();
         other.append_ok("Box", "", &samples::plain("more", "text"));
         loop {
             let response = idler.response();
@@ -182,8 +284,10 @@ fn a_change_on_one_server_reaches_an_idle_client_of_the_other(server: &Server) {
     }
     times.sort();
     eprintln!("from APPEND to EXISTS on the other server: {times:?}");
-    // The issue wants a second, here on a machine that is busy with other tests.
-    assert!(times[times.len() / 2] < Duration::from_secs(1), "{times:?}");
+    assert_eq!(times.len(), 21);
+    // A second is what is wanted, here on a machine that is busy with other tests.
+    assert!(times[10] < Duration::from_secs(1), "{times:?}");
+    assert!(times[20] < Duration::from_secs(10), "{times:?}");
     idler.send("DONE\r\n");
     assert_eq!(idler.finish(&tag).status, Status::Ok);
     drop((idler, other));

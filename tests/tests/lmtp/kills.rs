@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use restante_tests::{Lmtp, Server, Test, lmtp, samples, tests, trials::Need};
+use restante_tests::{Lmtp, Server, Test, lmtp, samples, server::Account, tests, trials::Need};
 
 use crate::messages;
 
@@ -21,39 +21,46 @@ const KILLS: u64 = 6;
 /// Connections that deliver at once.
 const CONNECTIONS: u64 = 4;
 
-/// What was acknowledged for alice, and what may be there besides.
+/// Of each message.
+const RECIPIENTS: [&str; 2] = ["alice", "bob"];
+
+/// What was acknowledged for one recipient, and what may be there besides.
 #[derive(Default)]
 struct Sent {
     acknowledged: BTreeSet<Vec<u8>>,
     unanswered: BTreeSet<Vec<u8>>,
 }
 
-/// Delivers messages of all lengths until the server is gone.
-fn work(server: &Server, name: &str, sent: &Mutex<Sent>) {
+/// Delivers messages of all lengths to both recipients until the server is gone.
+fn work(server: &Server, name: &str, sent: &[Mutex<Sent>; 2]) {
     let Ok(mut client) = Lmtp::try_connect(server.lmtp_address()) else {
         return;
     };
     for number in 0.. {
         let text = "text ".repeat(1 + number % 7 * 5_000);
         let message = samples::plain(&format!("{name}/{number}"), &text);
-        let kept = lmtp::kept("alice", &message);
-        let answers = client.try_deliver(&["alice", "bob"], &message);
-        let mut sent = sent.lock().expect("no thread panicked");
-        match answers {
-            Ok(answers) => {
-                assert!(answers[0].starts_with("250 2.0.0 "), "{answers:?}");
-                sent.acknowledged.insert(kept);
+        let answers = client.try_deliver(&RECIPIENTS, &message);
+        for (index, recipient) in RECIPIENTS.iter().enumerate() {
+            let kept = lmtp::kept(recipient, &message);
+            let mut sent = sent[index].lock().expect("no thread panicked");
+            match &answers {
+                Ok(answers) => {
+                    assert!(answers[index].starts_with("250 2.0.0 "), "{answers:?}");
+                    sent.acknowledged.insert(kept);
+                }
+                Err(_) => {
+                    sent.unanswered.insert(kept);
+                }
             }
-            Err(_) => {
-                sent.unanswered.insert(kept);
-                return;
-            }
+        }
+        if answers.is_err() {
+            return;
         }
     }
 }
 
 fn everything_acknowledged_is_there_once(server: &Server) {
-    let sent = Mutex::new(Sent::default());
+    let sent: [Mutex<Sent>; 2] = Default::default();
     for kill in 0..KILLS {
         thread::scope(|scope| {
             for client in 0..CONNECTIONS {
@@ -67,15 +74,24 @@ fn everything_acknowledged_is_there_once(server: &Server) {
             .start_again()
             .expect("the server starts after a kill");
     }
+    for (account, sent) in [&server.alice, &server.bob].into_iter().zip(sent) {
+        let sent = sent.into_inner().expect("no thread panicked");
+        judge(server, account, &sent);
+    }
+}
+
+fn judge(server: &Server, account: &Account, sent: &Sent) {
+    let mut client = server.connect();
+    client.login(&account.name, &account.password);
     let mut found = BTreeMap::new();
-    for message in messages(&mut server.login()) {
+    for message in messages(&mut client) {
         *found.entry(message).or_insert(0) += 1;
     }
-    let sent = sent.into_inner().expect("no thread panicked");
     eprintln!(
-        "{} acknowledged, {} of {} unanswered are there",
+        "{}: {} acknowledged, {} of {} unanswered are there",
+        account.name,
         sent.acknowledged.len(),
-        found.len() - sent.acknowledged.len(),
+        found.len().saturating_sub(sent.acknowledged.len()),
         sent.unanswered.len()
     );
     assert!(sent.acknowledged.len() > 20, "too few to say anything");

@@ -99,6 +99,15 @@ impl Garage {
         proxies[interface as usize].set(mode);
     }
 
+    /// How many answers to the server were broken off so far.
+    ///
+    /// # Panics
+    /// When the node is shared with other tests.
+    pub fn broken_answers(&self) -> usize {
+        let proxies = self.proxies.as_ref().expect("the node is the test's own");
+        proxies.iter().map(Proxy::broken).sum()
+    }
+
     /// The keys of the uploads in parts that are neither finished nor aborted.
     ///
     /// # Panics

@@ -64,6 +64,8 @@ struct State {
     next_link: u64,
     /// Reads whose bytes are held back.
     held: usize,
+    /// Answers that were broken off.
+    broken: usize,
     dropped: bool,
 }
 
@@ -103,6 +105,7 @@ impl Proxy {
                 links: HashMap::new(),
                 next_link: 0,
                 held: 0,
+                broken: 0,
                 dropped: false,
             }),
             changed: Condvar::new(),
@@ -135,6 +138,11 @@ impl Proxy {
     /// How many connections are open.
     pub fn connections(&self) -> usize {
         self.shared.state().links.len()
+    }
+
+    /// How many answers were broken off so far ([`Mode::BreakAfter`]).
+    pub fn broken(&self) -> usize {
+        self.shared.state().broken
     }
 
     /// In how many directions of connections bytes have come that are held back.
@@ -303,6 +311,7 @@ impl Pump {
             let allowed = self.shared.answer_max().saturating_sub(answered);
             self.to.write_all(&buffer[..length.min(allowed)])?;
             if length >= allowed {
+                self.shared.state().broken += 1;
                 return Ok(());
             }
             answered += length;

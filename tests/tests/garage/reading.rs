@@ -9,7 +9,8 @@ use std::{
 };
 
 use restante_tests::{
-    Server, Storage, Test, garage::Mode, process::PATIENCE, process::wait_for, samples, tests,
+    Server, Status, Storage, Test, garage::Mode, process::PATIENCE, process::wait_for, samples,
+    tests,
 };
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -22,6 +23,13 @@ pub(crate) const TESTS: &[Test] = tests![
 const OCTETS: usize = 3_000_000;
 const MESSAGES: usize = 8;
 
+/// Every answer of Garage ends early, and reading goes on by ranges from where it was. So
+/// much is still to be asked for when a fault comes; sockets alone hold whole messages.
+const SHORT_ANSWERS: Mode = Mode::BreakAfter(700_000);
+
+/// How long a fault takes that reading may get over.
+const SHORT: Duration = Duration::from_millis(500);
+
 /// What came of a FETCH of everything.
 struct Outcome {
     /// Messages that came as a whole.
@@ -30,55 +38,71 @@ struct Outcome {
     ok: bool,
 }
 
-/// Fetches everything on a connection of its own, runs the fault when some octets have
-/// come, and checks each octet.
-fn fetch_through(server: &Server, messages: &[Vec<u8>], fault: impl FnOnce()) -> Outcome {
-    let mut socket = TcpStream::connect(server.address()).expect("the server listens");
-    socket
-        .set_read_timeout(Some(PATIENCE))
-        .expect("a positive time");
-    let script = format!(
-        "a LOGIN {} {}\r\nb EXAMINE Box\r\n",
-        server.alice.name, server.alice.password
-    );
-    socket.write_all(script.as_bytes()).expect("it reads");
-    let mut received = Vec::new();
-    while !contains(&received, b"\r\nb OK") {
-        assert!(more(&mut socket, &mut received), "the mailbox is opened");
+/// A FETCH of everything on a connection of its own.
+struct Fetching {
+    socket: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Fetching {
+    /// Begins, and returns when some octets have come.
+    fn begin(server: &Server) -> Self {
+        let socket = TcpStream::connect(server.address()).expect("the server listens");
+        socket
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a positive time");
+        let mut fetching = Self {
+            socket,
+            received: Vec::new(),
+        };
+        let script = format!(
+            "a LOGIN {} {}\r\nb EXAMINE Box\r\n",
+            server.alice.name, server.alice.password
+        );
+        fetching.send(&script);
+        while !contains(&fetching.received, b"\r\nb OK") {
+            assert!(fetching.more(), "the mailbox is opened");
+        }
+        fetching.received.clear();
+        fetching.send("c FETCH 1:* BODY.PEEK[]\r\n");
+        while fetching.received.len() < OCTETS / 2 {
+            assert!(fetching.more(), "a message comes");
+        }
+        fetching
     }
-    received.clear();
-    socket
-        .write_all(b"c FETCH 1:* BODY.PEEK[]\r\n")
-        .expect("it reads");
-    while received.len() < OCTETS / 2 {
-        assert!(more(&mut socket, &mut received), "a message comes");
+
+    /// Reads to the end and checks each octet.
+    fn finish(mut self, messages: &[Vec<u8>]) -> Outcome {
+        let ended = |received: &[u8]| {
+            let tail = &received[received.len().saturating_sub(300)..];
+            ["\r\nc OK", "\r\nc NO"]
+                .iter()
+                .any(|end| contains(tail, end.as_bytes()) && tail.ends_with(b"\r\n"))
+        };
+        while !ended(&self.received) && self.more() {}
+        judge(&self.received, messages)
     }
-    fault();
-    let ended = |received: &[u8]| {
-        let tail = &received[received.len().saturating_sub(300)..];
-        ["\r\nc OK", "\r\nc NO"]
-            .iter()
-            .any(|end| contains(tail, end.as_bytes()) && tail.ends_with(b"\r\n"))
-    };
-    while !ended(&received) && more(&mut socket, &mut received) {}
-    judge(&received, messages)
+
+    fn send(&mut self, commands: &str) {
+        (self.socket.write_all(commands.as_bytes())).expect("the server reads");
+    }
+
+    /// Reads on; false at the end of the connection.
+    fn more(&mut self) -> bool {
+        let mut buffer = vec![0; 64 * 1024];
+        match self.socket.read(&mut buffer) {
+            Ok(octets) => {
+                self.received.extend_from_slice(&buffer[..octets]);
+                octets > 0
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("no answer within {PATIENCE:?}: {error}"),
+        }
+    }
 }
 
 fn contains(bytes: &[u8], what: &[u8]) -> bool {
     bytes.windows(what.len()).any(|window| window == what)
-}
-
-/// Reads on; false at the end of the connection.
-fn more(socket: &mut TcpStream, received: &mut Vec<u8>) -> bool {
-    let mut buffer = vec![0; 64 * 1024];
-    match socket.read(&mut buffer) {
-        Ok(octets) => {
-            received.extend_from_slice(&buffer[..octets]);
-            octets > 0
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
-        Err(error) => panic!("no answer within {PATIENCE:?}: {error}"),
-    }
 }
 
 /// Compares every literal with its message; the last may be cut off.
@@ -137,51 +161,67 @@ fn mailbox(server: &Server) -> Vec<Vec<u8>> {
     messages
 }
 
-/// A fault that ends by itself, and afterwards everything can be read again.
-fn read_through(server: &Server, fault: impl Fn()) {
+/// A fault that begins in the middle of a FETCH, and ends soon, or only after the FETCH, which
+/// then fails. Afterwards everything can be read.
+fn read_through(server: &Server, begin: impl Fn(), end: impl Fn()) {
     let messages = mailbox(server);
-    for _ in 0..2 {
-        let outcome = fetch_through(server, &messages, &fault);
-        assert!(!outcome.ok || outcome.whole == MESSAGES, "OK is the truth");
-        let mut again = Outcome {
-            whole: 0,
-            ok: false,
-        };
-        assert!(
-            wait_for(|| {
-                again = fetch_through(server, &messages, || {});
-                again.ok
-            }),
-            "a FETCH after the fault fails"
-        );
-        assert_eq!(again.whole, MESSAGES);
-    }
+    let garage = server.garage();
+    garage.network(SHORT_ANSWERS);
+    let fetching = Fetching::begin(server);
+    begin();
+    thread::sleep(SHORT);
+    end();
+    garage.network(Mode::Pass);
+    let outcome = fetching.finish(&messages);
+    assert!(!outcome.ok || outcome.whole == MESSAGES, "OK is the truth");
+    read_at_last(server, &messages);
+
+    garage.network(SHORT_ANSWERS);
+    let fetching = Fetching::begin(server);
+    begin();
+    let outcome = fetching.finish(&messages);
+    eprintln!("{} of {MESSAGES} messages came", outcome.whole);
+    assert!(!outcome.ok, "a fault that no FETCH feels");
+    assert!(outcome.whole < MESSAGES);
+    end();
+    garage.network(Mode::Pass);
+    read_at_last(server, &messages);
+}
+
+fn read_at_last(server: &Server, messages: &[Vec<u8>]) {
+    let mut client = server.login();
+    let mut succeeds = |command| client.command(command).status == Status::Ok;
+    assert!(
+        wait_for(|| succeeds("EXAMINE Box") && succeeds("FETCH 1:* BODY.PEEK[]")),
+        "a FETCH after the fault fails"
+    );
+    let outcome = Fetching::begin(server).finish(messages);
+    assert!(outcome.ok);
+    assert_eq!(outcome.whole, MESSAGES);
 }
 
 fn garage_is_killed_in_the_middle_of_a_fetch(server: &Server) {
     let node = server.garage().node();
-    read_through(server, || {
-        node.kill();
-        thread::sleep(Duration::from_millis(500));
-        node.start_again();
-    });
+    read_through(server, || node.kill(), || node.start_again());
 }
 
 fn the_network_is_cut_in_the_middle_of_a_fetch(server: &Server) {
     let garage = server.garage();
-    read_through(server, || {
-        garage.network(Mode::Cut);
-        thread::sleep(Duration::from_millis(500));
-        garage.network(Mode::Pass);
-    });
+    read_through(
+        server,
+        || garage.network(Mode::Cut),
+        || garage.network(Mode::Pass),
+    );
 }
 
-/// Each answer ends early for a while: reading goes on by ranges from where it was.
 fn objects_break_off_in_the_middle(server: &Server) {
     let garage = server.garage();
-    read_through(server, || {
-        garage.network(Mode::BreakAfter(700_000));
-        thread::sleep(Duration::from_millis(500));
-        garage.network(Mode::Pass);
-    });
+    let messages = mailbox(server);
+    garage.network(SHORT_ANSWERS);
+    let outcome = Fetching::begin(server).finish(&messages);
+    garage.network(Mode::Pass);
+    assert!(outcome.ok, "only {} messages came", outcome.whole);
+    assert_eq!(outcome.whole, MESSAGES);
+    let broken = garage.broken_answers();
+    assert!(broken > 2 * MESSAGES, "only {broken} answers broke off");
 }

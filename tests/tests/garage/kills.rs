@@ -20,9 +20,15 @@ pub(crate) const TESTS: &[Test] = tests![
     a_killed_server_loses_nothing_that_another_serves => storage(Storage::Garage),
 ];
 
-/// Connections that work at once, each on messages of its own in a mailbox of its own.
-const MAILBOXES: [&str; 3] = ["Box", "INBOX", "Other"];
-/// Messages of one mailbox. Above that more is expunged than appended.
+/// Mailboxes of connections that work at once, each on messages of its own in one mailbox,
+/// from which it copies and moves to the other.
+const MAILBOXES: [[&str; 2]; 3] = [
+    ["Box", "Box/Other"],
+    ["INBOX", "Received"],
+    ["Work", "Work/Other"],
+];
+/// Messages of one mailbox. Above that more is expunged than appended, or the other mailbox's
+/// turn comes.
 const MESSAGES_MAX: usize = 40;
 
 /// A xorshift generator; the test prints where it starts.
@@ -47,37 +53,70 @@ impl Chance {
     }
 }
 
-/// Works on one mailbox until the connection breaks or the time is over.
-fn work(mut client: Client, ledger: &mut Ledger, mut chance: Chance, over: &AtomicBool) {
-    let select = format!("SELECT {}", ledger.mailbox);
-    if !attempt(&mut client, select.as_bytes()).is_some_and(|answer| is_ok(&answer)) {
-        return;
-    }
-    while !over.load(Ordering::SeqCst) {
-        let choice = chance.below(1 << 20);
-        let kind = if ledger.len() < MESSAGES_MAX { 10 } else { 5 };
-        let alive = match chance.below(kind) {
-            0..=1 => ledger.store(&mut client, choice),
-            2..=3 => ledger.expunge(&mut client, choice),
-            4 => ledger.append(&mut client, 100_000).map(|_| ()),
-            _ => ledger.append(&mut client, 500).map(|_| ()),
-        };
-        if alive.is_none() && ledger.len() > 0 {
-            return;
+/// The two mailboxes of one connection.
+struct Pair {
+    here: Ledger,
+    there: Ledger,
+}
+
+impl Pair {
+    fn new([here, there]: [&'static str; 2]) -> Self {
+        Self {
+            here: Ledger::new(here),
+            there: Ledger::new(there),
         }
+    }
+
+    /// Works on one of the mailboxes until the connection breaks or the time is over.
+    fn work(&mut self, mut client: Client, mut chance: Chance, over: &AtomicBool) {
+        if self.there.len() >= MESSAGES_MAX {
+            std::mem::swap(&mut self.here, &mut self.there);
+        }
+        let Self { here, there } = self;
+        let select = format!("SELECT {}", here.mailbox);
+        let Some(answer) = attempt(&mut client, select.as_bytes()) else {
+            return;
+        };
+        assert!(is_ok(&answer), "{answer:?}");
+        while !over.load(Ordering::SeqCst) {
+            let choice = chance.below(1 << 20);
+            let kind = if here.len() < MESSAGES_MAX { 14 } else { 7 };
+            let alive = match chance.below(kind) {
+                0..=1 => here.store(&mut client, choice),
+                2..=3 => here.expunge(&mut client, choice),
+                4 => here.copy(there, &mut client, choice),
+                5 => here.move_away(there, &mut client, choice),
+                6 => here.append(&mut client, 100_000).map(drop),
+                _ => here.append(&mut client, 500).map(drop),
+            };
+            if alive.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn check(&mut self, server: &Server) {
+        self.here.check(server);
+        self.there.check(server);
+        self.here.check_moves(&self.there);
+        self.there.check_moves(&self.here);
+    }
+
+    fn len(&self) -> usize {
+        self.here.len() + self.there.len()
     }
 }
 
 /// Loads a server for a while, then ends it by force; all clients lose it.
-fn load_and_kill(server: &Server, ledgers: &mut [Ledger], chance: &mut Chance) {
+fn load_and_kill(server: &Server, pairs: &mut [Pair], chance: &mut Chance) {
     let over = AtomicBool::new(false);
     let clients = MAILBOXES.map(|_| server.login());
     let life = Duration::from_millis(u64::try_from(50 + chance.below(600)).expect("small"));
     thread::scope(|scope| {
-        for (ledger, client) in ledgers.iter_mut().zip(clients) {
-            let chance = Chance(chance.0.wrapping_mul(ledger.mailbox.len() as u64 * 2 + 1) | 1);
+        for ((pair, client), number) in pairs.iter_mut().zip(clients).zip(1..) {
+            let chance = Chance(chance.0.wrapping_mul(2 * number + 1) | 1);
             let over = &over;
-            scope.spawn(move || work(client, ledger, chance, over));
+            scope.spawn(move || pair.work(client, chance, over));
         }
         thread::sleep(life);
         server.kill();
@@ -85,46 +124,57 @@ fn load_and_kill(server: &Server, ledgers: &mut [Ledger], chance: &mut Chance) {
     });
 }
 
-fn ledgers(server: &Server) -> Vec<Ledger> {
+fn pairs(server: &Server) -> Vec<Pair> {
     let mut client = server.login();
-    for mailbox in MAILBOXES.iter().filter(|&&mailbox| mailbox != "INBOX") {
-        client.ok(format!("CREATE {mailbox}"));
+    for mailbox in MAILBOXES.as_flattened() {
+        if *mailbox != "INBOX" {
+            client.ok(format!("CREATE {mailbox}"));
+        }
     }
-    MAILBOXES.map(Ledger::new).into_iter().collect()
+    MAILBOXES.map(Pair::new).into_iter().collect()
+}
+
+/// That there was something to lose, in the mailboxes to which it was copied and moved as well.
+fn judge_how_much(pairs: &[Pair]) {
+    let kept: usize = pairs.iter().map(Pair::len).sum();
+    assert!(kept > 20, "only {kept} messages were acknowledged");
+    let both = |pair: &Pair| pair.here.len().min(pair.there.len());
+    let both: usize = pairs.iter().map(both).sum();
+    assert!(both > 3, "only {both} messages are in the other mailboxes");
 }
 
 fn everything_acknowledged_survives_kills_under_load(server: &Server) {
-    let mut ledgers = ledgers(server);
+    let mut pairs = pairs(server);
     let mut chance = Chance::new();
     for _ in 0..number("RESTANTE_KILLS", 20) {
-        load_and_kill(server, &mut ledgers, &mut chance);
+        load_and_kill(server, &mut pairs, &mut chance);
         server
             .start_again()
             .expect("the server starts after a kill");
-        for ledger in &mut ledgers {
-            ledger.check(server);
+        for pair in &mut pairs {
+            pair.check(server);
         }
     }
-    let kept: usize = ledgers.iter().map(Ledger::len).sum();
-    assert!(kept > 20, "only {kept} messages were acknowledged");
+    judge_how_much(&pairs);
 }
 
 /// The same, looked at through a second server that was there all the time.
 fn a_killed_server_loses_nothing_that_another_serves(server: &Server) {
-    let mut ledgers = ledgers(server);
+    let mut pairs = pairs(server);
     let mut chance = Chance::new();
     let second = server.second();
     for _ in 0..number("RESTANTE_KILLS", 20) / 4 {
-        load_and_kill(server, &mut ledgers, &mut chance);
-        for ledger in &mut ledgers {
-            ledger.check(&second);
+        load_and_kill(server, &mut pairs, &mut chance);
+        for pair in &mut pairs {
+            pair.check(&second);
         }
         server
             .start_again()
             .expect("the server starts after a kill");
-        for ledger in &mut ledgers {
-            ledger.check(server);
+        for pair in &mut pairs {
+            pair.check(server);
         }
     }
+    judge_how_much(&pairs);
     second.stop();
 }

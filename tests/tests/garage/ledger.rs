@@ -3,27 +3,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use restante_tests::{Client, Response, Server, samples};
+use restante_tests::{Client, Reply, Response, Server, Status, samples};
 
 /// The date of all messages here, and none that a clock would give.
 const DATE: &str = "17-Jul-1996 02:44:25 -0700";
 
-/// A command whose connection may break. Returns its tagged answer.
-pub(crate) fn attempt(client: &mut Client, command: &[u8]) -> Option<Response> {
+/// A command whose connection may break. Returns its answer.
+pub(crate) fn attempt(client: &mut Client, command: &[u8]) -> Option<Reply> {
     let tag = format!("{} ", client.tag().0);
     let line = [tag.as_bytes(), command, b"\r\n"].concat();
     client.try_send(&line).ok()?;
+    let mut untagged = Vec::new();
     loop {
         let response = client.try_response()?;
         if response.starts_with(&tag) {
-            return Some(response);
+            return Some(Reply {
+                untagged,
+                status: status(&response),
+                tagged: response,
+            });
         }
+        untagged.push(response);
     }
 }
 
-/// Whether a tagged answer says OK.
-pub(crate) fn is_ok(answer: &Response) -> bool {
-    answer.text().split(' ').nth(1) == Some("OK")
+fn status(tagged: &Response) -> Status {
+    match tagged.text().split(' ').nth(1) {
+        Some("OK") => Status::Ok,
+        Some("NO") => Status::No,
+        _ => panic!("{tagged:?}"),
+    }
+}
+
+/// Whether an answer says OK.
+pub(crate) fn is_ok(answer: &Reply) -> bool {
+    answer.status == Status::Ok
 }
 
 /// A message that the server has acknowledged or shown.
@@ -31,8 +45,10 @@ struct Kept {
     message: Vec<u8>,
     /// The flags it may have: more than one set where an answer was lost.
     flags: BTreeSet<BTreeSet<String>>,
-    /// An EXPUNGE of it was sent and never answered.
+    /// An EXPUNGE or MOVE of it was sent and never answered.
     may_be_gone: bool,
+    /// In another mailbox there is one like it, or may be.
+    elsewhere: bool,
 }
 
 /// The account of one mailbox.
@@ -42,8 +58,15 @@ pub(crate) struct Ledger {
     uid_validity: Option<u32>,
     kept: BTreeMap<u32, Kept>,
     gone: BTreeSet<u32>,
-    /// Messages, with their flags, whose APPEND was not answered by OK: there or not.
-    possible: BTreeMap<Vec<u8>, BTreeSet<String>>,
+    /// The highest UID that was ever acknowledged or shown.
+    uid_max: u32,
+    /// UIDNEXT when the mailbox was last read.
+    uid_next: u32,
+    /// Messages, with the flags that they may have, whose APPEND, COPY or MOVE to here was not
+    /// answered by OK: there or not.
+    possible: BTreeMap<Vec<u8>, BTreeSet<BTreeSet<String>>>,
+    /// Messages whose MOVE to elsewhere was not answered by OK: here, or there, or both.
+    on_the_way: Vec<Vec<u8>>,
     appends: u64,
 }
 
@@ -84,25 +107,44 @@ impl Ledger {
         );
         let command = [command.as_bytes(), &message].concat();
         let answer = attempt(client, &command);
-        let Some(uid) = answer.as_ref().filter(|answer| is_ok(answer)).map(uid_of) else {
-            self.possible.insert(message, flags);
-            return answer.map(|_| false);
-        };
-        assert!(!self.gone.contains(&uid), "UID {uid} comes again");
+        let flags = BTreeSet::from([flags]);
+        if let Some(answer) = answer.as_ref().filter(|answer| is_ok(answer)) {
+            self.keep(new_uid(answer, "APPENDUID"), message, flags, false);
+            return Some(true);
+        }
+        self.possible.insert(message, flags);
+        answer.map(|_| false)
+    }
+
+    /// Notes what was acknowledged with a new UID, which is above all others (RFC 3501 §2.3.1.1).
+    fn keep(
+        &mut self,
+        uid: u32,
+        message: Vec<u8>,
+        flags: BTreeSet<BTreeSet<String>>,
+        elsewhere: bool,
+    ) {
+        assert!(
+            uid > self.uid_max,
+            "UID {uid} is given after {}",
+            self.uid_max
+        );
+        self.uid_max = uid;
         let kept = Kept {
             message,
-            flags: BTreeSet::from([flags]),
+            flags,
             may_be_gone: false,
+            elsewhere,
         };
-        let before = self.kept.insert(uid, kept);
-        assert!(before.is_none(), "UID {uid} is given twice");
-        Some(true)
+        self.kept.insert(uid, kept);
     }
 
     /// Replaces the flags of one of the messages, chosen by a number. The mailbox must
     /// be selected.
     pub(crate) fn store(&mut self, client: &mut Client, choice: usize) -> Option<()> {
-        let (uid, kept) = choose(&mut self.kept, choice)?;
+        let Some((uid, kept)) = choose(&mut self.kept, choice) else {
+            return Some(());
+        };
         let new = match choice % 3 {
             0 => set(&["\\Flagged"]),
             1 => set(&["\\Answered", "Other"]),
@@ -119,7 +161,9 @@ impl Ledger {
 
     /// Expunges one of the messages, chosen by a number.
     pub(crate) fn expunge(&mut self, client: &mut Client, choice: usize) -> Option<()> {
-        let (uid, kept) = choose(&mut self.kept, choice)?;
+        let Some((uid, kept)) = choose(&mut self.kept, choice) else {
+            return Some(());
+        };
         let deleted: Vec<_> = kept
             .flags
             .iter()
@@ -139,6 +183,61 @@ impl Ledger {
         Some(())
     }
 
+    /// Copies one of the messages that are nowhere else, chosen by a number.
+    pub(crate) fn copy(&mut self, to: &mut Self, client: &mut Client, choice: usize) -> Option<()> {
+        let Some((uid, kept)) = choose_only_here(&mut self.kept, choice) else {
+            return Some(());
+        };
+        kept.elsewhere = true;
+        let (message, flags) = (kept.message.clone(), kept.flags.clone());
+        let command = format!("UID COPY {uid} {}", to.mailbox);
+        let answer = attempt(client, command.as_bytes());
+        match answer.as_ref().filter(|answer| is_ok(answer)) {
+            Some(answer) => to.keep(new_uid(answer, "COPYUID"), message, flags, true),
+            None => drop(to.possible.insert(message, flags)),
+        }
+        answer.map(drop)
+    }
+
+    /// Moves one of the messages that are nowhere else, chosen by a number.
+    pub(crate) fn move_away(
+        &mut self,
+        to: &mut Self,
+        client: &mut Client,
+        choice: usize,
+    ) -> Option<()> {
+        let Some((uid, kept)) = choose_only_here(&mut self.kept, choice) else {
+            return Some(());
+        };
+        (kept.may_be_gone, kept.elsewhere) = (true, true);
+        let (message, flags) = (kept.message.clone(), kept.flags.clone());
+        let command = format!("UID MOVE {uid} {}", to.mailbox);
+        let answer = attempt(client, command.as_bytes());
+        if let Some(answer) = answer.as_ref().filter(|answer| is_ok(answer)) {
+            to.keep(new_uid(answer, "COPYUID"), message, flags, false);
+            self.kept.remove(&uid);
+            self.gone.insert(uid);
+        } else {
+            self.on_the_way.push(message.clone());
+            to.possible.insert(message, flags);
+        }
+        answer.map(drop)
+    }
+
+    /// Compares with the mailbox to which messages went, after both were read: a MOVE that was
+    /// not answered has left its message in one of the two.
+    pub(crate) fn check_moves(&mut self, to: &Self) {
+        for message in self.on_the_way.drain(..) {
+            let mut both = self.kept.values().chain(to.kept.values());
+            assert!(
+                both.any(|kept| kept.message == message),
+                "a message was lost on its way from {} to {}",
+                self.mailbox,
+                to.mailbox
+            );
+        }
+    }
+
     /// Reads the whole mailbox and compares. What was uncertain and is seen now must
     /// stay so.
     pub(crate) fn check(&mut self, server: &Server) {
@@ -147,6 +246,8 @@ impl Ledger {
         let reply = client.ok(format!("EXAMINE {mailbox}"));
         let uid_validity = reply.code_number("UIDVALIDITY");
         assert_eq!(*self.uid_validity.get_or_insert(uid_validity), uid_validity);
+        let uid_next_before = self.uid_next;
+        self.uid_next = reply.code_number("UIDNEXT");
         let mut fetches = Vec::new();
         if reply.exists() > Some(0) {
             let items = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])";
@@ -159,17 +260,21 @@ impl Ledger {
             let mut flags = fetch.flags();
             flags.remove("\\Recent");
             assert!(!self.gone.contains(&uid), "expunged UID {uid} is back");
+            assert!(uid < self.uid_next, "UID {uid} is not below UIDNEXT");
+            self.uid_max = self.uid_max.max(uid);
             assert_eq!(fetch.item("RFC822.SIZE").number(), message.len() as u64);
             assert_eq!(fetch.item("INTERNALDATE").text().trim_matches('"'), DATE);
             let kept = self.kept.entry(uid).or_insert_with(|| {
+                assert!(uid >= uid_next_before, "UID {uid} comes too late");
                 let flags = self
                     .possible
                     .remove(&message)
                     .unwrap_or_else(|| panic!("nobody appended what is UID {uid}"));
                 Kept {
                     message: message.clone(),
-                    flags: BTreeSet::from([flags]),
+                    flags,
                     may_be_gone: false,
+                    elsewhere: true,
                 }
             });
             assert!(kept.message == message, "UID {uid} is another message");
@@ -205,13 +310,20 @@ fn choose(kept: &mut BTreeMap<u32, Kept>, choice: usize) -> Option<(u32, &mut Ke
         .map(|(uid, kept)| (*uid, kept))
 }
 
-/// The UID of an answer to APPEND (RFC 4315 §3).
-fn uid_of(answer: &Response) -> u32 {
-    let code = answer
-        .code("APPENDUID")
-        .unwrap_or_else(|| panic!("APPENDUID in {answer:?}"));
-    code.rsplit(' ')
-        .next()
-        .and_then(|uid| uid.parse().ok())
-        .unwrap_or_else(|| panic!("a UID in {answer:?}"))
+fn choose_only_here(kept: &mut BTreeMap<u32, Kept>, choice: usize) -> Option<(u32, &mut Kept)> {
+    let only_here = |kept: &Kept| !kept.elsewhere && !kept.may_be_gone;
+    let count = kept.values().filter(|kept| only_here(kept)).count().max(1);
+    kept.iter_mut()
+        .filter(|(_, kept)| only_here(kept))
+        .nth(choice % count)
+        .map(|(uid, kept)| (*uid, kept))
+}
+
+/// The new UID that an answer tells in `APPENDUID` or `COPYUID` (RFC 4315 §3).
+fn new_uid(answer: &Reply, code: &str) -> u32 {
+    answer
+        .code(code)
+        .as_deref()
+        .and_then(|code| code.rsplit(' ').next()?.parse().ok())
+        .unwrap_or_else(|| panic!("{code} in {answer:?}"))
 }

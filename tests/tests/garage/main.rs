@@ -4,6 +4,7 @@
 //! showed is in `docs/operating.md`.
 
 mod appends;
+mod damage;
 mod deliveries;
 mod idle;
 mod kills;
@@ -20,6 +21,7 @@ mod uploads;
 fn main() -> std::process::ExitCode {
     restante_tests::run(&[
         ("appends", appends::TESTS),
+        ("damage", damage::TESTS),
         ("deliveries", deliveries::TESTS),
         ("idle", idle::TESTS),
         ("kills", kills::TESTS),

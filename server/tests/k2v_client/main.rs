@@ -269,18 +269,44 @@ fn batches_and_ranges_with_pages_are_the_same_for_both() {
     both.their_insert("o", "k00000", b"other", None);
     both.their_insert("pp", "k00000", b"other", None);
 
-    for (start, end) in [(0, COUNT), (7, COUNT - 9), (COUNT, COUNT)] {
-        let expected = &keys[start..end];
+    // In the middle of a page, at the beginning of one, and at the end of one.
+    let (deleted, besieged) = ([10, 300, 599, 2_000], [11, 301, 600, 2_001]);
+    for at in deleted {
+        let (_, token) = both.their_values("p", &keys[at]);
+        both.run(both.theirs.delete_item("p", &keys[at], token.into()));
+    }
+    for at in besieged {
+        both.their_insert("p", &keys[at], b"sibling", None);
+    }
+    // What was deleted has its place in a range, and no value.
+    let all: Range = keys
+        .iter()
+        .enumerate()
+        .map(|(at, key)| {
+            let own = (!deleted.contains(&at)).then(|| key.clone().into_bytes());
+            let sibling = besieged.contains(&at).then(|| b"sibling".to_vec());
+            (key.clone(), own.into_iter().chain(sibling).collect())
+        })
+        .collect();
+    for (start, end) in [(0, COUNT), (7, COUNT - 9), (11, 600), (COUNT, COUNT)] {
         let start = keys.get(start).map_or("l", String::as_str);
         let end = keys.get(end).map(String::as_str);
-        assert_eq!(our_range(&both, start, end), expected);
-        assert_eq!(their_range(&both, start, end), expected);
+        let is_inside = |key: &str| key >= start && end.is_none_or(|end| key < end);
+        let mut expected = all.clone();
+        expected.retain(|(key, _)| is_inside(key));
+        assert!(our_range(&both, start, end) == expected, "ours: {start}");
+        assert!(
+            their_range(&both, start, end) == expected,
+            "theirs: {start}"
+        );
     }
 }
 
-/// The sort keys of a range, page by page; each value is its own sort key.
-fn our_range(both: &Both, start: &str, end: Option<&str>) -> Vec<String> {
-    let mut keys = Vec::new();
+/// The items of a range by their sort keys, with their values in order.
+type Range = Vec<(String, Vec<Vec<u8>>)>;
+
+fn our_range(both: &Both, start: &str, end: Option<&str>) -> Range {
+    let mut found = Vec::new();
     let mut start = SortKey(start.to_owned());
     loop {
         let answer = both.ask(StorageRequest::ReadRange(ItemRange {
@@ -292,18 +318,19 @@ fn our_range(both: &Both, start: &str, end: Option<&str>) -> Vec<String> {
         };
         assert!(items.len() <= 300);
         for item in items {
-            assert_eq!(item.values, [Bytes::from(item.key.sort.0.clone())]);
-            keys.push(item.key.sort.0);
+            let mut values: Vec<_> = item.values.iter().map(|value| value.to_vec()).collect();
+            values.sort();
+            found.push((item.key.sort.0, values));
         }
         match next {
             Some(next) => start = next,
-            None => return keys,
+            None => return found,
         }
     }
 }
 
-fn their_range(both: &Both, start: &str, end: Option<&str>) -> Vec<String> {
-    let mut keys = Vec::new();
+fn their_range(both: &Both, start: &str, end: Option<&str>) -> Range {
+    let mut found = Vec::new();
     let mut start = Some(start.to_owned());
     while let Some(from) = start {
         let read = BatchReadOp {
@@ -314,14 +341,19 @@ fn their_range(both: &Both, start: &str, end: Option<&str>) -> Vec<String> {
                 limit: Some(300),
                 ..Filter::default()
             },
+            tombstones: true,
             ..BatchReadOp::default()
         };
         let mut pages = both.run(both.theirs.read_batch(&[read]));
         let page = pages.pop().unwrap();
-        keys.extend(page.items.into_keys());
+        for (key, item) in page.items {
+            let mut values: Vec<_> = item.value.into_iter().filter_map(bytes_of).collect();
+            values.sort();
+            found.push((key, values));
+        }
         start = page.next_start;
     }
-    keys
+    found
 }
 
 #[test]

@@ -39,10 +39,14 @@ pub enum Need {
 }
 
 impl Need {
-    /// Whether the machine that runs `.ci/run` must have it: what can be installed
-    /// or lies beside every checkout, but no privileges.
+    /// Whether the machine that runs `.ci/run` must have it: what can be installed or lies
+    /// beside every checkout, and where that is run by root what only root has.
     fn belongs_to_ci(self) -> bool {
-        matches!(self, Self::Program(_) | Self::File(..) | Self::Shared(_))
+        match self {
+            Self::Program(_) | Self::File(..) | Self::Shared(_) => true,
+            Self::Root | Self::Mounting | Self::OutwardAddress => is_root(),
+            Self::OwnProcess | Self::Proc => false,
+        }
     }
 
     /// A sentence saying what is missing, if it is.

@@ -388,6 +388,11 @@ impl Drop for Tmpfs {
 #[test]
 fn a_disk_that_is_really_full_loses_nothing_and_works_again() {
     let Some(disk) = Tmpfs::new(80) else {
+        let strict = std::env::var("CI").is_ok_and(|value| value == "true");
+        assert!(
+            !strict,
+            "nothing may be skipped with CI=true: mounting needs root"
+        );
         eprintln!("not tested: mounting needs root");
         return;
     };

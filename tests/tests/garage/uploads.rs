@@ -16,7 +16,7 @@ use restante_tests::{
 pub(crate) const TESTS: &[Test] = tests![
     an_upload_of_a_killed_server_is_removed_and_no_other
         => storage(Storage::Garage)
-            .storage_limits("upload_age_max_s = 12")
+            .storage_limits("upload_age_max_s = 25")
             .needs(&[Need::Program(Program::CURL)]),
 ];
 

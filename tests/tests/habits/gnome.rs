@@ -63,8 +63,9 @@ fn entering_and_leaving_idle_while_storage_says_nothing(server: &Server) {
         done(&mut client, "g");
     }
     let took = begin.elapsed();
+    // One that waited for storage would wait for it 500 times.
     assert!(
-        took < Duration::from_secs(5),
+        took < Duration::from_secs(30),
         "500 times IDLE took {took:?}"
     );
     server.garage().network(Mode::Pass);

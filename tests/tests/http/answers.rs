@@ -147,6 +147,19 @@ fn http_1_0_gets_one_answer(server: &Server) {
 }
 
 fn a_server_that_stops_does_not_wait_for_idle_clients(server: &Server) {
+    // Six seconds are what clients may take that are in the middle of something: whoever waits
+    // takes them each time, and a machine that is busy with other tests not.
+    let stops = std::iter::from_fn(|| {
+        let took = stop_with_idle_clients(server);
+        server.start_again().expect("it starts again");
+        Some(took)
+    });
+    let times: Vec<Duration> = stops.take(3).collect();
+    let soon = Duration::from_secs(5);
+    assert!(times.iter().any(|took| *took < soon), "{times:?}");
+}
+
+fn stop_with_idle_clients(server: &Server) -> Duration {
     let mut idle: Vec<_> = (0..3)
         .map(|_| Http::connect(server.http_address()))
         .collect();
@@ -156,16 +169,12 @@ fn a_server_that_stops_does_not_wait_for_idle_clients(server: &Server) {
     let half = Http::connect(server.http_address());
     let begin = Instant::now();
     server.stop();
-    // Six seconds are what clients may take that are in the middle of something.
-    assert!(
-        begin.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begin.elapsed()
-    );
+    let took = begin.elapsed();
     for client in &mut idle {
         client.closed();
     }
     drop(half);
+    took
 }
 
 fn the_dns_records_of_a_domain(server: &Server) {

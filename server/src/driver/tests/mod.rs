@@ -16,6 +16,7 @@ use crate::storage::{Memory, Storage};
 use argon2::Params;
 use restante_core::config::Config as CoreConfig;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A server with the accounts alice and bob; the folder lives as long as the test.
@@ -51,7 +52,11 @@ fn server_on(storage: Arc<dyn Storage>, limits: &Limits) -> (Arc<Server<Threads>
     }
     let stretcher = Stretcher::new(Threads, 1024 * 1024, 2, 100);
     let accounts = Accounts::new(Threads, AccountsFile::new(path), params, stretcher);
-    let core = CoreConfig::default();
+    // Tests that count requests have nobody tidy up meanwhile.
+    let core = CoreConfig {
+        sweep_delay: Duration::from_secs(24 * 3_600),
+        ..CoreConfig::default()
+    };
     let server = Server::new(Threads, storage, accounts, None, core, limits);
     (server, folder)
 }

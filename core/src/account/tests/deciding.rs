@@ -75,13 +75,8 @@ fn expunge_leaves_what_another_server_was_told_to_keep() {
 #[test]
 fn move_leaves_where_it_is_what_another_server_has_moved() {
     let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
-    let to_archive = || AccountRequest::Copy {
-        uids: vec![uid(2)],
-        to: name("Archive"),
-        expunge: true,
-    };
-    one.ask(&mut storage, at_one, to_archive());
-    let reply = two.ask(&mut storage, at_two, to_archive());
+    one.ask(&mut storage, at_one, to_archive(2, true));
+    let reply = two.ask(&mut storage, at_two, to_archive(2, true));
     let AccountReply::Copied { copied, .. } = reply else {
         panic!("{reply:?}")
     };
@@ -136,19 +131,29 @@ fn of_changes_at_the_same_time_it_is_not_told_which_flags_they_left_alone() {
     assert_eq!(modified, [uid(2)]);
 }
 
+/// COPY or MOVE of a message.
+fn to_archive(number: u32, expunge: bool) -> AccountRequest {
+    AccountRequest::Copy {
+        uids: vec![uid(number)],
+        to: name("Archive"),
+        expunge,
+    }
+}
+
+/// A server that knows of a mailbox, which another one has deleted; with a client that has INBOX selected.
+fn archive_was_deleted() -> (Store, Server, ConnectionId) {
+    let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
+    two.status(&mut storage, "Archive");
+    let delete = AccountRequest::Delete(name("Archive"));
+    one.ask(&mut storage, at_one, delete);
+    (storage, two, at_two)
+}
+
 #[test]
 fn nothing_is_moved_or_copied_to_a_mailbox_that_another_server_has_deleted() {
     for expunge in [false, true] {
-        let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
-        two.status(&mut storage, "Archive");
-        let delete = AccountRequest::Delete(name("Archive"));
-        one.ask(&mut storage, at_one, delete);
-        let request = AccountRequest::Copy {
-            uids: vec![uid(2)],
-            to: name("Archive"),
-            expunge,
-        };
-        let reply = two.ask(&mut storage, at_two, request);
+        let (mut storage, mut two, at_two) = archive_was_deleted();
+        let reply = two.ask(&mut storage, at_two, to_archive(2, expunge));
         assert!(
             matches!(reply, AccountReply::Failed(AccountFailure::NonExistent)),
             "{reply:?}"
@@ -159,16 +164,8 @@ fn nothing_is_moved_or_copied_to_a_mailbox_that_another_server_has_deleted() {
 
 #[test]
 fn there_is_an_answer_where_the_target_is_gone_and_the_directory_is_read_before_the_mailbox() {
-    let (mut storage, [(mut one, at_one), (mut two, at_two)]) = two_servers();
-    two.status(&mut storage, "Archive");
-    let delete = AccountRequest::Delete(name("Archive"));
-    one.ask(&mut storage, at_one, delete);
-    let request = AccountRequest::Copy {
-        uids: vec![uid(2)],
-        to: name("Archive"),
-        expunge: true,
-    };
-    two.send(at_two, request);
+    let (mut storage, mut two, at_two) = archive_was_deleted();
+    two.send(at_two, to_archive(2, true));
     let source = two.open.pop_front().unwrap();
     two.open.push_back(source);
     let reply = two.await_reply(&mut storage, at_two, |_| Fate::Works);
@@ -182,12 +179,7 @@ fn there_is_an_answer_where_the_target_is_gone_and_the_directory_is_read_before_
 fn the_logs_of_a_move_are_read_at_the_same_time() {
     let (mut storage, [_, (mut two, at_two)]) = two_servers();
     two.status(&mut storage, "Archive");
-    let request = AccountRequest::Copy {
-        uids: vec![uid(2)],
-        to: name("Archive"),
-        expunge: true,
-    };
-    two.send(at_two, request);
+    two.send(at_two, to_archive(2, true));
     assert_eq!(two.open.len(), 3, "{:?}", two.open);
     // One of them fails for good: so does the MOVE, and nothing waits any more.
     let reply = two.await_reply(&mut storage, at_two, |number| match number {
@@ -210,12 +202,7 @@ fn a_move_goes_on_whose_target_was_let_go_of_while_the_other_logs_were_read() {
     server.append(&mut storage, "INBOX", vec![message(1, &[])]);
     let connection = server.connect();
     server.select(&mut storage, connection, "INBOX");
-    let request = AccountRequest::Copy {
-        uids: vec![uid(1)],
-        to: name("Archive"),
-        expunge: true,
-    };
-    server.send(connection, request);
+    server.send(connection, to_archive(1, true));
     // Archive is read first; before INBOX is, somebody leaves a mailbox.
     let [inbox, directory, archive] = core::array::from_fn(|_| server.open.pop_front().unwrap());
     server.open.extend([archive, directory, inbox]);

@@ -221,8 +221,7 @@ fn who_sleeps_hears_of_news_that_took_long_to_read_as_soon_as_they_are_read() {
     let waiting = asleep_with_news(&mut one, &mut two, &mut storage);
     let mut two = two.next_machine(3);
     two.input(AccountInput::RungAll);
-    let stirred = |told: &[AccountReply]| matches!(told, [AccountReply::Stirred]);
-    assert!(stirred(&two.unasked(waiting)));
+    assert!(is_stirred(&mut two, waiting));
     two.send(waiting, resume());
     // The directory is there in time; the mailbox is not.
     while !two.reads_inbox() {
@@ -235,7 +234,7 @@ fn who_sleeps_hears_of_news_that_took_long_to_read_as_soon_as_they_are_read() {
         "{told:?}"
     );
     two.drain(&mut storage);
-    assert!(stirred(&two.unasked(waiting)));
+    assert!(is_stirred(&mut two, waiting));
     let reply = two.ask(&mut storage, waiting, resume());
     assert!(matches!(reply, AccountReply::Snapshot(it) if it.state.len() == 1));
 }
@@ -247,22 +246,8 @@ fn a_ring_while_somebody_wakes_is_not_lost() {
     let waiting = asleep_with_news(&mut one, &mut two, &mut storage);
     two.input(AccountInput::Rung(Some(inbox_id())));
     two.send(waiting, resume());
-    // It has read the log, and more is written before it tells.
-    while !two.reads_inbox() {
-        assert!(two.step(&mut storage, Fate::Works));
-    }
-    let before = storage.items.clone();
-    one.append(&mut storage, "INBOX", vec![message(2, &[])]);
-    let after = core::mem::replace(&mut storage.items, before);
-    two.input(AccountInput::Rung(Some(inbox_id())));
-    two.step(&mut storage, Fate::Works);
-    storage.items = after;
-    two.drain(&mut storage);
-    let last = two.unasked(waiting).into_iter().last();
-    assert!(
-        matches!(&last, Some(AccountReply::Snapshot(it) | AccountReply::Changed(it)) if it.state.len() == 2),
-        "{last:?}"
-    );
+    news_while_it_is_read(&mut one, &mut two, &mut storage);
+    shows_two(&mut two, waiting);
 }
 
 /// What the connection was shown last has two messages.

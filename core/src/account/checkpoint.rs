@@ -5,7 +5,7 @@
 //! kept checkpoint contains, once the older of the two has been there for the grace
 //! period, which this server counts by its own clock. So the checkpoint before the newest always has all the items that it needs.
 
-use super::load::{Reader, is_pointer, is_sound, pointer_key, pointer_stamp};
+use super::load::{Reader, is_pointer, is_sound, pointer_key, pointer_of, pointer_stamp};
 use crate::mailbox::{
     CheckpointPointer, ContentId, LogPosition, LogState, Stamp, VersionVector, WriterId,
 };
@@ -138,7 +138,7 @@ impl<S: LogState> Checkpointing<S> {
         let mut pointers: Vec<_> = items
             .into_iter()
             .filter(|item| is_pointer(&item.key.sort) && !item.values.is_empty())
-            .map(|item| (self.open(&item), item))
+            .map(|item| (pointer_of::<S>(&self.reader.keys, &item), item))
             .collect();
         if more.is_some() || pointers.iter().any(|(pointer, _)| pointer.is_none()) {
             // What cannot be read may name what cannot be found again: touch nothing.
@@ -169,14 +169,6 @@ impl<S: LogState> Checkpointing<S> {
         let grace = u64::try_from(grace).unwrap_or(u64::MAX);
         let made = pointer_stamp(key).unwrap_or_default().unix_ms();
         self.settled.contains(key) || made.saturating_add(grace) <= self.reader.unix_ms
-    }
-
-    fn open(&self, item: &Item) -> Option<CheckpointPointer> {
-        let opened = item.values.iter().map(|value| {
-            let bytes = self.reader.keys.open_item(&item.key, S::POINTER, value);
-            CheckpointPointer::decode(&bytes.ok()?).ok()
-        });
-        opened.last()?
     }
 
     /// Forgets checkpoints that the newest one contains.

@@ -16,7 +16,7 @@ mod value;
 
 pub(super) use damage::Damaged;
 pub(super) use start::{is_pointer, pointer_key, pointer_stamp};
-pub(super) use value::{counting, is_sound};
+pub(super) use value::{counting, is_sound, pointer_of};
 
 use super::known::Known;
 use super::parts::Finished;

@@ -93,6 +93,16 @@ pub(super) fn open_pointers<S: LogState>(
     )
 }
 
+/// The checkpoint that an item of a log points to, if that can be opened.
+pub(in crate::account) fn pointer_of<S: LogState>(
+    keys: &AccountKeys,
+    item: &Item,
+) -> Option<CheckpointPointer> {
+    open_pointers::<S>(keys, item)
+        .counts
+        .map(|(_, pointer)| pointer)
+}
+
 /// The last value of those that may take the place of others counts, or else the first.
 fn open_all<T>(
     item: &Item,

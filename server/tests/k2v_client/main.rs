@@ -413,27 +413,3 @@ fn a_poll_of_theirs_wakes_up_when_we_write() {
         BTreeMap::from([("another".to_owned(), vec![Some(b"two".to_vec())])])
     );
 }
-
-#[test]
-fn the_index_of_partitions_counts_what_we_wrote() {
-    let both = Both::new();
-    for sort in ["a", "b", "c"] {
-        both.our_insert("p/1", sort, b"12345", None);
-    }
-    both.our_insert("p/2", "s", b"one", None);
-    both.our_insert("p/2", "s", b"two", None);
-    // Counters follow the items with some delay.
-    let begin = Instant::now();
-    loop {
-        let index = both.run(both.theirs.read_index(Filter::default())).items;
-        let counts: Vec<_> = index
-            .iter()
-            .map(|(partition, info)| (partition.as_str(), info.entries, info.values))
-            .collect();
-        if counts == [("p/1", 3, 3), ("p/2", 1, 2)] {
-            return;
-        }
-        assert!(begin.elapsed() < POLL, "{counts:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}

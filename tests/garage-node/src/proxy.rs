@@ -38,7 +38,7 @@ pub enum Mode {
     MuteAfter(usize),
     /// The first byte of each answer comes that much later.
     Slow(Duration),
-    /// The connection is closed after so many bytes of an answer.
+    /// The connection is closed after so many bytes of an answer that begins meanwhile.
     BreakAfter(usize),
 }
 
@@ -236,7 +236,7 @@ impl Shared {
         }
     }
 
-    /// How many bytes of each answer go through.
+    /// How many bytes of an answer that begins now go through.
     fn answer_max(&self) -> usize {
         match self.state().mode {
             Mode::BreakAfter(bytes) => bytes,
@@ -297,18 +297,19 @@ impl Pump {
 
     fn carry_down(&mut self) -> std::io::Result<()> {
         let mut buffer = [0; 16 * 1024];
-        let mut answered = 0;
+        let (mut answered, mut answer_max) = (0, usize::MAX);
         loop {
             let length = self.from.read(&mut buffer)?;
             if length == 0 {
                 return Ok(());
             }
             if self.asked.swap(false, Ordering::SeqCst) {
-                answered = 0;
                 self.shared.delay_answer();
+                // What an answer began with holds to its end.
+                (answered, answer_max) = (0, self.shared.answer_max());
             }
             self.wait_while_held();
-            let allowed = self.shared.answer_max().saturating_sub(answered);
+            let allowed = answer_max.saturating_sub(answered);
             self.to.write_all(&buffer[..length.min(allowed)])?;
             if length >= allowed {
                 self.shared.state().broken += 1;

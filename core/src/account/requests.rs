@@ -322,6 +322,7 @@ impl Account {
         }
         let origin = Origin {
             mailbox: source,
+            target,
             originals: found.iter().map(|it| (it.uid, it.id)).collect(),
             expunge,
             rename: None,
@@ -388,6 +389,7 @@ impl Account {
         }
         let origin = Origin {
             mailbox: source,
+            target,
             originals: found.iter().map(|it| (it.uid, it.id)).collect(),
             expunge: true,
             rename: Some(target),

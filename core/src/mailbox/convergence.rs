@@ -249,7 +249,10 @@ impl Fuzzed for MailboxState {
                 Operation::Arrive { message, arrival } => {
                     arrival.flags.iter().for_each(&mut note);
                     let first = arrivals.entry(*message).or_insert_with(|| arrival.clone());
+                    // Who move one message at the same time may see different flags of it.
+                    let flags = std::mem::take(&mut arrival.flags);
                     *arrival = first.clone();
+                    arrival.flags = flags;
                 }
                 Operation::SetFlags { changes, .. } => {
                     changes.iter().for_each(|(flag, _)| note(flag));
@@ -274,7 +277,7 @@ fn operation(source: &mut Source<'_>) -> Operation {
             let message = id(source);
             let flags = match kind & 0x80 {
                 0 => vec![],
-                _ => vec![flag(message.0[0])],
+                _ => vec![flag(message.0[0].wrapping_add(kind >> 4))],
             };
             Operation::Arrive {
                 message,

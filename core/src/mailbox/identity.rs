@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::num::NonZeroU32;
+use sha2::{Digest, Sha256};
 
 /// Unique identifier of a message in its mailbox (RFC 3501 §2.3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,13 +85,30 @@ random_identity! {
     AccountId;
     /// Names a mailbox for ever, whatever its name becomes.
     MailboxId;
-    /// Names one message of one mailbox. A copy of it has another one; only what moves by a
-    /// RENAME of INBOX keeps its own.
+    /// Names one message of one mailbox. A copy of it has another one, which after MOVE follows from
+    /// the original's ([`MessageId::moved`]); only what moves by a RENAME of INBOX keeps its own.
     MessageId;
     /// Names a sealed body with its summary; copies of a message share it.
     ContentId;
     /// Names one writer of logs: one run of one server process for one account.
     WriterId;
+}
+
+impl MessageId {
+    /// The identity of this message once it has moved to a mailbox, the same for all who move it there, so
+    /// that it arrives once. `again` numbers those that are needed where a message of the ones before
+    /// was there and was expunged.
+    pub(crate) fn moved(self, to: MailboxId, again: u8) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(self.0);
+        digest.update(to.0);
+        digest.update([again]);
+        let digest: [u8; 32] = digest.finalize().into();
+        let mut id = self.0;
+        // Its time stays (`MessageId::at`).
+        id[6..].copy_from_slice(&digest[..10]);
+        Self(id)
+    }
 }
 
 /// The name of a mailbox, in UTF-8, hierarchy separator `/`. `INBOX` is always
@@ -153,4 +171,22 @@ pub enum SpecialUse {
     Sent,
     /// `\Trash`
     Trash,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All servers, of whichever version, must come to the same.
+    #[test]
+    fn a_message_that_moves_gets_the_identity_that_it_has_always_got() {
+        let (message, to) = (MessageId([1; 16]), MailboxId([2; 16]));
+        let moved = message.moved(to, 0);
+        assert_eq!(moved.to_string(), "0101010101011f96906995e84cd63108");
+        assert_eq!(
+            message.moved(to, 1).to_string(),
+            "010101010101d49c6b6f238cae135ea3"
+        );
+        assert_eq!(moved.unix_ms(), message.unix_ms());
+    }
 }

@@ -1,8 +1,8 @@
 //! How operations change a mailbox.
 //!
 //! Operations of several servers come in any order, and all servers must end with the
-//! same state. So each kind is made to commute: a message arrives once, an expunged one
-//! never comes back, of two changes of a flag the later stamp wins, and UIDs are
+//! same state. So each kind is made to commute: a message arrives once, with all flags that
+//! it came with where several servers moved it, an expunged one never comes back, of two changes of a flag the later stamp wins, and UIDs are
 //! *claimed*: the set of claims only grows, and who owns a UID follows from the set.
 //!
 //! - A UID that two messages claim is **burned**: it names neither, for ever.
@@ -16,7 +16,7 @@
 
 use super::claims::Owed;
 use super::clock::Stamp;
-use super::message::{FlagBit, Message, Register, merge_register};
+use super::message::{FlagBit, FlagSet, Message, Register, Registers, merge_register};
 use super::operation::{Batch, Operation};
 use super::state::{Arrival, Numbered, Pending, Tombstone};
 use super::{ContentId, Flag, MailboxState, MessageId, ModSeq, Uid, WriterId};
@@ -304,7 +304,7 @@ impl Merge<'_> {
         }
         let known = self.state.pending.get(&id);
         if self.state.ids.find(id).is_some() || known.is_some_and(|it| it.arrival.is_some()) {
-            return;
+            return self.arrive_again(id, &new.flags);
         }
         let mut arrival = Arrival {
             content: new.content,
@@ -313,7 +313,7 @@ impl Merge<'_> {
             summary_offset: new.summary_offset,
             summary_len: new.summary_len,
             internal_date: new.internal_date,
-            flags: super::FlagSet::default(),
+            flags: FlagSet::default(),
         };
         self.state.make_room(new.flags.iter());
         for flag in &new.flags {
@@ -332,6 +332,52 @@ impl Merge<'_> {
             && self.state.reserved.get(&uid) == Some(&id)
         {
             self.own(id, uid);
+        }
+    }
+
+    /// Two servers have moved one message here at the same time, each with the flags that it saw: it has
+    /// both, but for those that were changed since.
+    fn arrive_again(&mut self, id: MessageId, flags: &[Flag]) {
+        self.state.make_room(flags.iter());
+        let flags = flags.iter().filter_map(|flag| self.state.intern(flag));
+        let flags: Vec<FlagBit> = flags.collect();
+        let add = |to: &mut FlagSet, registers: &Registers| {
+            let registers = registers.as_deref().unwrap_or_default();
+            let before = *to;
+            for flag in &flags {
+                if registers.iter().all(|register| register.flag != *flag) {
+                    to.assign(*flag, true);
+                }
+            }
+            *to != before
+        };
+        let Some(uid) = self.state.ids.find(id).map(|numbered| numbered.uid) else {
+            let pending = self.pending(id);
+            if let Some(arrival) = &mut pending.arrival {
+                add(&mut arrival.flags, &pending.registers);
+            }
+            return;
+        };
+        let Some(message) = self.state.messages.find_mut(uid) else {
+            return;
+        };
+        let before = message.flags;
+        if !add(&mut message.flags, &message.registers) {
+            return;
+        }
+        let after = message.flags;
+        recount(&mut self.state.unseen, !before.seen(), !after.seen());
+        recount(&mut self.state.deleted, before.deleted(), after.deleted());
+        self.count_beside(id);
+        self.touch(uid);
+    }
+
+    /// Something changes that no change stands for which counts: it gets a MODSEQ of its own.
+    fn count_beside(&mut self, id: MessageId) {
+        if !self.counts {
+            self.state.raise(ModSeq(self.modseq.0 + 1));
+            self.modseq = self.state.highest_modseq;
+            self.owed.late(id);
         }
     }
 
@@ -393,13 +439,8 @@ impl Merge<'_> {
         let Some(arrival) = pending.arrival else {
             return;
         };
-        if !self.counts {
-            // It was claimed before it came, and nobody who has read the claim was told of
-            // the message.
-            self.state.raise(ModSeq(self.modseq.0 + 1));
-            self.modseq = self.state.highest_modseq;
-            self.owed.late(id);
-        }
+        // It was claimed before it came, and nobody who has read the claim was told of the message.
+        self.count_beside(id);
         self.state.put(Message {
             uid,
             id,

@@ -135,6 +135,11 @@ enum Step {
         messages: u8,
     },
     Deliver,
+    /// A message that other servers may move here as well.
+    Move {
+        message: u8,
+        flag: u8,
+    },
     Store {
         choice: usize,
         flag: u8,
@@ -153,6 +158,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (1u8..4).prop_map(|messages| Step::Append { messages }),
         1 => Just(Step::Deliver),
+        2 => (0u8..4, 0u8..4).prop_map(|(message, flag)| Step::Move { message, flag }),
         3 => (any::<usize>(), 0u8..4, any::<bool>())
             .prop_map(|(choice, flag, set)| Step::Store { choice, flag, set }),
         1 => any::<usize>().prop_map(|choice| Step::Expunge { choice }),
@@ -191,6 +197,23 @@ fn act(server: &mut Server, log: &mut Log, step: Step, fresh: &mut u8) {
             let (message, arrival) = new();
             server.commit(log, vec![Operation::Arrive { message, arrival }]);
             server.settle(log);
+        }
+        Step::Move {
+            message,
+            flag: number,
+        } => {
+            let mut arrival = arrival(message);
+            arrival.flags = vec![flag(number)];
+            // No other message has such an id.
+            let message = MessageId([[message; 8], [0xff; 8]].concat().try_into().unwrap());
+            if !server.state.knows(message) {
+                let uid = Uid::new(server.state.uid_next).unwrap();
+                let operations = vec![
+                    Operation::Arrive { message, arrival },
+                    Operation::Claim { message, uid },
+                ];
+                server.commit(log, operations);
+            }
         }
         Step::Store {
             choice,

@@ -343,11 +343,16 @@ impl MailboxState {
         }
     }
 
+    /// Whether it is known that this message was expunged.
+    pub(crate) fn was_expunged(&self, id: MessageId) -> bool {
+        self.tombstones.find(id).is_some()
+    }
+
     /// Whether this message has come, be it here, without UID, or expunged.
     pub(crate) fn knows(&self, id: MessageId) -> bool {
         let pending = self.pending.get(&id);
         self.ids.find(id).is_some()
-            || self.tombstones.find(id).is_some()
+            || self.was_expunged(id)
             || pending.is_some_and(|pending| pending.arrival.is_some())
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Pending {
     pub(crate) expunged: Vec<u32>,
     /// What COPYUID said ahead of the end (RFC 6851 §4.3).
     pub(crate) copied: Option<String>,
+    /// DONE was sent, which is said once.
+    pub(crate) done: bool,
 }
 
 /// The selected mailbox as the client knows it.
@@ -183,6 +185,7 @@ impl World {
                 silent: None,
                 expunged: Vec::new(),
                 copied: None,
+                done: false,
             });
         }
         self.send(client, all);

@@ -31,6 +31,13 @@ pub(crate) struct Mail {
     pub(crate) in_inbox: bool,
 }
 
+impl Mail {
+    /// Whether nobody can have taken it from a place where it was.
+    fn is_there(&self, place: Place) -> bool {
+        !self.gone.contains(&place) && !self.exposed.contains(&place)
+    }
+}
+
 /// One change of one flag that a client asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FlagOp {
@@ -42,6 +49,15 @@ pub(crate) struct FlagOp {
     /// When the client asked for the mailbox to be selected: the server knows all that
     /// was acknowledged before.
     pub(crate) selected: u64,
+}
+
+/// What became of the MOVEs of one message to one mailbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Moved {
+    /// It was tried.
+    Maybe,
+    /// It is there, as was acknowledged first.
+    To(Place),
 }
 
 /// See the module.
@@ -58,6 +74,9 @@ pub(crate) struct Ledger {
     pub(crate) arrived_at: BTreeMap<Place, u64>,
     /// When it was acknowledged that a message was moved away from a place.
     pub(crate) moved_at: BTreeMap<Place, u64>,
+    /// What MOVE brings from one place to one mailbox arrives once, however often and by whom it is
+    /// asked for.
+    pub(crate) moves: BTreeMap<(Place, String), Moved>,
     /// Where COPY or MOVE found nothing any more.
     pub(crate) left_out: BTreeSet<Place>,
     /// Who is where, as any client was told.
@@ -103,6 +122,37 @@ impl Ledger {
                 "UIDNEXT is {uid_next} though {place:?} was acknowledged at {acknowledged}, and asked at {asked}"
             )),
         }
+    }
+
+    /// A message may have been moved.
+    pub(crate) fn maybe_moved(&mut self, mail: usize, from: Place, to: &str) {
+        match self.moves.get(&(from, to.to_owned())) {
+            Some(Moved::Maybe) => return,
+            Some(Moved::To(place)) if self.mails[mail].is_there(*place) => return,
+            Some(Moved::To(_)) => {}
+            None => {
+                self.moves.insert((from, to.to_owned()), Moved::Maybe);
+            }
+        }
+        self.mails[mail].maybe += 1;
+    }
+
+    /// It is acknowledged that a message was moved.
+    pub(crate) fn moved(&mut self, mail: usize, from: Place, to: &str, place: Place) {
+        let it = &mut self.mails[mail];
+        match self.moves.get(&(from, to.to_owned())) {
+            None => it.sure += 1,
+            Some(Moved::Maybe) => {
+                it.maybe -= 1;
+                it.sure += 1;
+            }
+            Some(Moved::To(before)) => {
+                // It was expunged meanwhile and came once more, or only its UID was burned.
+                it.maybe += usize::from(!it.is_there(*before));
+                return;
+            }
+        }
+        self.moves.insert((from, to.to_owned()), Moved::To(place));
     }
 
     /// UIDs that stood for several messages, as told to different clients.

@@ -13,6 +13,7 @@ mod audit;
 mod cache;
 mod chance;
 mod client;
+mod copying;
 mod device;
 mod doorbell;
 mod garage;

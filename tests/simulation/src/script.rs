@@ -148,7 +148,7 @@ impl World {
         self.say(client, command, format!("{text}\r\n").into_bytes(), None);
     }
 
-    fn any_name(&mut self) -> &'static str {
+    pub(crate) fn any_name(&mut self) -> &'static str {
         let names: &[&'static str] = match self.chance.permille(750) {
             true => &STABLE,
             false => &VOLATILE,
@@ -231,7 +231,7 @@ impl World {
     }
 
     /// Some of the messages whose mail is known.
-    fn some(&mut self, view: &View, max: usize) -> Vec<(u32, usize)> {
+    pub(crate) fn some(&mut self, view: &View, max: usize) -> Vec<(u32, usize)> {
         let known = view.messages.iter();
         let known: Vec<_> = known
             .filter_map(|seen| Some((seen.uid?, seen.mail?)))
@@ -315,30 +315,6 @@ impl World {
         self.simple(client, Command::Expunge { uids: Some(uids) }, &line);
     }
 
-    fn copy(&mut self, client: usize, view: &View) {
-        let mails = self.some(view, 3);
-        if mails.is_empty() {
-            return self.simple(client, Command::Other("NOOP"), "NOOP");
-        }
-        let moves = self.chance.permille(500) && !view.read_only;
-        let to = self.any_name().to_owned();
-        for (_, mail) in &mails {
-            let it = &mut self.ledger.mails[*mail];
-            it.in_inbox |= to == "INBOX";
-        }
-        self.draw_onlookers(&to);
-        let verb = if moves { "MOVE" } else { "COPY" };
-        let line = format!("UID {verb} {} {to}", set_of(&mails));
-        let from = view.uid_validity;
-        let command = Command::Copy {
-            moves,
-            from,
-            to,
-            mails,
-        };
-        self.simple(client, command, &line);
-    }
-
     fn status_command(&mut self, client: usize) {
         let name = self.any_name();
         self.status_of(client, name);
@@ -385,9 +361,11 @@ impl World {
 
     /// A client that waits may lose patience.
     pub(crate) fn while_waiting(&mut self, client: usize) {
-        let session = self.clients[client].session.as_ref();
-        let pending = session.and_then(|session| session.pending.as_ref());
-        if pending.is_some_and(|pending| matches!(pending.command, Command::Idle)) {
+        let session = self.clients[client].session.as_mut();
+        let pending = session.and_then(|session| session.pending.as_mut());
+        let waits = |it: &&mut Pending| matches!(it.command, Command::Idle) && !it.done;
+        if let Some(pending) = pending.filter(waits) {
+            pending.done = true;
             self.note(format_args!("client {client}: DONE"));
             self.send(client, b"DONE\r\n".to_vec());
         }
@@ -476,7 +454,7 @@ impl World {
                     self.moved(pending.asked, from, &code)?;
                 }
                 if !ok {
-                    self.maybe_copied(moves, &to, &mails);
+                    self.maybe_copied(moves, from, &to, &mails);
                     return Ok(());
                 }
                 return self.copied(client, moves, from, &to, &mails, &code);
@@ -531,6 +509,7 @@ impl World {
         }
         for (mail, uid) in mails.iter().zip(uids) {
             let place = (uid_validity, uid);
+            self.ledger.mails[*mail].sure += 1;
             self.arrived(client, *mail, place)?;
             if is_volatile(name) || flags.iter().any(|flag| flag == "\\Deleted") {
                 self.ledger.mails[*mail].exposed.insert(place);
@@ -540,80 +519,16 @@ impl World {
         Ok(())
     }
 
-    fn arrived(&mut self, client: usize, mail: usize, place: Place) -> Result<(), String> {
-        self.ledger.mails[mail].sure += 1;
+    pub(crate) fn arrived(
+        &mut self,
+        client: usize,
+        mail: usize,
+        place: Place,
+    ) -> Result<(), String> {
         self.ledger.mails[mail].arrived.insert(place);
         self.ledger.arrived_at.entry(place).or_insert(self.now);
         self.ledger.told.entry(place).or_default().insert(mail);
         self.clients[client].device.show(place, mail)
-    }
-
-    fn copied(
-        &mut self,
-        client: usize,
-        moves: bool,
-        from: u32,
-        to: &str,
-        mails: &[(u32, usize)],
-        code: &str,
-    ) -> Result<(), String> {
-        let words: Vec<&str> = code.split(' ').collect();
-        let originals = match words[..] {
-            ["COPYUID", _, originals, _] => answers::numbers(originals),
-            _ => Vec::new(),
-        };
-        let left_out = mails.iter().filter(|(uid, _)| !originals.contains(uid));
-        let left_out = left_out.map(|(uid, _)| (from, *uid));
-        self.ledger.left_out.extend(left_out);
-        let ["COPYUID", uid_validity, _, copies] = words[..] else {
-            return Ok(());
-        };
-        let uid_validity = uid_validity.parse().unwrap_or(0);
-        let copies = answers::numbers(copies);
-        if originals.len() != copies.len() {
-            return Err(format!("COPY says [{code}]"));
-        }
-        for (original, copy) in originals.into_iter().zip(copies) {
-            let mail = mails.iter().find(|(uid, _)| *uid == original);
-            let (_, mail) = *mail.ok_or(format!("COPY of {mails:?} says [{code}]"))?;
-            self.arrived(client, mail, (uid_validity, copy))?;
-            // It is `\Deleted` if what was copied is, wherever that was when it was marked so.
-            let it = &mut self.ledger.mails[mail];
-            if is_volatile(to) || !it.exposed.is_empty() {
-                it.exposed.insert((uid_validity, copy));
-            }
-            if moves {
-                self.ledger.mails[mail].gone.insert((from, original));
-            }
-        }
-        Ok(())
-    }
-
-    /// What was moved away, on whichever server, before a MOVE was asked for, is not moved again.
-    fn moved(&mut self, asked: u64, from: u32, code: &str) -> Result<(), String> {
-        let words: Vec<&str> = code.split(' ').collect();
-        let ["COPYUID", _, originals, _] = words[..] else {
-            return Ok(());
-        };
-        for uid in answers::numbers(originals) {
-            let moved = self.ledger.moved_at.entry((from, uid)).or_insert(self.now);
-            if *moved < asked {
-                return Err(format!(
-                    "UID {uid} of {from} is moved though that was acknowledged at {moved}, and asked at {asked}"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// A COPY or MOVE that was not acknowledged may have been done.
-    fn maybe_copied(&mut self, moves: bool, to: &str, mails: &[(u32, usize)]) {
-        for (_, mail) in mails {
-            let it = &mut self.ledger.mails[*mail];
-            it.maybe += 1;
-            let exposes = is_volatile(to) || !it.exposed.is_empty();
-            it.maybe_exposed += usize::from(moves && exposes);
-        }
     }
 
     /// A command that will have no answer: it may be carried out, now or later.
@@ -625,8 +540,11 @@ impl World {
                 }
             }
             Command::Copy {
-                moves, to, mails, ..
-            } => self.maybe_copied(*moves, to, mails),
+                moves,
+                from,
+                to,
+                mails,
+            } => self.maybe_copied(*moves, *from, to, mails),
             _ => {}
         }
         let kind = pending.command.kind();
@@ -635,11 +553,11 @@ impl World {
 }
 
 /// Whether mailboxes of such names are deleted.
-fn is_volatile(name: &str) -> bool {
+pub(crate) fn is_volatile(name: &str) -> bool {
     VOLATILE.contains(&name)
 }
 
-fn set_of(some: &[(u32, usize)]) -> String {
+pub(crate) fn set_of(some: &[(u32, usize)]) -> String {
     let uids = some.iter().map(|(uid, _)| uid.to_string());
     uids.collect::<Vec<_>>().join(",")
 }

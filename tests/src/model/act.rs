@@ -91,7 +91,8 @@ pub fn act(world: &World, client: usize, said: &Said, step: usize) -> Result<Vec
         } => {
             let code = said.code("APPENDUID").ok_or("no APPENDUID")?;
             let (validity, uids) = code.split_once(' ').ok_or("APPENDUID without UIDs")?;
-            arrive(&mut world.mailboxes[*mailbox], arrivals, validity, uids)?;
+            let arrivals: Vec<_> = arrivals.iter().map(|it| (None, it.clone())).collect();
+            arrive(&mut world.mailboxes[*mailbox], &arrivals, validity, uids)?;
             world.sees(client, *mailbox);
             Ok(vec![world])
         }
@@ -184,25 +185,25 @@ fn named(world: &World, client: usize, uid: bool, set: &Set) -> Vec<u32> {
         .unwrap_or_default()
 }
 
-/// Messages come, under the UIDs that the server said.
+/// Messages come, or are there already, under the UIDs that the server said.
 fn arrive(
     mailbox: &mut Mailbox,
-    arrivals: &[Arrival],
+    arrivals: &[(Option<u32>, Arrival)],
     validity: &str,
     uids: &str,
-) -> Result<(), String> {
+) -> Result<Vec<u32>, String> {
     let validity: u32 = validity
         .parse()
         .map_err(|_| format!("UIDVALIDITY {validity}"))?;
     if *mailbox.uid_validity.get_or_insert(validity) != validity {
         return Err(format!("another UIDVALIDITY: {validity}"));
     }
-    let expected = mailbox.append(arrivals);
+    let expected = mailbox.bring(arrivals);
     let told = Set::numbers(uids)?;
     if told != expected {
         return Err(format!("UIDs {told:?} where {expected:?} are next"));
     }
-    Ok(())
+    Ok(told)
 }
 
 struct Condition {
@@ -414,14 +415,29 @@ fn read(world: &mut World, client: usize, said: &Said, uids: &[u32]) -> Result<(
 }
 
 fn copy(world: &mut World, client: usize, said: &Said, to: usize) -> Result<(), String> {
-    let copies = &world.sessions[client].copying;
-    let arrivals: Vec<Arrival> = copies.iter().map(|(_, arrival)| arrival.clone()).collect();
-    if matches!(said.command, Command::Copy { moves: false, .. }) {
+    let moves = matches!(said.command, Command::Copy { moves: true, .. });
+    let from = world.selected(client);
+    let copies = world.sessions[client].copying.clone();
+    if !moves {
         world.sessions[client].copying.clear();
     }
-    if let Some([validity, _, uids]) = copy_uid(said) {
-        arrive(&mut world.mailboxes[to], &arrivals, &validity, &uids)?;
-        world.sees(client, to);
+    let Some([validity, _, uids]) = copy_uid(said) else {
+        return Ok(());
+    };
+    let there = |original: u32| {
+        let uid = world.moved.get(&(from, original, to)).filter(|_| moves)?;
+        world.mailboxes[to].newest().find(*uid).map(|it| it.uid)
+    };
+    let arrivals: Vec<_> = copies
+        .iter()
+        .map(|(original, arrival)| (there(*original), arrival.clone()))
+        .collect();
+    let uids = arrive(&mut world.mailboxes[to], &arrivals, &validity, &uids)?;
+    world.sees(client, to);
+    if moves {
+        let moved = copies.iter().zip(uids);
+        let moved = moved.map(|((original, _), uid)| ((from, *original, to), uid));
+        world.moved.extend(moved);
     }
     Ok(())
 }

@@ -124,11 +124,22 @@ impl Mailbox {
         }
     }
 
-    /// Messages come, and get the next UIDs.
-    pub fn append(&mut self, arrivals: &[Arrival]) -> Vec<u32> {
-        let first = self.newest().next;
+    /// Messages come, and get the next UIDs; but those of which it is said where they are
+    /// already get only the flags that they come with.
+    pub fn bring(&mut self, arrivals: &[(Option<u32>, Arrival)]) -> Vec<u32> {
+        let mut uids = Vec::new();
         self.change(|state, at| {
-            for arrival in arrivals {
+            for (known, arrival) in arrivals {
+                uids.push(known.unwrap_or(state.next));
+                if let Some(known) = known {
+                    let message = state.messages.iter_mut().find(|it| it.uid == *known);
+                    let message = message.filter(|it| !it.flags.has(arrival.flags));
+                    if let Some(message) = message {
+                        message.flags.0 |= arrival.flags.0;
+                        message.changed = at;
+                    }
+                    continue;
+                }
                 state.messages.push(Message {
                     uid: state.next,
                     text: arrival.text,
@@ -139,7 +150,7 @@ impl Mailbox {
                 state.next += 1;
             }
         });
-        (first..self.newest().next).collect()
+        uids
     }
 
     /// The flags of some messages become others.

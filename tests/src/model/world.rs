@@ -16,6 +16,9 @@ pub struct World {
     pub mailboxes: [Mailbox; 2],
     /// The clients.
     pub sessions: Vec<Session>,
+    /// Which UID a message got that was moved, by the mailbox it was in, its UID there, and the mailbox it
+    /// went to. Who moves it as well, at the same time, moves it to the same place.
+    pub moved: BTreeMap<(usize, u32, usize), u32>,
     /// INTERNALDATEs of messages that were given none, by the number of their text.
     pub dates: BTreeMap<u32, String>,
 }

@@ -64,6 +64,8 @@ pub(in crate::account) enum MailboxWork {
 #[derive(Clone, Debug)]
 pub(in crate::account) struct Origin {
     pub(in crate::account) mailbox: MailboxId,
+    /// Where they go.
+    pub(in crate::account) target: MailboxId,
     /// In the order of the copies.
     pub(in crate::account) originals: Vec<(Uid, MessageId)>,
     /// MOVE.
@@ -125,9 +127,10 @@ impl Planner for MailboxState {
                 messages,
                 origin,
             } => {
-                let (operations, uids) = match origin.rename {
-                    Some(_) => plan_rename(self, messages, origin, shared)?,
-                    None => plan_arrivals(self, messages, None, shared)?,
+                let (operations, uids) = match (origin.rename, origin.expunge) {
+                    (Some(_), _) => plan_rename(self, messages, origin, shared)?,
+                    (None, true) => plan_move(self, messages, origin, shared)?,
+                    (None, false) => plan_arrivals(self, messages, None, shared)?,
                 };
                 let answer = MailboxAnswer::Copied(*connection, origin.clone(), uids);
                 (operations, answer)
@@ -282,6 +285,71 @@ fn plan_rename(
     let (ids, messages): (Vec<_>, Vec<_>) =
         missing.map(|(id, message)| (id, message.clone())).unzip();
     plan_arrivals(state, &messages, Some(&ids), shared)
+}
+
+/// How often a message may come back to a mailbox that it was expunged from, by MOVE of one original,
+/// before it gets an identity that follows from nothing. Each time takes a MOVE that failed half way.
+const MOVED_AGAIN_MAX: u8 = 8;
+
+/// Messages of another mailbox move here. Their identities follow from those of the originals, so what
+/// another server moves here at the same time is the same message, and what came with a MOVE that
+/// failed before it took the originals away does not come once more.
+fn plan_move(
+    state: &MailboxState,
+    messages: &[NewMessage],
+    origin: &Origin,
+    shared: &mut Shared,
+) -> Result<Arrivals, AccountFailure> {
+    let flags = messages.iter().flat_map(|message| &message.flags);
+    check_keywords(state, flags, &shared.config)?;
+    let ids: Vec<MessageId> = origin
+        .originals
+        .iter()
+        .map(|(_, original)| moved_id(state, *original, origin.target, shared))
+        .collect();
+    let missing = ids.iter().zip(messages);
+    let missing = missing.filter(|(id, _)| state.last_uid(**id).is_none());
+    let (new_ids, new): (Vec<_>, Vec<_>) = missing.map(|(id, it)| (*id, it.clone())).unzip();
+    let (mut operations, new_uids) = plan_arrivals(state, &new, Some(&new_ids), shared)?;
+    let mut new_uids = new_uids.into_iter();
+    let mut uids = Vec::with_capacity(ids.len());
+    for (id, message) in ids.into_iter().zip(messages) {
+        let Some(uid) = state.last_uid(id) else {
+            uids.extend(new_uids.next());
+            continue;
+        };
+        uids.push((id, uid));
+        operations.extend(add_flags(state, uid, &message.flags));
+    }
+    Ok((operations, uids))
+}
+
+/// The identity of a message that moves here; of one that was here and was expunged another one.
+fn moved_id(
+    state: &MailboxState,
+    original: MessageId,
+    target: MailboxId,
+    shared: &mut Shared,
+) -> MessageId {
+    (0..MOVED_AGAIN_MAX)
+        .map(|again| original.moved(target, again))
+        .find(|id| !state.was_expunged(*id))
+        .unwrap_or_else(|| MessageId::at(shared.now.unix_ms, &mut shared.random))
+}
+
+/// Sets flags of a message that it does not have.
+fn add_flags(state: &MailboxState, uid: Uid, flags: &[Flag]) -> Option<Operation> {
+    let message = state.find(uid)?;
+    let has = |flag: &&Flag| {
+        let bit = state.bit(flag);
+        bit.is_some_and(|bit| message.flags.contains(bit))
+    };
+    let missing = flags.iter().filter(|flag| !has(flag));
+    let changes: Vec<_> = missing.map(|flag| (flag.clone(), true)).collect();
+    (!changes.is_empty()).then(|| Operation::SetFlags {
+        messages: vec![message.id],
+        changes,
+    })
 }
 
 /// The operations, and which message is to have which UID.

@@ -5,6 +5,7 @@ mod deciding;
 mod delivery;
 mod faults;
 mod large;
+mod moving;
 mod newer;
 mod rename;
 mod requests;

@@ -41,7 +41,6 @@ pub(super) struct Commit<S: Planner> {
     pub(super) settles: bool,
     /// The work, should it fail, and the answers, should it not.
     pub(super) done: Vec<(S::Work, S::Answer)>,
-    pub(super) at_once: Vec<S::Answer>,
     /// Whether UIDs are claimed in it, or UIDVALIDITYs reserved.
     claims: bool,
 }
@@ -83,10 +82,10 @@ impl<S: Planner> Log<S> {
                 Err(failure) => happened.push(Happened::Failed(work, failure)),
             }
         }
+        if !at_once.is_empty() {
+            happened.push(Happened::Done(at_once));
+        }
         if operations.is_empty() {
-            if !at_once.is_empty() {
-                happened.push(Happened::Done(at_once));
-            }
             self.confirm(happened);
             return;
         }
@@ -106,7 +105,6 @@ impl<S: Planner> Log<S> {
             operations: weight,
             settles: done.iter().any(|(work, _)| S::settles(work)),
             done,
-            at_once,
             claims,
         }));
     }
@@ -158,9 +156,6 @@ impl<S: Planner> Log<S> {
             StorageError::Full => AccountFailure::OverQuota,
             _ => AccountFailure::Unavailable,
         };
-        if !commit.at_once.is_empty() {
-            happened.push(Happened::Done(commit.at_once));
-        }
         for (work, _) in self.unconfirmed.drain(..).chain(commit.done) {
             happened.push(Happened::Failed(work, failure.clone()));
         }
@@ -194,9 +189,8 @@ impl<S: Planner> Log<S> {
                 self.owed = Owed::default();
             }
             self.note_commit(shared);
-            let mut answers = commit.at_once;
-            answers.extend(commit.done.into_iter().map(|(_, answer)| answer));
-            happened.push(Happened::Done(answers));
+            let answers = commit.done.into_iter().map(|(_, answer)| answer);
+            happened.push(Happened::Done(answers.collect()));
             self.confirm(happened);
         }
         if news {

@@ -1,10 +1,13 @@
 //! What is known of a log, and what of it storage need not be asked for again.
 
 use super::parts::Parts;
-use crate::mailbox::{CheckpointPointer, VersionVector, WriterId};
+use crate::mailbox::{CheckpointPointer, LogPosition, VersionVector, WriterId};
 use crate::storage::SortKey;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Items of one log that are remembered not to be readable. Of more, each reading tells anew.
+const UNREADABLE_MAX: usize = 10_000;
 
 /// Stretches of one log that are left out when looking for what is new.
 const STRETCHES_MAX: usize = 15;
@@ -18,6 +21,9 @@ pub(super) struct Known<S> {
     pub(super) present: BTreeMap<WriterId, u64>,
     /// Items that were read and are not contained in the state yet.
     pub(super) parts: Parts,
+    /// Items that were read and cannot be understood, [`UNREADABLE_MAX`] at most. They are contained in
+    /// nothing, so no checkpoint hides them, and are asked for again with all that is new.
+    pub(super) unreadable: BTreeSet<LogPosition>,
     /// Operations that the newest checkpoint does not contain.
     pub(super) operations: usize,
     /// Checkpoints that were seen, by the sort keys of their pointers.
@@ -39,12 +45,19 @@ impl<S> Known<S> {
             covered: VersionVector::default(),
             present: BTreeMap::new(),
             parts: Parts::default(),
+            unreadable: BTreeSet::new(),
             operations: 0,
             checkpoints: BTreeMap::new(),
             pointers: 0,
             superfluous: 0,
             partial: false,
         }
+    }
+
+    /// Notes that an item cannot be understood; `false` if that is known.
+    pub(super) fn note_unreadable(&mut self, position: LogPosition) -> bool {
+        !self.unreadable.contains(&position)
+            && (self.unreadable.len() >= UNREADABLE_MAX || self.unreadable.insert(position))
     }
 
     /// Whether it has all that any of the checkpoints has.
@@ -100,7 +113,7 @@ impl<S> Known<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::{LogPosition, Part};
+    use crate::mailbox::Part;
     use bytes::Bytes;
 
     const WRITER: WriterId = WriterId([3; 16]);
@@ -122,7 +135,7 @@ mod tests {
                 count,
                 piece,
             };
-            assert_eq!(known.parts.take(at(seq), part, &known.covered), Ok(None));
+            assert_eq!(known.parts.take(at(seq), part), Ok(None));
         }
         known
     }

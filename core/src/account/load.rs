@@ -19,7 +19,7 @@ pub(super) use start::{is_pointer, pointer_key, pointer_stamp};
 pub(super) use value::{counting, is_sound, pointer_of};
 
 use super::known::Known;
-use super::parts::Finished;
+use super::parts::{Finished, Misplaced};
 use crate::config::Config;
 use crate::mailbox::{Floor, LogPosition, LogState, Owed, Stamp};
 use crate::seal::{AccountKeys, Places};
@@ -27,7 +27,6 @@ use crate::storage::{
     Item, ItemKey, ItemRange, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
 use crate::workflow::Io;
-use damage::Obscure;
 use progress::Progressing;
 use start::Begun;
 use std::sync::{Arc, Mutex};
@@ -306,38 +305,51 @@ impl Reader {
         }
         let values = open_values::<S>(&self.keys, item);
         let opened = values.counts.map(|(_, opened)| opened);
-        self.obscure_values(&item.key, values.obscure, opened.is_some());
-        if let Some(Opened::Arrival(batch)) = opened {
-            work.known.covered.insert(position);
-            return work.take_in(writer, batch);
-        }
-        let part = opened.and_then(Opened::part);
-        let known = &mut work.known;
-        let finished = match part.map(|part| known.parts.take(position, part, &known.covered)) {
-            Some(Ok(finished)) => finished,
-            unreadable => {
-                if unreadable.is_some() {
-                    self.damaged(&item.key, "it contradicts other items".to_owned());
-                }
-                known.covered.insert(position);
-                known.parts.damaged(position, &known.covered)
-            }
+        let told = match opened.is_some() {
+            true => work.known.unreadable.remove(&position),
+            false => !work.known.note_unreadable(position),
         };
-        if let Some(finished) = finished {
-            self.take_in(work, &item.key, finished);
+        if !told {
+            self.obscure_values(&item.key, values.obscure, opened.is_some());
+        }
+        match opened {
+            Some(Opened::Arrival(batch)) => {
+                work.known.covered.insert(position);
+                work.take_in(writer, batch);
+            }
+            Some(Opened::Part(part)) => match work.known.parts.take(position, part) {
+                Ok(Some(finished)) => self.take_in(work, &item.key, finished),
+                Ok(None) => {}
+                Err(Misplaced) => {
+                    if work.known.note_unreadable(position) && !told {
+                        self.damaged(&item.key, "it contradicts other items".to_owned());
+                    }
+                }
+            },
+            // It is in no state and no checkpoint: whoever reads the log finds it again, and if
+            // the right value comes beside it, that counts.
+            None => {}
         }
     }
 
     /// Takes in a batch whose items are all there, at the last of them.
     fn take_in<S: LogState>(&self, work: &mut Progressing<S>, key: &ItemKey, finished: Finished) {
-        for position in finished.positions() {
-            work.known.covered.insert(position);
-        }
-        let damaged = || Obscure::Damaged("a part of its batch is damaged".to_owned());
-        let batch = finished.batch.ok_or_else(damaged);
-        match batch.and_then(|bytes| Ok(S::decode_batch(&bytes)?)) {
-            Ok(batch) => work.take_in(finished.first.writer, batch),
-            Err(why) => self.obscure(key, why),
+        match S::decode_batch(&finished.batch) {
+            Ok(batch) => {
+                for position in finished.positions() {
+                    work.known.covered.insert(position);
+                }
+                work.take_in(finished.first.writer, batch);
+            }
+            Err(why) => {
+                let mut is_new = false;
+                for position in finished.positions() {
+                    is_new |= work.known.note_unreadable(position);
+                }
+                if is_new {
+                    self.obscure(key, why.into());
+                }
+            }
         }
     }
 

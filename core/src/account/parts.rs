@@ -1,9 +1,9 @@
 //! Batches of which some items were read and others are not there yet.
 //!
-//! Either they are just being written, or their writer died over it. In the latter case
-//! the rest may still come late or never: what is here waits for it, counted as nothing.
+//! Either they are just being written, or their writer died over it, or one of them cannot be
+//! read. The rest may still come late or never: what is here waits for it, counted as nothing.
 
-use crate::mailbox::{LogPosition, Part, VersionVector, WriterId};
+use crate::mailbox::{LogPosition, Part, WriterId};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -27,8 +27,8 @@ pub(super) struct Finished {
     pub(super) first: LogPosition,
     /// How many items it has.
     pub(super) count: u64,
-    /// The encoded batch; `None` if some of the items are damaged.
-    pub(super) batch: Option<Vec<u8>>,
+    /// The encoded batch.
+    pub(super) batch: Vec<u8>,
 }
 
 /// A part that cannot be where it is.
@@ -41,7 +41,6 @@ impl Parts {
         &mut self,
         position: LogPosition,
         part: Part,
-        covered: &VersionVector,
     ) -> Result<Option<Finished>, Misplaced> {
         let first = position.seq.checked_sub(part.index).ok_or(Misplaced)?;
         first.checked_add(part.count).ok_or(Misplaced)?;
@@ -57,19 +56,7 @@ impl Parts {
             return Err(Misplaced);
         }
         unfinished.read.insert(part.index, part.piece);
-        Ok(self.finish(first, covered))
-    }
-
-    /// The item at a position cannot be read and is covered now. The batch that it is a
-    /// part of, if nothing else of it is missing.
-    pub(super) fn damaged(
-        &mut self,
-        position: LogPosition,
-        covered: &VersionVector,
-    ) -> Option<Finished> {
-        let (first, _) = self.batches.range(..=position).next_back()?;
-        let first = *first;
-        (first.writer == position.writer).then(|| self.finish(first, covered))?
+        Ok(self.finish(first))
     }
 
     /// The numbers of a writer's items that are here, without order.
@@ -83,29 +70,19 @@ impl Parts {
         batches.flat_map(|(first, it)| it.read.keys().map(|index| first.seq + index))
     }
 
-    fn finish(&mut self, first: LogPosition, covered: &VersionVector) -> Option<Finished> {
+    fn finish(&mut self, first: LogPosition) -> Option<Finished> {
         let it = self.batches.get(&first)?;
-        if (0..it.count).any(|index| it.is_missing(first, index, covered)) {
+        // Their numbers are below the count.
+        if it.read.len() as u64 != it.count {
             return None;
         }
         let it = self.batches.remove(&first)?;
-        let whole = it.read.len() as u64 == it.count;
         let pieces: Vec<Bytes> = it.read.into_values().collect();
         Some(Finished {
             first,
             count: it.count,
-            batch: whole.then(|| pieces.concat()),
+            batch: pieces.concat(),
         })
-    }
-}
-
-impl Unfinished {
-    fn is_missing(&self, first: LogPosition, index: u64, covered: &VersionVector) -> bool {
-        let position = LogPosition {
-            seq: first.seq + index,
-            ..first
-        };
-        !self.read.contains_key(&index) && !covered.contains(position)
     }
 }
 
@@ -139,60 +116,47 @@ mod tests {
 
     #[test]
     fn a_batch_is_there_with_its_last_part_in_any_order() {
-        let covered = VersionVector::default();
         for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]] {
             let mut parts = Parts::default();
             for index in &order[..2] {
-                assert_eq!(
-                    parts.take(at(5 + index), part(*index, 3), &covered),
-                    Ok(None)
-                );
+                assert_eq!(parts.take(at(5 + index), part(*index, 3)), Ok(None));
                 // Read again: no change.
-                assert_eq!(
-                    parts.take(at(5 + index), part(*index, 3), &covered),
-                    Ok(None)
-                );
+                assert_eq!(parts.take(at(5 + index), part(*index, 3)), Ok(None));
             }
             let last = order[2];
-            let finished = parts.take(at(5 + last), part(last, 3), &covered);
+            let finished = parts.take(at(5 + last), part(last, 3));
             let finished = finished.unwrap().unwrap();
-            assert_eq!(finished.batch, Some(vec![0, 1, 2]));
+            assert_eq!(finished.batch, [0, 1, 2]);
             assert!(finished.positions().eq([at(5), at(6), at(7)]));
             assert!(parts.batches.is_empty());
         }
     }
 
     #[test]
-    fn a_batch_with_a_damaged_item_ends_with_its_last_part_and_holds_nothing() {
-        let mut covered = VersionVector::default();
+    fn a_batch_with_an_item_that_cannot_be_read_waits_for_it() {
         let mut parts = Parts::default();
         let numbers = |parts: &Parts, writer| {
             let mut numbers: Vec<_> = parts.of_writer(writer).collect();
             numbers.sort_unstable();
             numbers
         };
-        for (seq, index) in [(2, 0), (6, 4), (4, 2)] {
-            parts.take(at(seq), part(index, 6), &covered).unwrap();
+        for (seq, index) in [(2, 0), (6, 4), (4, 2), (5, 3), (7, 5)] {
+            assert_eq!(parts.take(at(seq), part(index, 6)), Ok(None));
         }
-        assert_eq!(numbers(&parts, WRITER), [2, 4, 6]);
+        assert_eq!(numbers(&parts, WRITER), [2, 4, 5, 6, 7]);
         assert_eq!(numbers(&parts, WriterId([4; 16])), []);
-        covered.insert(at(3));
-        assert_eq!(parts.damaged(at(3), &covered), None);
-        parts.take(at(5), part(3, 6), &covered).unwrap();
-        assert_eq!(numbers(&parts, WRITER), [2, 4, 5, 6]);
-        let finished = parts.take(at(7), part(5, 6), &covered).unwrap().unwrap();
-        assert_eq!((finished.count, finished.batch), (6, None));
+        let finished = parts.take(at(3), part(1, 6)).unwrap().unwrap();
+        assert_eq!((finished.count, finished.batch.len()), (6, 6));
         assert_eq!(numbers(&parts, WRITER), []);
     }
 
     #[test]
     fn a_part_that_contradicts_the_others_is_refused() {
-        let covered = VersionVector::default();
         let mut parts = Parts::default();
-        assert_eq!(parts.take(at(1), part(2, 3), &covered), Err(Misplaced));
-        parts.take(at(4), part(0, 3), &covered).unwrap();
-        assert_eq!(parts.take(at(5), part(1, 4), &covered), Err(Misplaced));
+        assert_eq!(parts.take(at(1), part(2, 3)), Err(Misplaced));
+        parts.take(at(4), part(0, 3)).unwrap();
+        assert_eq!(parts.take(at(5), part(1, 4)), Err(Misplaced));
         let last = part(u64::MAX - 1, u64::MAX);
-        assert_eq!(parts.take(at(u64::MAX), last, &covered), Err(Misplaced));
+        assert_eq!(parts.take(at(u64::MAX), last), Err(Misplaced));
     }
 }

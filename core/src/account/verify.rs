@@ -167,9 +167,6 @@ impl<S: Planner> Log<S> {
         self.unconfirmed.append(&mut commit.done);
         self.was_read(shared, began, outcome, happened);
         self.note_commit(shared);
-        if !commit.at_once.is_empty() {
-            happened.push(Happened::Done(commit.at_once));
-        }
         self.confirm(happened);
     }
 
@@ -188,9 +185,6 @@ impl<S: Planner> Log<S> {
         // What is known is what was known before: the batch is read like others'.
         self.read_needed = true;
         self.look_again(shared);
-        if !commit.at_once.is_empty() {
-            happened.push(Happened::Done(commit.at_once));
-        }
         for (work, _) in self.unconfirmed.drain(..).chain(commit.done) {
             happened.push(Happened::Failed(work, AccountFailure::Unavailable));
         }

@@ -55,7 +55,8 @@ impl<S: LogState> Progressing<S> {
         if self.batches.is_empty() {
             return false;
         }
-        let mut gaps = self.known.covered.gaps(GAPS_MAX).into_iter();
+        let gaps = self.known.covered.gaps(GAPS_MAX).into_iter();
+        let mut gaps = gaps.filter(|gap| !self.known.unreadable.contains(gap));
         if gaps.any(|gap| self.gaps.binary_search(&gap).is_err()) {
             return true;
         }

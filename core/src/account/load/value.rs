@@ -14,15 +14,6 @@ pub(super) enum Opened<S: LogState> {
     Arrival(S::Batch),
 }
 
-impl<S: LogState> Opened<S> {
-    pub(super) fn part(self) -> Option<Part> {
-        match self {
-            Self::Part(part) => Some(part),
-            Self::Arrival(_) => None,
-        }
-    }
-}
-
 /// Opens one value of a log.
 fn open_value<S: LogState>(
     keys: &AccountKeys,

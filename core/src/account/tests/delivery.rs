@@ -1,7 +1,7 @@
 //! Messages that come without the account's keys, and what is made of them by who has
 //! the keys.
 
-use super::world::{Fate, Server, Store, config, inbox_id, keys, message, name};
+use super::world::{Fate, Server, Store, config, inbox_id, keys, message, name, view};
 use crate::account::{AccountInput, AccountReply, AccountRequest, InternalDate, NewMessage};
 use crate::boundary::Event;
 use crate::config::Config;
@@ -436,8 +436,30 @@ fn what_cannot_be_opened_stays_in_the_log_when_it_is_shortened() {
     assert!(log.count() < 60, "it was shortened");
     assert!(storage.items.contains_key(&key));
     assert_eq!(damaged(&server), 1);
+    // Nor does a checkpoint hide it from who comes later.
     let mut other = Server::new(2, config());
     assert_eq!(other.status(&mut storage, "INBOX").len(), 61);
+    assert_eq!(damaged(&other), 1);
+}
+
+/// Who has read what somebody put there sees the item that then comes beside it all the same.
+#[test]
+fn what_is_put_where_an_item_will_be_does_not_hide_the_item() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let key = ItemKey {
+        partition: Places::new(keys().account()).log(inbox_id()),
+        sort: Places::new(keys().account()).operation(WriterId([7; 16]), 0),
+    };
+    let garbage = Bytes::from_static(&[0x81; 200]);
+    insert(&mut storage, key.clone(), garbage.clone());
+    server.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    storage.items.remove(&key);
+    leave(&mut storage, 7, &arriving(2, arrival(2)));
+    storage.beside.insert(key, vec![garbage]);
+    let state = server.status(&mut storage, "INBOX");
+    assert_eq!(view(&state), [(1, 1, vec![]), (2, 2, vec![])]);
+    assert_eq!(damaged(&server), 1);
 }
 
 #[test]

@@ -373,6 +373,43 @@ fn the_connections_of_a_deleted_mailbox_are_told() {
     assert_eq!(failure(reply), AccountFailure::NonExistent);
 }
 
+/// What changes nothing is answered though others wait for the commit that it came with, and the mailbox is
+/// deleted over it.
+#[test]
+fn all_who_wait_are_answered_where_the_mailbox_is_deleted_meanwhile() {
+    let (mut server, mut storage, deleting) = server();
+    done(server.ask(&mut storage, deleting, create("Short")));
+    server.append(&mut storage, "Short", vec![message(1, &[])]);
+    server.drain(&mut storage);
+    let clients = [0; 3].map(|_| server.connect());
+    for client in clients {
+        server.select(&mut storage, client, "Short");
+        server.drain(&mut storage);
+        server.unasked(client);
+    }
+    let [first, nothing, last] = clients;
+    server.send(first, store(&[1], FlagAction::Add, &[Flag::Seen]));
+    server.send(nothing, AccountRequest::Expunge { uids: None });
+    server.send(last, store(&[1], FlagAction::Add, &[Flag::Flagged]));
+    assert!(server.step(&mut storage, Fate::Works));
+    let commit = server.open.pop_front().unwrap();
+    server.send(deleting, AccountRequest::Delete(name("Short")));
+    while server.step(&mut storage, Fate::Works) {}
+    drop(commit);
+    done(server.await_reply(&mut storage, deleting, |_| Fate::Works));
+    for client in clients {
+        let replies = server.unasked(client);
+        let answers = replies
+            .iter()
+            .filter(|reply| !matches!(reply, AccountReply::Changed(_) | AccountReply::Vanished));
+        assert_eq!(answers.count(), 1, "{replies:?}");
+        assert!(
+            matches!(replies.last(), Some(AccountReply::Vanished)),
+            "{replies:?}"
+        );
+    }
+}
+
 #[test]
 fn recent_is_given_to_one_connection_and_not_by_examine() {
     let (mut server, mut storage, one) = server();

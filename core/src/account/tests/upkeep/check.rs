@@ -7,7 +7,6 @@ use crate::mailbox::{
     Batch, CheckpointPointer, MailboxState, MessageId, ModSeq, Operation, Part, Stamp,
 };
 use crate::seal::{ItemKind, seal_arrival};
-use crate::storage::ItemKey;
 use std::sync::Arc;
 
 fn troubles(report: &CheckReport) -> Vec<Trouble> {
@@ -281,14 +280,6 @@ fn without_checkpoints() -> Config {
         checkpoint_operations_min: 1_000,
         ..config()
     }
-}
-
-/// The items of the log of INBOX, each writer's in order.
-fn inbox_items(storage: &Store) -> Vec<ItemKey> {
-    let partition = Places::new(keys().account()).log(inbox_id());
-    let items = storage.items.keys();
-    let items = items.filter(|key| key.partition == partition && !key.sort.0.starts_with('#'));
-    items.cloned().collect()
 }
 
 /// What is missing is told, noted, and not told again.

@@ -1,7 +1,7 @@
 //! What a sweep deletes, and what it must not.
 
 use super::*;
-use crate::account::AccountFailure;
+use crate::account::{AccountFailure, Finding, Trouble};
 use crate::boundary::Event;
 use crate::mailbox::{MailboxState, ModSeq};
 
@@ -413,6 +413,31 @@ fn a_damaged_index_collects_nothing() {
     let damaged = |event: &Event| matches!(event, Event::Damaged { .. });
     assert!(server.events.iter().any(damaged));
     assert_eq!(bodies(&storage).len(), 7);
+}
+
+/// A checkpoint that is made without it hides nothing: the damage is found again, and what the item named stays.
+#[test]
+fn a_damaged_last_item_is_not_forgotten_with_the_next_checkpoint() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    fill(&mut server, &mut storage, "INBOX", 1, 5);
+    let last = inbox_items(&storage).pop().unwrap();
+    let (value, _) = storage.items.get_mut(&last).unwrap();
+    *value = value.slice(1..);
+    server.restart(3);
+    fill(&mut server, &mut storage, "INBOX", 6, 30);
+    server.drain(&mut storage);
+    for _ in 0..3 {
+        server.restart(4);
+        let connection = server.connect();
+        let reply = server.ask(&mut storage, connection, AccountRequest::Sweep);
+        assert_eq!(failure(reply), AccountFailure::Corrupt);
+        pass(&mut server, &mut storage, DAY);
+    }
+    assert_eq!(bodies(&storage).len(), 30);
+    let report = check(&mut server, &mut storage, false, false);
+    let found = |it: &Finding| matches!(it.trouble, Trouble::LogItem);
+    assert!(report.findings.iter().any(found), "{report:?}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::mailbox::{ContentId, Flag, FlagAction, FlagChange, Uid};
 use crate::mime::Scanner;
 use crate::random::{Random, Seed};
 use crate::seal::{ContentKind, ContentWriter, ItemKind, Places, SummaryPlace};
+use crate::storage::ItemKey;
 use crate::summary::Summary;
 use bytes::Bytes;
 use core::time::Duration;
@@ -167,4 +168,12 @@ fn undelete(server: &mut Server, storage: &mut Store, mailbox: Option<&str>) -> 
 
 fn number(message: &NewMessage) -> u32 {
     u32::from_be_bytes(message.content.0[12..].try_into().unwrap())
+}
+
+/// The items of the log of INBOX, each writer's in order.
+fn inbox_items(storage: &Store) -> Vec<ItemKey> {
+    let partition = Places::new(keys().account()).log(inbox_id());
+    let items = storage.items.keys();
+    let items = items.filter(|key| key.partition == partition && !key.sort.0.starts_with('#'));
+    items.cloned().collect()
 }

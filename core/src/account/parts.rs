@@ -70,6 +70,17 @@ impl Parts {
         batches.flat_map(|(first, it)| it.read.keys().map(|index| first.seq + index))
     }
 
+    /// All items that are here, without order.
+    pub(super) fn positions(&self) -> impl Iterator<Item = LogPosition> {
+        let batches = self.batches.iter();
+        batches.flat_map(|(first, it)| {
+            it.read.keys().map(|index| LogPosition {
+                seq: first.seq + index,
+                ..*first
+            })
+        })
+    }
+
     fn finish(&mut self, first: LogPosition) -> Option<Finished> {
         let it = self.batches.get(&first)?;
         // Their numbers are below the count.

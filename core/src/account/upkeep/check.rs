@@ -4,7 +4,7 @@
 
 use super::content::Inside;
 use super::report::{CheckReport, Finding, Trouble};
-use super::survey::{Survey, Whole, out_of_step};
+use super::survey::{Survey, Whole, contents_of, out_of_step};
 use super::sweep::done;
 use crate::account::load::counting;
 use crate::account::{Bodies, CheckOptions};
@@ -76,12 +76,8 @@ impl Check {
             self.mailbox(directory, mailbox, &ledger).await?;
         }
         for mailbox in directory.deleted() {
-            if ledger.deleted.get(&mailbox) != Some(&Deleted::Collected) {
-                let whole = self.survey.mailbox(directory, mailbox).await?;
-                self.report.mailboxes += u64::from(!whole.empty);
-                self.states.extend(whole.checkpoint_objects());
-                self.gone.extend(whole.state.contents());
-            }
+            let since = ledger.deleted.get(&mailbox).copied();
+            self.deleted(directory, mailbox, since).await?;
         }
         self.survey.io.step("look at all objects");
         self.bodies().await?;
@@ -164,6 +160,32 @@ impl Check {
         }
         self.live.extend(state.contents());
         self.messages(name, &batch).await
+    }
+
+    /// A deleted mailbox. As long as what it had can be brought back, nothing is collected while its log is
+    /// damaged, so that is found and put right as in any other.
+    async fn deleted(
+        &mut self,
+        directory: &Directory,
+        mailbox: MailboxId,
+        since: Option<Deleted>,
+    ) -> Result<(), StorageError> {
+        let whole = match since {
+            Some(Deleted::Collected) => return Ok(()),
+            Some(Deleted::Since(since)) if self.survey.is_past(since) => {
+                let whole = self.survey.mailbox(directory, mailbox).await?;
+                self.states.extend(whole.checkpoint_objects());
+                whole
+            }
+            _ => {
+                let partition = self.survey.places.log(mailbox);
+                let origin = directory.uid_validity(mailbox);
+                self.log(None, partition, origin).await?.0
+            }
+        };
+        self.report.mailboxes += u64::from(!whole.empty);
+        self.gone.extend(contents_of(&whole.state));
+        Ok(())
     }
 
     /// Reads a log in every way that it can be read in; whether it lacks what nobody knew to be

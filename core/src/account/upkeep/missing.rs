@@ -62,8 +62,10 @@ impl Survey {
     }
 
     fn not_there<S: LogState>(&self, whole: &Whole<S>) -> Missing {
+        let gaps = whole.covered.gaps(self.config.check_findings_max);
+        let gaps = gaps.into_iter().filter(|it| !whole.apart.contains(it));
         Missing {
-            items: whole.covered.gaps(self.config.check_findings_max),
+            items: gaps.collect(),
             batches: whole.state.missing().to_vec(),
         }
     }

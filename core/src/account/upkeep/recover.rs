@@ -8,7 +8,7 @@
 use super::report::{Recoverable, Recovered};
 use super::survey::Survey;
 use crate::account::NewMessage;
-use crate::mailbox::{ContentId, Deleted, Directory, Last, MailboxId, MailboxName};
+use crate::mailbox::{ContentId, Deleted, Directory, Last, MailboxId, MailboxName, MailboxState};
 use crate::storage::StorageError;
 use std::collections::BTreeMap;
 
@@ -80,17 +80,8 @@ impl Undelete {
         for mailbox in directory.ids() {
             let state = self.survey.mailbox(directory, mailbox).await?.state;
             named.extend(state.contents());
-            for tombstone in state.tombstones().filter(|_| wanted(mailbox)) {
-                let at = tombstone.at.unix_ms();
-                let since = self.since_ms.is_none_or(|since| at >= since);
-                if since && self.is_kept(at) && tombstone.was_seen() {
-                    let new = Gone {
-                        mailbox,
-                        expunged_ms: Some(at),
-                        last: state.last(tombstone.id).cloned(),
-                    };
-                    note(&mut gone, tombstone.content, new);
-                }
+            if wanted(mailbox) {
+                self.note_expunged(mailbox, &state, &mut gone);
             }
         }
         let (ledger, _) = self.survey.ledger().await?;
@@ -101,8 +92,12 @@ impl Undelete {
                 Deleted::Since(since) => since,
                 Deleted::Collected => continue,
             };
-            if self.since_ms.is_none_or(|wanted| since >= wanted) && self.is_kept(since) {
+            if self.is_kept(since) {
                 let state = self.survey.mailbox(directory, mailbox).await?.state;
+                self.note_expunged(mailbox, &state, &mut gone);
+                if self.since_ms.is_some_and(|wanted| since < wanted) {
+                    continue;
+                }
                 for (content, last) in state.as_last() {
                     let new = Gone {
                         mailbox,
@@ -116,6 +111,27 @@ impl Undelete {
         named.sort_unstable();
         gone.retain(|content, _| named.binary_search(content).is_err());
         Ok(gone)
+    }
+
+    /// Notes what was expunged from a mailbox.
+    fn note_expunged(
+        &self,
+        mailbox: MailboxId,
+        state: &MailboxState,
+        gone: &mut BTreeMap<ContentId, Gone>,
+    ) {
+        for tombstone in state.tombstones() {
+            let at = tombstone.at.unix_ms();
+            let since = self.since_ms.is_none_or(|since| at >= since);
+            if since && self.is_kept(at) && tombstone.was_seen() {
+                let new = Gone {
+                    mailbox,
+                    expunged_ms: Some(at),
+                    last: state.last(tombstone.id).cloned(),
+                };
+                note(gone, tombstone.content, new);
+            }
+        }
     }
 
     fn is_kept(&self, unix_ms: u64) -> bool {

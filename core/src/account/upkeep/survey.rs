@@ -4,14 +4,15 @@
 use super::super::load::{Damaged, Reader, is_pointer};
 use crate::config::Config;
 use crate::mailbox::{
-    CheckpointPointer, ContentId, Directory, Ledger, LogState, MailboxId, MailboxState,
-    VersionVector,
+    CheckpointPointer, ContentId, Directory, Ledger, LogPosition, LogState, MailboxId,
+    MailboxState, VersionVector,
 };
 use crate::seal::{AccountKeys, ItemKind, Places};
 use crate::storage::{
     CausalityToken, ObjectKey, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
 use crate::workflow::Io;
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 /// How often a log is read that others shorten meanwhile.
@@ -33,6 +34,9 @@ pub(super) struct Whole<S> {
     pub(super) partition: PartitionKey,
     pub(super) state: Arc<S>,
     pub(super) covered: VersionVector,
+    /// Items that are there and contained in nothing: they cannot be read, or are parts of a batch that
+    /// lacks others.
+    pub(super) apart: BTreeSet<LogPosition>,
     /// The sort keys of the pointers to its checkpoints, the oldest first.
     pub(super) pointers: Vec<SortKey>,
     /// Its checkpoints, the oldest first. `None`: the pointer cannot be opened.
@@ -113,11 +117,14 @@ impl Survey {
             let damaged = reader.damaged.into_inner();
             let complete = known.is_complete();
             let empty = known.present.is_empty() && known.checkpoints.is_empty();
+            let mut apart = known.unreadable;
+            apart.extend(known.parts.positions());
             let (pointers, checkpoints) = known.checkpoints.into_iter().unzip();
             return Ok(Whole {
                 partition,
                 state: known.state,
                 covered: known.covered,
+                apart,
                 empty,
                 pointers,
                 checkpoints,
@@ -210,6 +217,12 @@ impl Survey {
     pub(super) fn is_forgettable(&self, unix_ms: u64) -> bool {
         self.is_past(unix_ms.saturating_add(millis(self.config.forget_delay)))
     }
+}
+
+/// What a mailbox names and has named, as far as it is still known.
+pub(super) fn contents_of(state: &MailboxState) -> impl Iterator<Item = ContentId> {
+    let gone = state.tombstones().map(|tombstone| tombstone.content);
+    state.contents().chain(gone)
 }
 
 pub(super) fn millis(duration: core::time::Duration) -> u64 {

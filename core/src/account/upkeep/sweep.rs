@@ -25,9 +25,12 @@
 //! it stands against. Where INBOX was renamed to, messages may come twice under one id, and
 //! nothing is forgotten (decision 014).
 //!
+//! The log of a deleted mailbox stays until all that it named is gone: as long as something of it is there, a
+//! check must know that nobody lost it.
+//!
 //! Memory: 16 octets for each name of an object, one mailbox at a time, one page of names.
 
-use super::survey::{Survey, Whole, millis, out_of_step};
+use super::survey::{Survey, Whole, contents_of, millis, out_of_step};
 use crate::account::SweepReport;
 use crate::mailbox::{
     ContentId, Deleted, InboxMove, Ledger, MailboxId, MailboxState, MessageId, Tombstone,
@@ -85,6 +88,13 @@ pub(super) struct Sweep {
     pub(super) wanted: bool,
 }
 
+/// A mailbox that was deleted so long ago that nothing of it can be brought back.
+struct Past {
+    mailbox: MailboxId,
+    /// What it named, sorted, as far as its log can be read.
+    contents: Vec<ContentId>,
+}
+
 /// What came of a sweep.
 #[derive(Debug, Default)]
 pub(super) struct Swept {
@@ -135,15 +145,17 @@ impl Sweep {
         self.survey.io.step("delete what is not named");
         self.delete_bodies(&bodies.doomed).await?;
         self.delete_states(&states.doomed).await?;
-        for mailbox in &past {
-            self.delete_log(*mailbox).await?;
-            ledger.deleted.insert(*mailbox, Deleted::Collected);
+        let mut mailboxes = 0;
+        for past in past.iter().filter(|past| !bodies.have_some_of(past)) {
+            self.delete_log(past.mailbox).await?;
+            ledger.deleted.insert(past.mailbox, Deleted::Collected);
+            mailboxes += 1;
         }
         let forget = self.forget(named.old, &bodies);
         let report = SweepReport {
             bodies: bodies.doomed.len() as u64,
             checkpoints: states.doomed.len() as u64,
-            mailboxes: past.len() as u64,
+            mailboxes,
             marked: (bodies.marks.len() + states.marks.len()) as u64,
             kept: bodies.kept + states.kept,
             forgotten: forget.iter().map(|(_, ids)| ids.len() as u64).sum(),
@@ -190,7 +202,7 @@ impl Sweep {
         &self,
         before: &Ledger,
         ledger: &mut Ledger,
-    ) -> Result<(Named, Vec<MailboxId>), Hindrance> {
+    ) -> Result<(Named, Vec<Past>), Hindrance> {
         let mut named = Named::default();
         let mut past = Vec::new();
         let whole = self.survey.directory().await?;
@@ -224,7 +236,14 @@ impl Sweep {
             ledger.deleted.insert(mailbox, known);
             match known {
                 Deleted::Collected => continue,
-                Deleted::Since(since) if self.survey.is_past(since) => past.push(mailbox),
+                Deleted::Since(since) if self.survey.is_past(since) => {
+                    let whole = self.survey.mailbox(directory, mailbox).await?;
+                    // They go with the log, or the log could not be read again.
+                    named.checkpoints.extend(whole.checkpoint_objects());
+                    let mut contents: Vec<_> = contents_of(&whole.state).collect();
+                    contents.sort_unstable();
+                    past.push(Past { mailbox, contents });
+                }
                 Deleted::Since(_) => {
                     let whole = self.survey.mailbox(directory, mailbox).await?;
                     sound(&whole)?;
@@ -334,8 +353,8 @@ impl Sweep {
         Ok(())
     }
 
-    /// Deletes the log of a mailbox. What it named is unnamed from now on, and goes with
-    /// later sweeps.
+    /// Deletes the log of a mailbox. Its checkpoints are unnamed from now on, and go with later
+    /// sweeps.
     async fn delete_log(&self, mailbox: MailboxId) -> Result<(), StorageError> {
         let reader = self.survey.reader(self.survey.places.log(mailbox));
         let mut start = Some(SortKey(String::new()));
@@ -372,6 +391,13 @@ impl Sweep {
 }
 
 impl Found {
+    /// Whether something that a mailbox named may still be there after this sweep.
+    fn have_some_of(&self, past: &Past) -> bool {
+        let marks = self.marks.keys();
+        let mut marks = marks.filter(|it| past.contents.binary_search(it).is_ok());
+        self.left_out || marks.next().is_some()
+    }
+
     /// Takes out what is named after all.
     fn spare(&mut self, named: &[ContentId]) {
         let unnamed = |content: &ContentId| named.binary_search(content).is_err();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::account::tests::world::message;
-use crate::account::{Finding, Trouble};
+use crate::account::{AccountFailure, Finding, Trouble};
 use crate::mailbox::{
     Batch, CheckpointPointer, MailboxState, MessageId, ModSeq, Operation, Part, Stamp,
 };
@@ -484,6 +484,55 @@ fn two_servers_that_wrote_at_once_leave_nothing_to_find() {
         let report = check(server, &mut storage, false, false);
         assert!(report.findings.is_empty(), "{report:?}");
     }
+}
+
+#[test]
+fn what_was_expunged_before_its_mailbox_was_deleted_is_no_orphan() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let connection = server.connect();
+    make_old(&mut server, &mut storage, connection);
+    fill(&mut server, &mut storage, "Old", 1, 3);
+    expunge(&mut server, &mut storage, "Old", &[2]);
+    let delete = AccountRequest::Delete(name("Old"));
+    server.ask(&mut storage, connection, delete);
+    pass(&mut server, &mut storage, DAY * 2);
+    assert_eq!(troubles(&check(&mut server, &mut storage, true, false)), []);
+    // It can be brought back all the same.
+    let recovered = undelete(&mut server, &mut storage, None);
+    let mut numbers: Vec<u32> = recovered
+        .messages
+        .iter()
+        .map(|it| number(&it.message))
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3]);
+}
+
+#[test]
+fn the_log_of_a_deleted_mailbox_is_put_right_as_any_other() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let connection = server.connect();
+    make_old(&mut server, &mut storage, connection);
+    fill(&mut server, &mut storage, "INBOX", 1, 1);
+    fill(&mut server, &mut storage, "Old", 2, 4);
+    let inbox = Places::new(keys().account()).log(inbox_id());
+    let items = storage.items.iter_mut();
+    let mut items =
+        items.filter(|(key, _)| key.partition.0.contains("/m/") && key.partition != inbox);
+    let (_, (value, _)) = items.next().unwrap();
+    *value = value.slice(1..);
+    drop(items);
+    server.restart(2);
+    let connection = server.connect();
+    let delete = AccountRequest::Delete(name("Old"));
+    server.ask(&mut storage, connection, delete);
+    let reply = server.ask(&mut storage, connection, AccountRequest::Sweep);
+    assert_eq!(failure(reply), AccountFailure::Corrupt);
+    let report = check(&mut server, &mut storage, true, false);
+    assert!(troubles(&report).contains(&Trouble::LogItem), "{report:?}");
+    sweep(&mut server, &mut storage);
 }
 
 #[test]

@@ -148,6 +148,8 @@ impl Account {
                 if let Some(state) = self.status(mailbox) {
                     self.reply(connection, AccountReply::Status(state));
                 }
+                // Some programs ask for all of their mailboxes, which may be thousands.
+                self.let_go_of_surplus();
             }
             AccountRequest::Probe(name) => {
                 let name = name.clone();

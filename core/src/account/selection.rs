@@ -69,6 +69,11 @@ impl Account {
                 it.idle_since = Some(now);
             }
         }
+        self.let_go_of_surplus();
+    }
+
+    /// Lets go of mailboxes that nobody has selected, where they are too many.
+    pub(super) fn let_go_of_surplus(&mut self) {
         let idle = self.mailboxes.iter();
         let idle = idle.filter_map(|(id, it)| Some((it.idle_since?, *id)));
         let mut idle: Vec<_> = idle.collect();

@@ -36,6 +36,13 @@ impl MailboxState {
         used
     }
 
+    /// How many keywords are needed. It looks at all messages.
+    pub(super) fn used_keywords(&self) -> usize {
+        let used = self.used_bits();
+        let used = used[FlagBit::FIRST_KEYWORD..].iter();
+        used.filter(|used| **used).count()
+    }
+
     /// Makes room for those of these flags that are new, if there is too little and some keywords are not
     /// needed any more.
     pub(super) fn make_room<'a>(&mut self, flags: impl Iterator<Item = &'a Flag>) {

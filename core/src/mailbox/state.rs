@@ -228,7 +228,7 @@ impl MailboxState {
     /// Whether so many new ones fit where a mailbox may have `max`.
     pub(crate) fn has_room_for_keywords(&self, new: usize, max: usize) -> bool {
         let max = max.min(FlagBit::COUNT - FlagBit::FIRST_KEYWORD);
-        self.keywords.len() + new <= max
+        self.keywords.len() + new <= max || self.used_keywords() + new <= max
     }
 
     /// The flags of one of the messages.

@@ -132,8 +132,12 @@ impl Planner for MailboxState {
                     (None, true) => plan_move(self, messages, origin, shared)?,
                     (None, false) => plan_arrivals(self, messages, None, shared)?,
                 };
-                let answer = MailboxAnswer::Copied(*connection, origin.clone(), uids);
-                (operations, answer)
+                let mut origin = origin.clone();
+                if origin.rename.is_some() {
+                    // What was expunged there since it came is not brought again, and stays where it is.
+                    origin.originals.retain(|(_, id)| !self.was_expunged(*id));
+                }
+                (operations, MailboxAnswer::Copied(*connection, origin, uids))
             }
             MailboxWork::Store {
                 connection,

@@ -1,10 +1,14 @@
 //! RENAME of INBOX goes through three logs. Whichever step fails, or wherever the process
 //! dies: the same request made again completes it, and no message is lost or doubled.
 
-use super::world::{Fate, Server, Store, config, failure, message, name, view};
+use super::world::{
+    Fate, Server, Store, config, failure, inbox_id, keys, message, name, uid, view,
+};
 use crate::account::{AccountFailure, AccountReply, AccountRequest};
 use crate::config::Config;
-use crate::mailbox::Flag;
+use crate::mailbox::{Flag, FlagAction, FlagChange};
+use crate::seal::Places;
+use crate::storage::StorageRequest;
 
 fn small() -> Config {
     Config {
@@ -122,4 +126,50 @@ fn a_mailbox_made_by_create_is_not_taken_for_a_rename_begun() {
     let reply = server.ask(&mut storage, connection, rename());
     assert_eq!(failure(reply), AccountFailure::AlreadyExists);
     assert_eq!(server.status(&mut storage, "INBOX").len(), 3);
+}
+
+/// What was expunged from the new mailbox before the RENAME was made again is not brought once more, and
+/// it is not taken from INBOX either.
+#[test]
+fn what_was_expunged_where_a_rename_had_brought_it_stays_in_inbox() {
+    let mut storage = Store::default();
+    let mut server = filled(&mut storage);
+    let connection = server.connect();
+    server.send(connection, rename());
+    let moved = Places::new(keys().account()).log(inbox_id());
+    let expunges = |server: &Server| {
+        let open = server.open.front().map(|(_, request)| request);
+        matches!(open, Some(StorageRequest::InsertItems(items)) if items[0].key.partition == moved)
+    };
+    while !expunges(&server) {
+        assert!(server.step(&mut storage, Fate::Works));
+    }
+    // The process dies over it.
+    server.restart(2);
+    assert_eq!(server.status(&mut storage, "INBOX").len(), 3);
+    let connection = server.connect();
+    server.select(&mut storage, connection, "old/mail");
+    let change = FlagChange {
+        action: FlagAction::Add,
+        flags: vec![Flag::Deleted],
+    };
+    let store = AccountRequest::Store {
+        uids: vec![uid(1)],
+        change,
+        unchanged_since: None,
+    };
+    server.ask(&mut storage, connection, store);
+    server.ask(
+        &mut storage,
+        connection,
+        AccountRequest::Expunge { uids: None },
+    );
+    let reply = server.ask(&mut storage, connection, rename());
+    assert!(matches!(reply, AccountReply::Done), "{reply:?}");
+    let texts = |server: &mut Server, storage: &mut Store, mailbox| {
+        let messages = view(&server.status(storage, mailbox)).into_iter();
+        messages.map(|(_, text, _)| text).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(&mut server, &mut storage, "old/mail"), [2, 2]);
+    assert_eq!(texts(&mut server, &mut storage, "INBOX"), [1]);
 }

@@ -532,6 +532,42 @@ fn limits_are_told_and_change_nothing() {
 }
 
 #[test]
+fn keywords_that_no_message_has_any_more_leave_room_for_others() {
+    let config = Config {
+        keywords_max: 2,
+        ..config()
+    };
+    let mut server = Server::new(1, config);
+    let (mut storage, one) = (Store::default(), server.connect());
+    let word = |word: &str| Flag::Keyword(Keyword::new(word));
+    let old = message(1, &[Flag::Deleted, word("a"), word("b")]);
+    server.append(&mut storage, "INBOX", vec![old, message(2, &[])]);
+    server.select(&mut storage, one, "INBOX");
+    let add = || store(&[2], FlagAction::Add, &[word("c")]);
+    let reply = server.ask(&mut storage, one, add());
+    assert!(matches!(failure(reply), AccountFailure::Limit(_)));
+    server.ask(&mut storage, one, AccountRequest::Expunge { uids: None });
+    let reply = server.ask(&mut storage, one, add());
+    assert!(matches!(reply, AccountReply::Stored { .. }), "{reply:?}");
+    let shown = view(&server.status(&mut storage, "INBOX"));
+    assert_eq!(shown, [(2, 2, vec![word("c")])]);
+}
+
+#[test]
+fn who_asks_for_the_status_of_all_mailboxes_does_not_have_all_of_them_kept() {
+    let config = Config {
+        idle_mailboxes_max: 2,
+        ..config()
+    };
+    let mut server = Server::new(1, config);
+    let mut storage = Store::default();
+    for mailbox in server.names(&mut storage) {
+        server.status(&mut storage, &mailbox);
+        assert!(server.account.mailboxes.len() <= 3);
+    }
+}
+
+#[test]
 fn an_idle_account_lets_go_of_its_mailboxes() {
     let (mut server, mut storage, one) = server();
     server.append(&mut storage, "INBOX", vec![message(1, &[])]);

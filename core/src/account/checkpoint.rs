@@ -135,7 +135,7 @@ impl<S: LogState> Checkpointing<S> {
             .reader
             .page(SortKey("#".to_owned()), Some(SortKey("$".to_owned())))
             .await?;
-        let mut pointers: Vec<_> = items
+        let pointers: Vec<_> = items
             .into_iter()
             .filter(|item| is_pointer(&item.key.sort) && !item.values.is_empty())
             .map(|item| (pointer_of::<S>(&self.reader.keys, &item), item))
@@ -144,9 +144,10 @@ impl<S: LogState> Checkpointing<S> {
             // What cannot be read may name what cannot be found again: touch nothing.
             return Ok(true);
         }
-        let old = pointers.len().saturating_sub(KEPT);
-        let kept = pointers.split_off(old);
-        self.remove_checkpoints(pointers, &kept).await?;
+        let (mut old, mut pointers) = late(pointers);
+        let kept = pointers.split_off(pointers.len().saturating_sub(KEPT));
+        old.append(&mut pointers);
+        self.remove_checkpoints(old, &kept).await?;
         let (Some((_, oldest)), KEPT) = (kept.first(), kept.len()) else {
             return Ok(true);
         };
@@ -174,8 +175,8 @@ impl<S: LogState> Checkpointing<S> {
     /// Forgets checkpoints that the newest one contains.
     async fn remove_checkpoints(
         &self,
-        old: Vec<(Option<CheckpointPointer>, Item)>,
-        kept: &[(Option<CheckpointPointer>, Item)],
+        old: Vec<Pointed>,
+        kept: &[Pointed],
     ) -> Result<(), StorageError> {
         let Some((Some(newest), _)) = kept.last() else {
             return Ok(());
@@ -234,4 +235,28 @@ impl<S: LogState> Checkpointing<S> {
         }
         Ok(())
     }
+}
+
+/// The pointer to a checkpoint, if it can be read, and its item.
+type Pointed = (Option<CheckpointPointer>, Item);
+
+/// Those that only look newer than another one that contains all that they do and more, since they came
+/// late from a server whose clock is ahead; and the others. None of the former may be one of the two that
+/// are kept: the other one's items are not in the log any more.
+fn late(pointers: Vec<Pointed>) -> (Vec<Pointed>, Vec<Pointed>) {
+    let (mut late, mut others): (Vec<Pointed>, Vec<Pointed>) = Default::default();
+    for (pointer, item) in pointers {
+        let has_more = |(other, _): &Pointed| match (other, &pointer) {
+            (Some(other), Some(this)) => {
+                other.covered.covers(&this.covered) && !this.covered.covers(&other.covered)
+            }
+            _ => false,
+        };
+        let into = match others.iter().any(has_more) {
+            true => &mut late,
+            false => &mut others,
+        };
+        into.push((pointer, item));
+    }
+    (late, others)
 }

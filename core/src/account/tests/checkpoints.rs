@@ -6,7 +6,9 @@ use super::world::{
 use crate::account::{AccountFailure, AccountInput, AccountReply, AccountRequest};
 use crate::boundary::Event;
 use crate::config::Config;
-use crate::mailbox::{Flag, FlagAction, FlagChange, Keyword};
+use crate::mailbox::{
+    CheckpointPointer, Flag, FlagAction, FlagChange, Keyword, LogState as _, MailboxState,
+};
 use crate::seal::Places;
 use crate::storage::{ItemKey, StorageRequest};
 use core::time::Duration;
@@ -506,4 +508,26 @@ fn checkpoints_that_come_late_and_look_newer_hide_nothing() {
     storage.items.extend(late);
     let mut fresh = Server::new(5, config());
     assert_eq!(view(&fresh.status(&mut storage, "INBOX")), expected(120));
+    // The two that are kept with the next one have what it lacks should it be damaged.
+    let mut next = Server::at(6, config(), 1_800_007_200_000);
+    let connection = next.connect();
+    next.select(&mut storage, connection, "INBOX");
+    fill(&mut next, &mut storage, 121, 127);
+    for _ in 0..3 {
+        next.wait(Duration::from_secs(61));
+        next.drain(&mut storage);
+    }
+    let kept = pointers(&storage);
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    let key = kept.last().unwrap();
+    let (value, _) = &storage.items[key];
+    let plain = keys().open_item(key, MailboxState::POINTER, value).unwrap();
+    let pointer = CheckpointPointer::decode(&plain).unwrap();
+    let places = Places::new(keys().account());
+    storage
+        .objects
+        .remove(&places.checkpoint(pointer.content))
+        .unwrap();
+    let mut fresh = Server::new(7, config());
+    assert_eq!(view(&fresh.status(&mut storage, "INBOX")), expected(127));
 }

@@ -8,9 +8,9 @@ use super::failure::Failure;
 use super::http::{Body, Http, Wait};
 use super::signing::{Service, sign_request};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, IF_MATCH, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, RANGE};
 use http::request::Builder;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -67,8 +67,10 @@ impl Bodies {
         let request = self.request(Method::PUT, bucket, key);
         let request = request.header(CONTENT_TYPE, "application/octet-stream");
         let answer = self.send(bucket, request, body).await?;
+        let stored = etag(&answer).map(drop);
         // To its end, so that the connection serves the next request.
-        rest(&self.http, answer).await.map(drop)
+        rest(&self.http, answer).await?;
+        stored
     }
 
     fn request(&self, method: Method, bucket: &Bucket, key: &ObjectKey) -> Builder {
@@ -104,6 +106,43 @@ impl Bodies {
     }
 }
 
+/// The ETag of an answer, if it is Garage's.
+pub(super) fn etag(answer: &Response<Body>) -> Result<&str, Failure> {
+    let etag = answer.headers().get(ETAG).and_then(|it| it.to_str().ok());
+    let etag = etag.filter(|etag| is_etag(etag));
+    etag.ok_or_else(|| nonsense("it has no ETag of Garage"))
+}
+
+/// Whether it is an ETag as Garage writes them: an MD5 in hexadecimal and in quotes, and behind it the
+/// number of parts where there were several. A page that a proxy answers with 200, because Garage
+/// is away, has none like it.
+pub(super) fn is_etag(text: &str) -> bool {
+    let quoted = text.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    quoted.is_some_and(|etag| {
+        let md5 = etag.split_once('-').map_or(etag, |(md5, _parts)| md5);
+        md5.len() == 32 && md5.bytes().all(|octet| octet.is_ascii_hexdigit())
+    })
+}
+
+/// Whether the octets that come are those from `start` on, where a part was asked for; otherwise
+/// those of the whole object.
+pub(super) fn begins_at(answer: &Response<Body>, start: Option<u64>) -> Result<(), Failure> {
+    let range = answer.headers().get(CONTENT_RANGE);
+    let range = range.and_then(|range| range.to_str().ok());
+    let right = match start {
+        None => answer.status() == StatusCode::OK,
+        Some(start) => {
+            let from = format!("bytes {start}-");
+            answer.status() == StatusCode::PARTIAL_CONTENT
+                && range.is_some_and(|range| range.starts_with(&from))
+        }
+    };
+    match right {
+        true => Ok(()),
+        false => Err(nonsense("it has other octets than were asked for")),
+    }
+}
+
 /// Code and message of S3's `<Error>`; nothing where there is none.
 fn error_of(text: &[u8]) -> (String, String) {
     let text = String::from_utf8_lossy(text);
@@ -130,9 +169,9 @@ fn error_of(text: &[u8]) -> (String, String) {
 /// The octets of the whole object, as the answer to a GET says it.
 pub(super) fn object_len(key: &ObjectKey, answer: &Response<Body>) -> Result<u64, Failure> {
     let header = |name| answer.headers().get(name)?.to_str().ok();
-    let len = match header(http::header::CONTENT_RANGE) {
+    let len = match header(CONTENT_RANGE) {
         Some(range) => range.rsplit_once('/').map(|(_, len)| len),
-        None => header(http::header::CONTENT_LENGTH),
+        None => header(CONTENT_LENGTH),
     };
     let len = len.and_then(|len| len.parse().ok());
     len.ok_or_else(|| nonsense(&format!("{key}: an answer without length")))

@@ -15,6 +15,10 @@ use std::sync::{Arc, Mutex};
 pub(super) enum Reply {
     /// A status and a body.
     Whole(u16, String),
+    /// Octets of an object from a place on, of `len` octets: the place, `len`, and them.
+    Part(u64, u64, String),
+    /// What a proxy says with 200 while Garage is away: a page, with an ETag as proxies make them.
+    Page,
     /// The same, but the header announces one octet more, which never comes.
     Stalled(u16, String),
     /// A status and a body of so many spaces.
@@ -22,6 +26,9 @@ pub(super) enum Reply {
     /// Nothing, for ever.
     Silence,
 }
+
+/// As Garage writes it: the MD5 of what is stored.
+const ETAG: &str = "\"d41d8cd98f00b204e9800998ecf8427e\"";
 
 /// Answers a request by its method and path.
 type Answer = dyn Fn(&str) -> Reply + Send + Sync;
@@ -133,11 +140,22 @@ fn serve(stream: &TcpStream, answer: &Answer, asked: &Mutex<Vec<String>>) -> io:
             .expect("nobody panics")
             .push(request.to_owned());
         let header = |status, len: usize| {
-            format!("HTTP/1.1 {status} as told\r\netag: \"e\"\r\ncontent-length: {len}\r\n\r\n")
+            format!("HTTP/1.1 {status} as told\r\netag: {ETAG}\r\ncontent-length: {len}\r\n\r\n")
         };
         match answer(request) {
             Reply::Whole(status, text) => {
                 let header = header(status, text.len());
+                to.write_all(format!("{header}{text}").as_bytes())?;
+            }
+            Reply::Part(start, len, text) => {
+                let end = (start + text.len() as u64).saturating_sub(1);
+                let range = format!("\r\ncontent-range: bytes {start}-{end}/{len}\r\netag: ");
+                let header = header(206, text.len()).replacen("\r\netag: ", &range, 1);
+                to.write_all(format!("{header}{text}").as_bytes())?;
+            }
+            Reply::Page => {
+                let text = "<html>Back soon</html>";
+                let header = header(200, text.len()).replacen(ETAG, "\"62f0a1c4-16\"", 1);
                 to.write_all(format!("{header}{text}").as_bytes())?;
             }
             Reply::Stalled(status, text) => {

@@ -198,7 +198,7 @@ impl Items {
         let write = || async {
             let body = body.clone();
             let answer = self.ask(bucket, Method::POST, None, "", body, None).await;
-            answer.map(drop)
+            written(answer?)
         };
         self.retry.run(Effect::Write, write).await
     }
@@ -223,7 +223,7 @@ impl Items {
             let answer = self
                 .ask(bucket, method.clone(), partition, &query, body, token)
                 .await;
-            answer.map(drop)
+            written(answer?)
         };
         self.retry.run(Effect::Write, write).await
     }
@@ -315,7 +315,7 @@ impl Items {
         Ok(true)
     }
 
-    /// A request whose answer is short.
+    /// The status of a request whose answer is short, unless it says that the request failed.
     async fn ask(
         &self,
         bucket: &Bucket,
@@ -324,11 +324,13 @@ impl Items {
         query: &str,
         body: Bytes,
         token: Option<&CausalityToken>,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<StatusCode, Failure> {
         let request = self.request(bucket, method, partition, query, body, token)?;
         let answer = self.http.call(request, Wait::Request).await?;
         let answer = self.checked(answer).await?;
-        self.rest(answer).await
+        let status = answer.status();
+        self.rest(answer).await?;
+        Ok(status)
     }
 
     fn request(
@@ -464,6 +466,15 @@ impl<'a> Page<'a> {
             items: self.items,
             next,
         }
+    }
+}
+
+/// Garage answers 204 to what it has written. Another good status is of somebody else: of a proxy, say,
+/// that has a page for the time in which Garage is away.
+fn written(status: StatusCode) -> Result<(), Failure> {
+    match status {
+        StatusCode::NO_CONTENT => Ok(()),
+        status => Err(nonsense(&format!("{status} to a write"))),
     }
 }
 

@@ -2,7 +2,8 @@
 //! by the S3 SDK over the same HTTP. One client serves every account; each request brings
 //! its own credentials.
 
-use super::bodies::{Bodies, object_len};
+use super::answer::nonsense;
+use super::bodies::{self, Bodies, begins_at, is_etag, object_len};
 use super::buckets::Bucket;
 use super::failure::Failure;
 use super::http::{Body, Http, SdkHttp};
@@ -22,7 +23,6 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectI
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
-use http::header::ETAG;
 use restante_core::storage::{ObjectKey, StorageResponse};
 use std::sync::Arc;
 
@@ -137,11 +137,10 @@ impl Objects {
             (start, None) => Some(format!("bytes={start}-")),
             (start, Some(end)) => Some(format!("bytes={start}-{}", end.saturating_sub(1))),
         };
+        let from = range.is_some().then_some(start);
         let answer = self.0.bodies.get(bucket, key, range, etag).await?;
-        let found = answer.headers().get(ETAG).and_then(|it| it.to_str().ok());
-        let found = found
-            .map(str::to_owned)
-            .ok_or_else(|| Failure::Unavailable(format!("{key}: an answer without ETag")))?;
+        let found = bodies::etag(&answer)?.to_owned();
+        begins_at(&answer, from)?;
         if etag.is_some_and(|etag| etag != found) {
             return Err(Failure::Replaced);
         }
@@ -157,6 +156,8 @@ impl Objects {
     pub(super) async fn len(&self, bucket: &Bucket, key: &ObjectKey) -> Result<u64, Failure> {
         let get = || async {
             let answer = self.0.bodies.get(bucket, key, None, None).await?;
+            bodies::etag(&answer)?;
+            begins_at(&answer, None)?;
             object_len(key, &answer)
         };
         self.0.retry.run(Effect::Read, get).await
@@ -218,9 +219,11 @@ impl Objects {
                 .send()
                 .await
                 .map_err(Failure::of_sdk)?;
+            let etag = answer.e_tag.filter(|etag| is_etag(etag));
+            let etag = etag.ok_or_else(|| nonsense("a part has no ETag of Garage"));
             Ok(CompletedPart::builder()
                 .part_number(number)
-                .set_e_tag(answer.e_tag)
+                .e_tag(etag?)
                 .build())
         };
         self.0.retry.run(Effect::Read, put).await

@@ -6,9 +6,11 @@ use crate::accounts::file::AccountsFile;
 use crate::storage::limits::RANGE_BYTES_MAX;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use futures_lite::future::{block_on, zip};
 use restante_core::storage::{
-    ItemRange, ObjectKey, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
+    CausalityToken, InsertItem, ItemKey, ItemRange, ObjectKey, PartitionKey, SortKey, StorageError,
+    StorageRequest, StorageResponse,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -80,6 +82,114 @@ fn only_garage_itself_says_that_an_object_is_not_there() {
         // Neither are items refused for good, which are never missing.
         let answer = StorageRequest::ReadRange(range("", &[], 1));
         assert!(is_unavailable(&block_on(garage.execute(answer))));
+    }
+}
+
+/// Stores this as an object, in one request.
+fn put(garage: &Arc<Garage>, text: &'static str) -> Result<(), StorageError> {
+    let garage = Arc::clone(garage);
+    soon(move || {
+        block_on(async {
+            let mut sink = garage.create(object()).await?;
+            sink.write(Bytes::from_static(text.as_bytes())).await?;
+            sink.finish().await
+        })
+    })
+}
+
+fn insert(keys: &[&str]) -> StorageRequest {
+    let inserts = keys.iter().map(|key| InsertItem {
+        key: item_key(key),
+        token: None,
+        value: Bytes::from_static(b"value"),
+    });
+    StorageRequest::InsertItems(inserts.collect())
+}
+
+fn delete(keys: &[&str]) -> StorageRequest {
+    let token = || CausalityToken("t".to_owned());
+    let deletes = keys.iter().map(|key| (item_key(key), token()));
+    StorageRequest::DeleteItems(deletes.collect())
+}
+
+fn item_key(key: &str) -> ItemKey {
+    ItemKey {
+        partition: PartitionKey("p".to_owned()),
+        sort: SortKey(key.to_owned()),
+    }
+}
+
+#[test]
+fn only_garage_itself_says_that_something_is_stored_or_gone() {
+    let fake = Fake::new(|request| at_start(request).unwrap_or(Reply::Page));
+    let garage = Arc::new(fake.open(limits()).unwrap());
+    let stored = put(&garage, "text");
+    assert!(
+        matches!(stored, Err(StorageError::Unavailable(_))),
+        "{stored:?}"
+    );
+    let gone = StorageRequest::DeleteObjects(vec![object()]);
+    for request in [
+        insert(&["a"]),
+        insert(&["a", "b"]),
+        delete(&["a"]),
+        delete(&["a", "b"]),
+        gone,
+    ] {
+        let answer = ask(&garage, request.clone());
+        assert!(is_unavailable(&answer), "{request:?}: {answer:?}");
+    }
+    // In parts: the page instead of a part, and instead of all of them.
+    for part in [Reply::Page, Reply::Whole(200, String::new())] {
+        let fake = Fake::new(move |request| match request {
+            "POST /b/o?uploads" => Reply::Whole(
+                200,
+                "<InitiateMultipartUploadResult><UploadId>u</UploadId>\
+                 </InitiateMultipartUploadResult>"
+                    .to_owned(),
+            ),
+            it if it.starts_with("PUT /b/o") => part.clone(),
+            it if it.starts_with("GET /b/o") => Reply::Whole(404, error("NoSuchKey")),
+            it => at_start(it).unwrap_or(Reply::Page),
+        });
+        let limits = GarageLimits {
+            part_bytes: 2,
+            ..limits()
+        };
+        let stored = put(&Arc::new(fake.open(limits).unwrap()), "text");
+        assert!(
+            matches!(stored, Err(StorageError::Unavailable(_))),
+            "{stored:?}"
+        );
+        assert!(fake.asked("PUT /b/o?") > 0);
+    }
+    let fake = Fake::new(|request| {
+        at_start(request).unwrap_or_else(|| match request.starts_with("PUT /b/o") {
+            true => Reply::Whole(200, String::new()),
+            false => Reply::Whole(204, String::new()),
+        })
+    });
+    let garage = Arc::new(fake.open(limits()).unwrap());
+    assert_eq!(put(&garage, "text"), Ok(()));
+    assert_eq!(ask(&garage, insert(&["a"])), StorageResponse::Done);
+}
+
+#[test]
+fn octets_count_only_where_they_were_asked_for() {
+    let open = |reply: Reply, start| {
+        let fake = Fake::new(move |request| at_start(request).unwrap_or_else(|| reply.clone()));
+        let garage = Arc::new(fake.open(limits()).unwrap());
+        soon(move || block_on(garage.open(object(), start, Some(start + 2), 2)).map(|it| it.chunk))
+    };
+    let part = |start| Reply::Part(start, 4, "cd".to_owned());
+    assert_eq!(open(part(2), 2), Ok(Bytes::from_static(b"cd")));
+    // The whole object, and another part of it.
+    for reply in [Reply::Whole(200, "abcd".to_owned()), part(0), part(20)] {
+        let opened = open(reply, 2);
+        assert!(
+            matches!(opened, Err(StorageError::Unavailable(_))),
+            "{opened:?}"
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 //! its end, within the time limits of all others and up to [`SDK_ANSWER_BYTES_MAX`].
 
 use super::{Http, Wait};
-use crate::storage::garage::answer::whole;
+use crate::storage::garage::answer::{nonsense, whole};
 use crate::storage::garage::failure::Failure;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use core::fmt;
+use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 
 /// Octets of an answer's body. The longest is a list of a thousand keys (or uploads): keys of 1 KiB,
@@ -57,11 +58,18 @@ impl HttpConnector for SdkHttp {
                 Failure::Open(why) => ConnectorError::other(why.into(), None),
                 failure => ConnectorError::io(failure.to_string().into()),
             };
+            let deletes = request.method() == Method::DELETE;
             let response = http.call(request, Wait::Request).await.map_err(failed)?;
             let (parts, body) = response.into_parts();
             let body = whole(&http, body, SDK_ANSWER_BYTES_MAX)
                 .await
                 .map_err(failed)?;
+            // Garage answers 204 where it has deleted something. The SDK takes any good status, so also
+            // that of a proxy's page.
+            if deletes && parts.status.is_success() && parts.status != StatusCode::NO_CONTENT {
+                let why = format!("{} to a deletion", parts.status);
+                return Err(failed(nonsense(&why)));
+            }
             let response = http::Response::from_parts(parts, SdkBody::from(body));
             HttpResponse::try_from(response).map_err(|error| user(error.into()))
         })

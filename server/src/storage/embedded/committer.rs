@@ -285,20 +285,18 @@ impl Committer {
             if is_broken(&error) {
                 // What is read of the journal now comes from memory, and tells nothing about the
                 // disk: Linux counts pages as written though that has failed.
-                let why = self.engine.failed("a commit", &error);
-                tracing::error!(reason = %why, "the disk failed; nothing is written before a restart");
-                self.halted = Some(why.clone());
-                return Ending::Unknown(why);
+                return self.halt(&error);
             }
             drop(rows);
             // The engine takes no more writes now. Opening it again reads the journal,
-            // and the clock in it says whether this commit is there.
+            // and the clock in it says whether this commit is there. If it is, it was written as a whole and
+            // the sync has failed: some file systems look for room only then. That is as above.
             rows = match self.engine.reopen() {
                 Ok(rows) => rows,
                 Err(why) => return Ending::Unknown(why),
             };
             match stored_clock(&rows) {
-                Ok(stored) if stored >= now => return Ending::Landed,
+                Ok(stored) if stored >= now => return self.halt(&error),
                 Ok(_) => {}
                 Err(error) => return Ending::Unknown(self.engine.failed("the clock", &error)),
             }
@@ -311,6 +309,14 @@ impl Committer {
             // It had failed before, in its own threads: this commit was not tried yet.
         }
         Ending::Missed(StorageError::Full)
+    }
+
+    /// Nobody can say what is on the disk.
+    fn halt(&mut self, error: &fjall::Error) -> Ending {
+        let why = self.engine.failed("a commit", error);
+        tracing::error!(reason = %why, "the disk failed; nothing is written before a restart");
+        self.halted = Some(why.clone());
+        Ending::Unknown(why)
     }
 
     fn finish(&mut self, group: Group, now: u64, ending: Ending) {
@@ -391,6 +397,7 @@ mod tests {
     use crate::storage::embedded::{Embedded, EmbeddedConfig};
     use async_io::block_on;
     use restante_core::storage::{InsertItem, SortKey, StorageRequest, StorageResponse};
+    use rustix::io::Errno;
 
     fn open(folder: &std::path::Path) -> Embedded {
         let config = EmbeddedConfig {
@@ -427,11 +434,19 @@ mod tests {
 
     #[test]
     fn after_a_failure_of_the_disk_nothing_is_acknowledged_before_a_restart() {
+        // A disk without room says so as late as when it is synced, where it finds room for pages only then.
+        for errno in [Errno::IO, Errno::NOSPC, Errno::DQUOT] {
+            after_a_failed_sync(errno);
+        }
+    }
+
+    fn after_a_failed_sync(errno: Errno) {
         let folder = tempfile::tempdir().unwrap();
         let storage = open(folder.path());
         assert_eq!(insert(&storage, "before"), StorageResponse::Done);
         let rows = storage.shared.engine.rows().unwrap();
-        rows.next_sync_fails.store(true, Ordering::SeqCst);
+        rows.next_sync_fails
+            .store(errno.raw_os_error(), Ordering::SeqCst);
         drop(rows);
         for sort in ["meanwhile", "after"] {
             let answer = insert(&storage, sort);
@@ -439,7 +454,7 @@ mod tests {
                 answer,
                 StorageResponse::Failed(StorageError::Unavailable(_))
             );
-            assert!(refused, "{sort}: {answer:?}");
+            assert!(refused, "{errno}, {sort}: {answer:?}");
         }
         let delete = StorageRequest::DeleteObjects(vec![ObjectKey("o".to_owned())]);
         let answer = block_on(storage.execute(delete));

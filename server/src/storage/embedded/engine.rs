@@ -2,7 +2,7 @@
 //!
 //! Everything that names fjall is here. After a failed write fjall takes no more. Where
 //! the disk was full, [`Engine::reopen`] then reads the journal again, which says what
-//! landed; after any other failure it would not ([`is_broken`]).
+//! was not written; after any other failure it would not ([`is_broken`]).
 
 use std::fmt;
 use std::io;
@@ -47,9 +47,9 @@ pub(super) struct Rows {
     /// The clock, and what is known of files.
     pub(super) state: Keyspace,
     database: Database,
-    /// Whether the next commit is written, and the disk says that it is not.
+    /// The error (errno) by which the disk says that the next commit, which is written, is not; 0: none.
     #[cfg(test)]
-    pub(super) next_sync_fails: std::sync::atomic::AtomicBool,
+    pub(super) next_sync_fails: std::sync::atomic::AtomicI32,
 }
 
 /// Rows to be written and removed together.
@@ -83,7 +83,7 @@ impl Rows {
             state: database.keyspace("state", options)?,
             database,
             #[cfg(test)]
-            next_sync_fails: false.into(),
+            next_sync_fails: 0.into(),
         })
     }
 
@@ -119,8 +119,9 @@ impl Rows {
         }
         batch.commit()?;
         #[cfg(test)]
-        if (self.next_sync_fails).swap(false, std::sync::atomic::Ordering::SeqCst) {
-            return Err(fjall::Error::Io(rustix::io::Errno::IO.into()));
+        match (self.next_sync_fails).swap(0, std::sync::atomic::Ordering::SeqCst) {
+            0 => {}
+            errno => return Err(fjall::Error::Io(io::Error::from_raw_os_error(errno))),
         }
         Ok(())
     }

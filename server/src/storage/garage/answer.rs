@@ -27,18 +27,17 @@ pub(super) async fn whole(http: &Http, mut body: Body, max: usize) -> Result<Byt
 }
 
 /// The next octets of a body.
-pub(super) async fn next<B>(http: &Http, body: &mut B) -> Result<Option<Bytes>, Failure>
-where
-    B: http_body::Body<Data = Bytes> + Unpin,
-    B::Error: core::fmt::Display,
-{
+pub(super) async fn next(http: &Http, body: &mut Body) -> Result<Option<Bytes>, Failure> {
     loop {
         let frame = http.within(http.timeout(), body.frame()).await;
         let broken = |why: &dyn core::fmt::Display| {
             Failure::Unavailable(format!("{}: an answer broke off: {why}", http.address()))
         };
         match frame {
-            None => return Err(broken(&"it went on too slowly")),
+            None => {
+                body.stalled();
+                return Err(broken(&"it went on too slowly"));
+            }
             Some(None) => return Ok(None),
             Some(Some(Err(error))) => return Err(broken(&error)),
             // Trailers are nothing to us.

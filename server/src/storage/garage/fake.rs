@@ -19,7 +19,8 @@ pub(super) enum Reply {
     Part(u64, u64, String),
     /// What a proxy says with 200 while Garage is away: a page, with an ETag as proxies make them.
     Page,
-    /// The same, but the header announces one octet more, which never comes.
+    /// The same, but the header announces one octet more, which never comes; with 206 it is a part from
+    /// the beginning on.
     Stalled(u16, String),
     /// A status and a body of so many spaces.
     Long(u16, usize),
@@ -142,15 +143,18 @@ fn serve(stream: &TcpStream, answer: &Answer, asked: &Mutex<Vec<String>>) -> io:
         let header = |status, len: usize| {
             format!("HTTP/1.1 {status} as told\r\netag: {ETAG}\r\ncontent-length: {len}\r\n\r\n")
         };
+        let part = |start: u64, len: usize, whole: u64| {
+            let end = (start + len as u64).saturating_sub(1);
+            let range = format!("\r\ncontent-range: bytes {start}-{end}/{whole}\r\netag: ");
+            header(206, len).replacen("\r\netag: ", &range, 1)
+        };
         match answer(request) {
             Reply::Whole(status, text) => {
                 let header = header(status, text.len());
                 to.write_all(format!("{header}{text}").as_bytes())?;
             }
             Reply::Part(start, len, text) => {
-                let end = (start + text.len() as u64).saturating_sub(1);
-                let range = format!("\r\ncontent-range: bytes {start}-{end}/{len}\r\netag: ");
-                let header = header(206, text.len()).replacen("\r\netag: ", &range, 1);
+                let header = part(start, text.len(), len);
                 to.write_all(format!("{header}{text}").as_bytes())?;
             }
             Reply::Page => {
@@ -159,7 +163,11 @@ fn serve(stream: &TcpStream, answer: &Answer, asked: &Mutex<Vec<String>>) -> io:
                 to.write_all(format!("{header}{text}").as_bytes())?;
             }
             Reply::Stalled(status, text) => {
-                let header = header(status, text.len() + 1);
+                let len = text.len() + 1;
+                let header = match status {
+                    206 => part(0, len, len as u64),
+                    status => header(status, len),
+                };
                 to.write_all(format!("{header}{text}").as_bytes())?;
             }
             Reply::Long(status, len) => {

@@ -72,7 +72,7 @@ impl Retry {
                     failure => failure,
                 });
             }
-            if number >= self.attempts_max || begin.elapsed() >= self.time_max {
+            if !self.goes_on(number, begin) {
                 return Err(failure);
             }
             tracing::debug!(%failure, number, "again");
@@ -95,8 +95,8 @@ impl Retry {
         (self.sleeper)(self.pause(number)).await;
     }
 
-    /// How often something is tried.
-    pub(super) fn attempts_max(&self) -> u32 {
-        self.attempts_max
+    /// Whether there is another attempt after `number` of them, of which the first began then.
+    pub(super) fn goes_on(&self, number: u32, begin: Instant) -> bool {
+        number < self.attempts_max && begin.elapsed() < self.time_max
     }
 }

@@ -9,13 +9,15 @@ use super::answer::next;
 use super::buckets::Bucket;
 use super::failure::Failure;
 use super::http::Body;
-use super::objects::{Got, Objects};
+use super::objects::Objects;
+use super::pace::Turn;
 use super::retry::Effect;
 use crate::permits::Permit;
 use crate::storage::{BoxFuture, ObjectSource, Opened};
 use bytes::{Bytes, BytesMut};
 use restante_core::storage::{ObjectKey, StorageError};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The rest of a range of an object.
 struct Source {
@@ -51,11 +53,31 @@ pub(super) async fn open(
         let get = || async {
             let turn = objects.turn(&key).await?;
             let got = objects.get(&bucket, &key, (start, end), None).await?;
-            Ok((got, turn))
+            let len = got.len;
+            let end = end.unwrap_or(len).min(len).max(start);
+            let mut source = Source {
+                objects: objects.clone(),
+                bucket: Arc::clone(&bucket),
+                key: key.clone(),
+                etag: got.etag,
+                at: start,
+                end,
+                body: Some(OpenBody {
+                    body: got.body,
+                    rest: Bytes::new(),
+                    _place: None,
+                }),
+            };
+            if source.wanted(max) > 0 {
+                // A body that does not come is a failure like a header that does not, and gives the turn
+                // to somebody else.
+                source.come().await?;
+            }
+            Ok((len, source, turn))
         };
         objects.retry().run(Effect::Read, get).await
     };
-    let (got, turn) = match got {
+    let (len, mut source, turn) = match got {
         Ok(got) => got,
         Err(Failure::OutOfRange) => {
             let len = objects.len(&bucket, &key).await?;
@@ -67,23 +89,11 @@ pub(super) async fn open(
         }
         Err(failure) => return Err(failure.into()),
     };
-    let Got { len, etag, body } = got;
-    let end = end.unwrap_or(len).min(len);
-    let mut source = Source {
-        objects: objects.clone(),
-        bucket,
-        key,
-        etag,
-        at: start,
-        end: end.max(start),
-        body: Some(OpenBody {
-            body,
-            rest: Bytes::new(),
-            _place: None,
-        }),
-    };
-    let chunk = source.next(max).await?;
-    turn.answered();
+    let mut turn = Some(turn);
+    let chunk = source.next(max, &mut turn).await?;
+    if let Some(turn) = turn {
+        turn.answered();
+    }
     source.settle();
     Ok(Opened {
         len,
@@ -93,12 +103,18 @@ pub(super) async fn open(
 }
 
 impl Source {
-    /// The next `max` octets, or what is left of the range.
-    async fn next(&mut self, max: u32) -> Result<Bytes, Failure> {
+    /// How many octets come next: `max`, or what is left of the range.
+    fn wanted(&self, max: u32) -> usize {
         let left = self.end.saturating_sub(self.at);
-        let want = usize::try_from(left.min(max.into())).expect("not more than u32");
+        usize::try_from(left.min(max.into())).expect("not more than u32")
+    }
+
+    /// The next octets, as many as are [`wanted`](Self::wanted). The turn is given back as soon as they do not come.
+    async fn next(&mut self, max: u32, turn: &mut Option<Turn<'_>>) -> Result<Bytes, Failure> {
+        let want = self.wanted(max);
         let mut chunk = BytesMut::new();
         let mut attempts = 0;
+        let mut begin = Instant::now();
         while chunk.len() < want {
             let missing = want - chunk.len();
             match self.some(missing).await {
@@ -109,16 +125,18 @@ impl Source {
                     }
                     chunk.reserve(missing);
                     chunk.extend_from_slice(&octets);
-                    attempts = 0;
+                    (attempts, begin) = (0, Instant::now());
                 }
                 Err(failure) => {
                     self.body = None;
+                    *turn = None;
                     attempts += 1;
-                    if !failure.is_temporary() || attempts >= self.objects.retry().attempts_max() {
+                    let retry = self.objects.retry();
+                    if !failure.is_temporary() || !retry.goes_on(attempts, begin) {
                         return Err(failure);
                     }
                     tracing::debug!(%failure, key = %self.key, at = self.at, "reading on");
-                    self.objects.retry().wait(attempts).await;
+                    retry.wait(attempts).await;
                 }
             }
         }
@@ -130,14 +148,20 @@ impl Source {
         if self.body.is_none() {
             self.body = Some(self.reopen(max).await?);
         }
-        let open = self.body.as_mut().expect("it was opened just now");
+        let rest = self.come().await?;
+        Ok(rest.split_to(rest.len().min(max)))
+    }
+
+    /// Waits until some octets of the open body are there, which are returned and stay.
+    async fn come(&mut self) -> Result<&mut Bytes, Failure> {
+        let open = self.body.as_mut().expect("it is open");
         while open.rest.is_empty() {
             let octets = next(self.objects.http(), &mut open.body).await?;
             open.rest = octets.ok_or_else(|| {
                 Failure::Unavailable(format!("{}: a body ended too early", self.key))
             })?;
         }
-        Ok(open.rest.split_to(open.rest.len().min(max)))
+        Ok(&mut open.rest)
     }
 
     /// The rest of the range, or just `max` octets if too many bodies are open.
@@ -178,7 +202,7 @@ impl Source {
 impl ObjectSource for Source {
     fn read(&mut self, max: u32) -> BoxFuture<'_, Result<Bytes, StorageError>> {
         Box::pin(async move {
-            let chunk = self.next(max).await?;
+            let chunk = self.next(max, &mut None).await?;
             self.settle();
             Ok(chunk)
         })

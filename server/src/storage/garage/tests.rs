@@ -1,7 +1,7 @@
 //! What answers mean that a real Garage gives seldom or never.
 
 use super::fake::{Fake, Reply, at_start, error};
-use super::{Garage, GarageLimits, Storage};
+use super::{BreakerState, Garage, GarageLimits, Storage};
 use crate::accounts::file::AccountsFile;
 use crate::storage::limits::RANGE_BYTES_MAX;
 use base64::Engine;
@@ -14,7 +14,7 @@ use restante_core::storage::{
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Tries again at once.
 fn limits() -> GarageLimits {
@@ -272,6 +272,63 @@ fn an_answer_to_the_sdk_that_stops_or_is_too_long_has_an_end() {
             panic!("{answer:?}");
         };
         assert!(text.contains(why), "{text}");
+    }
+}
+
+/// The first octet of the object with this key, and how long that took.
+fn open(garage: &Arc<Garage>, key: &str) -> (Result<Bytes, StorageError>, Duration) {
+    let (garage, key) = (Arc::clone(garage), ObjectKey(key.to_owned()));
+    let began = Instant::now();
+    let opened = soon(move || block_on(garage.open(key, 0, Some(1), 10)).map(|it| it.chunk));
+    (opened, began.elapsed())
+}
+
+#[test]
+fn bodies_that_do_not_come_hold_up_nobody_for_longer_than_a_request_may_take() {
+    let fake = Fake::new(|request| {
+        at_start(request).unwrap_or_else(|| match request.starts_with("GET /b/a/") {
+            true => Reply::Stalled(206, String::new()),
+            false => Reply::Part(0, 1, "b".to_owned()),
+        })
+    });
+    let timeout = Duration::from_millis(500);
+    let garage = fake.open(GarageLimits {
+        request_timeout_ms: 500,
+        ..limits()
+    });
+    let garage = Arc::new(garage.unwrap());
+    // As many as are asked for at once in the beginning.
+    let others = ["a/1", "a/2"].map(|key| {
+        let garage = Arc::clone(&garage);
+        std::thread::spawn(move || open(&garage, key))
+    });
+    std::thread::sleep(timeout / 2);
+    let (opened, time) = open(&garage, "b/1");
+    assert_eq!(opened, Ok(Bytes::from_static(b"b")));
+    assert!(time < timeout, "{time:?}");
+    for other in others {
+        let (opened, time) = other.join().unwrap();
+        assert!(matches!(opened, Err(StorageError::Unavailable(_))));
+        assert!(time < 2 * timeout, "{time:?}");
+    }
+}
+
+#[test]
+fn a_garage_whose_bodies_do_not_come_is_not_there() {
+    let fake = Fake::new(|request| {
+        at_start(request).unwrap_or_else(|| Reply::Stalled(206, String::new()))
+    });
+    let garage = fake.open(GarageLimits {
+        request_timeout_ms: 100,
+        attempts_max: 1,
+        breaker_failures_max: 2,
+        breaker_pause_ms: 60_000,
+        ..limits()
+    });
+    let garage = Arc::new(garage.unwrap());
+    for state in [BreakerState::Closed, BreakerState::Open] {
+        assert!(open(&garage, "a/1").0.is_err());
+        assert_eq!(garage.breakers().0, state);
     }
 }
 

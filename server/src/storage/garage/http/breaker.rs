@@ -2,7 +2,7 @@
 //! for a while instead of waiting for a Garage that is gone, and then one is let through
 //! to see whether it is back.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Whether requests are let through.
@@ -38,8 +38,8 @@ enum State {
 }
 
 /// Lets one request through.
-pub(super) struct Pass<'a> {
-    breaker: &'a Breaker,
+pub(super) struct Pass {
+    breaker: Arc<Breaker>,
     probe: bool,
     reported: bool,
 }
@@ -64,12 +64,12 @@ impl Breaker {
 
     /// Whether a poll may be sent now. It is never the one that tries whether Garage is back: its
     /// answer may take as long as it waits for something to happen.
-    pub(super) fn admit_poll(&self) -> Option<Pass<'_>> {
+    pub(super) fn admit_poll(self: &Arc<Self>) -> Option<Pass> {
         matches!(*self.lock(), State::Closed { .. }).then(|| self.pass(false))
     }
 
     /// Whether a request may be sent now, which is answered at once where Garage is there.
-    pub(super) fn admit(&self, now: Instant) -> Option<Pass<'_>> {
+    pub(super) fn admit(self: &Arc<Self>, now: Instant) -> Option<Pass> {
         let mut state = self.lock();
         let probe = match *state {
             State::Closed { .. } => false,
@@ -83,9 +83,9 @@ impl Breaker {
         Some(self.pass(probe))
     }
 
-    fn pass(&self, probe: bool) -> Pass<'_> {
+    fn pass(self: &Arc<Self>, probe: bool) -> Pass {
         Pass {
-            breaker: self,
+            breaker: Arc::clone(self),
             probe,
             reported: false,
         }
@@ -128,7 +128,7 @@ impl Breaker {
     }
 }
 
-impl Pass<'_> {
+impl Pass {
     /// Says how the request went. Whether the breaker opens by it.
     pub(super) fn report(mut self, healthy: bool, now: Instant) -> bool {
         self.reported = true;
@@ -136,7 +136,7 @@ impl Pass<'_> {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Pass {
     /// A probe that was given up tells nothing: the next request is one.
     fn drop(&mut self) {
         if self.probe && !self.reported {
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn it_opens_after_failures_in_a_row_and_closes_after_an_answer() {
         let pause = Duration::from_secs(1);
-        let breaker = Breaker::new("test", 3, pause);
+        let breaker = Arc::new(Breaker::new("test", 3, pause));
         let begin = Instant::now();
         let fail = |now| breaker.admit(now).unwrap().report(false, now);
         fail(begin);
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_late_failure_does_not_keep_it_open() {
-        let breaker = Breaker::new("test", 1, Duration::from_secs(1));
+        let breaker = Arc::new(Breaker::new("test", 1, Duration::from_secs(1)));
         let begin = Instant::now();
         let late = breaker.admit(begin).unwrap();
         breaker.admit(begin).unwrap().report(false, begin);

@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::limits::GarageLimits;
 use crate::permits::Permits;
 use crate::storage::{BoxFuture, Sleeper};
-use breaker::Breaker;
+use breaker::{Breaker, Pass};
 use bytes::Bytes;
 use core::pin::pin;
 use core::time::Duration;
@@ -50,7 +50,7 @@ struct Shared {
     address: Address,
     host: HeaderValue,
     pool: Pool,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
     requests: Permits,
     polls: Permits,
     timeout: Duration,
@@ -75,7 +75,11 @@ impl Http {
         let http = Self(Arc::new(Shared {
             host,
             pool: Pool::new(dial, limits.idle_connections_max, limits.idle_timeout()),
-            breaker: Breaker::new(name, limits.breaker_failures_max, limits.breaker_pause()),
+            breaker: Arc::new(Breaker::new(
+                name,
+                limits.breaker_failures_max,
+                limits.breaker_pause(),
+            )),
             requests: Permits::new(limits.requests_max),
             polls: Permits::new(limits.polls_max),
             timeout,
@@ -118,20 +122,21 @@ impl Http {
             // Some wait for hours on end: nobody should look at the clock for them.
             Wait::Poll(_) => self.within_exactly(timeout, send).await,
         };
-        let (result, healthy) = match sent {
-            None => (Err(self.failed("no answer in time")), false),
-            Some(Err(error)) => (Err(self.failed(&describe(&error))), false),
-            Some(Ok(response)) => {
+        let failure = match sent {
+            None => self.failed("no answer in time"),
+            Some(Err(error)) => self.failed(&describe(&error)),
+            Some(Ok(mut response)) => {
                 // A poll that Garage could not go on with says nothing about the others.
-                let ill = response.status().is_server_error() && wait == Wait::Request;
-                (Ok(response), !ill)
+                if response.status().is_server_error() && wait == Wait::Request {
+                    shared.ill(pass);
+                } else {
+                    response.body_mut().count(pass);
+                }
+                return Ok(response);
             }
         };
-        if pass.report(healthy, Instant::now()) {
-            // Those that wait lead to the same place, and each would be waited for again.
-            shared.pool.clear();
-        }
-        result
+        shared.ill(pass);
+        Err(failure)
     }
 
     /// The future's result, or `None` if it took longer than a time that is no shorter than
@@ -169,6 +174,16 @@ impl Http {
 
     fn failed(&self, why: &str) -> Failure {
         Failure::Unavailable(format!("{}: {why}", self.0.address))
+    }
+}
+
+impl Shared {
+    /// A request has failed.
+    fn ill(&self, pass: Pass) {
+        if pass.report(false, Instant::now()) {
+            // Those that wait lead to the same place, and each would be waited for again.
+            self.pool.clear();
+        }
     }
 }
 

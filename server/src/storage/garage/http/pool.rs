@@ -2,9 +2,11 @@
 //!
 //! A connection belongs to one request until the last octet of its answer was read, and
 //! then waits here. An answer that is given up before its end takes its connection along,
-//! since the rest of it would have to be read first. How many connections there are is
-//! bounded by whoever sends (`requests_max` and others); how many wait is bounded here.
+//! since the rest of it would have to be read first. How many are waiting for a header is
+//! bounded by whoever sends (`requests_max`, `polls_max`), and how many bodies of objects stay open by
+//! `streams_max`; how many connections wait is bounded here.
 
+use super::breaker::Pass;
 use super::dial::{Dial, Sender};
 use bytes::Bytes;
 use core::pin::Pin;
@@ -63,7 +65,7 @@ impl Pool {
 
     /// Closes all that wait.
     pub(super) fn clear(&self) {
-        self.0.lock().clear();
+        self.0.clear();
     }
 
     /// Closes what has waited too long.
@@ -99,6 +101,10 @@ impl Shared {
         None
     }
 
+    fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn give_back(&self, sender: Sender) {
         let mut idle = self.lock();
         if idle.len() < self.idle_max && !sender.is_closed() {
@@ -118,6 +124,8 @@ pub(in super::super) struct Body {
     incoming: Incoming,
     /// `None` once the connection was given back.
     held: Option<(Sender, Arc<Shared>)>,
+    /// Until it is known whether anything comes behind the header.
+    pass: Option<Pass>,
 }
 
 impl Body {
@@ -125,9 +133,36 @@ impl Body {
         let mut body = Self {
             incoming,
             held: Some((sender, Arc::clone(pool))),
+            pass: None,
         };
         body.settle();
         body
+    }
+
+    /// What comes of this body counts for the breaker, a header alone does not: it may be of a Garage that
+    /// finds nothing to send behind it. If the body breaks off, or nobody reads it, that says
+    /// nothing: it may be for this object alone.
+    pub(super) fn count(&mut self, pass: Pass) {
+        self.pass = Some(pass);
+        if self.incoming.is_end_stream() {
+            self.came();
+        }
+    }
+
+    fn came(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            pass.report(true, Instant::now());
+        }
+    }
+
+    /// Nothing came in time.
+    pub(in super::super) fn stalled(&mut self) {
+        if let Some(pass) = self.pass.take()
+            && pass.report(false, Instant::now())
+            && let Some((_, pool)) = &self.held
+        {
+            pool.clear();
+        }
     }
 
     /// Gives the connection back once everything was read.
@@ -150,9 +185,13 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         match &frame {
-            Some(Ok(_)) => self.settle(),
-            Some(Err(_)) => self.held = None,
+            Some(Ok(_)) => {
+                self.came();
+                self.settle();
+            }
+            Some(Err(_)) => (self.held, self.pass) = (None, None),
             None => {
+                self.came();
                 if let Some((sender, pool)) = self.held.take() {
                     pool.give_back(sender);
                 }

@@ -150,7 +150,11 @@ fn serve(stream: &TcpStream, answer: &Answer, asked: &Mutex<Vec<String>>) -> io:
         };
         match answer(request) {
             Reply::Whole(status, text) => {
-                let header = header(status, text.len());
+                let mut header = header(status, text.len());
+                if text.starts_with("<Error>") {
+                    header =
+                        header.replacen("etag: ", "content-type: application/xml\r\netag: ", 1);
+                }
                 to.write_all(format!("{header}{text}").as_bytes())?;
             }
             Reply::Part(start, len, text) => {

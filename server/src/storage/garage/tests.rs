@@ -333,6 +333,26 @@ fn a_garage_whose_bodies_do_not_come_is_not_there() {
 }
 
 #[test]
+fn what_garage_itself_cannot_do_keeps_nobody_from_what_it_can() {
+    // What a proxy says because Garage is gone is another thing.
+    let texts = [(error("InternalError"), true), (String::new(), false)];
+    for (text, lives) in texts {
+        let fake = Fake::new(move |request| {
+            at_start(request).unwrap_or_else(|| match request.starts_with("GET /b/o") {
+                true => Reply::Part(0, 1, "o".to_owned()),
+                false => Reply::Whole(503, text.clone()),
+            })
+        });
+        let garage = Arc::new(fake.open(limits()).unwrap());
+        for _ in 0..limits().breaker_failures_max {
+            assert!(put(&garage, "text").is_err());
+        }
+        let (opened, _) = open(&garage, "o");
+        assert_eq!(opened.is_ok(), lives, "{opened:?}");
+    }
+}
+
+#[test]
 fn a_poll_does_not_try_whether_garage_is_back() {
     let away = Arc::new(AtomicBool::new(false));
     let is_away = Arc::clone(&away);

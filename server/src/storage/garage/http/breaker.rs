@@ -1,6 +1,6 @@
 //! A circuit breaker: when requests fail one after another, the next ones fail at once
 //! for a while instead of waiting for a Garage that is gone, and then one is let through
-//! to see whether it is back.
+//! to see whether it is back. What Garage itself cannot do is an answer, and no failure here.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

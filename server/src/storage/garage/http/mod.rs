@@ -25,7 +25,7 @@ use bytes::Bytes;
 use core::pin::pin;
 use core::time::Duration;
 use futures_util::future::{Either, select};
-use http::header::{HOST, HeaderValue};
+use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
 use patience::Patience;
@@ -127,7 +127,8 @@ impl Http {
             Some(Err(error)) => self.failed(&describe(&error)),
             Some(Ok(mut response)) => {
                 // A poll that Garage could not go on with says nothing about the others.
-                if response.status().is_server_error() && wait == Wait::Request {
+                let ill = response.status().is_server_error() && !is_garages(&response);
+                if ill && wait == Wait::Request {
                     shared.ill(pass);
                 } else {
                     response.body_mut().count(pass);
@@ -185,6 +186,16 @@ impl Shared {
             self.pool.clear();
         }
     }
+}
+
+/// Whether it is Garage itself that tells of an error: in XML or in JSON, where a proxy has a page or nothing.
+/// That is an answer: what Garage cannot do for one request, it may do for all others.
+fn is_garages(error: &Response<Body>) -> bool {
+    let content_type = error.headers().get(CONTENT_TYPE);
+    let content_type = content_type.map_or(&b""[..], HeaderValue::as_bytes);
+    [&b"application/xml"[..], b"application/json"]
+        .iter()
+        .any(|ours| content_type.starts_with(ours))
 }
 
 /// An error with its causes: hyper's own texts do not name them.

@@ -14,7 +14,8 @@ pub const ITEM_VALUE_BYTES_MAX: usize = 1024 * 1024;
 /// Items in one answer to `ReadRange`, and keys in one answer to `ListObjects`
 /// (Garage and S3: 1,000); an answer that is cut says where to continue.
 pub const RANGE_ITEMS_MAX: u32 = 10_000;
-/// Bytes of values in one answer to `ReadRange`; the item that passes it is the last.
+/// Bytes of values in one answer to `ReadRange` (from Garage: of items as it writes them, in base64 and with
+/// their keys and tokens); the item that passes it is the last.
 pub const RANGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Refuses a key that some backend could not store.

@@ -11,6 +11,8 @@ use crate::storage::limits::{PARTITION_KEY_BYTES_MAX, RANGE_BYTES_MAX, SORT_KEY_
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use core::fmt;
+use core::marker::PhantomData;
 use core::time::Duration;
 use http::header::HeaderValue;
 use http::{Method, Request, Response, StatusCode};
@@ -18,7 +20,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use restante_core::storage::{
     CausalityToken, InsertItem, Item, ItemKey, ItemRange, PartitionKey, SortKey, StorageResponse,
 };
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -26,6 +29,12 @@ use std::time::SystemTime;
 const PAGE_ITEMS_MAX: u32 = 1_000;
 /// Items that one request reads by their keys.
 const READ_ITEMS_MAX: usize = 1_000;
+/// Octets of an answer to that, as Garage writes it.
+pub(super) const READ_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Values of one item, with those that were deleted: one for each write that had not seen the others.
+pub(super) const SIBLINGS_MAX: usize = 65_536;
+/// Octets of a token: Garage writes 22 for each node that ever stored the item for somebody.
+pub(super) const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Items that one request inserts.
 const INSERT_ITEMS_MAX: usize = 1_000;
 /// Octets of values that one request inserts; the item that passes it is the last.
@@ -90,10 +99,16 @@ impl Items {
             let queries: Vec<_> = queries.collect();
             let read = || async {
                 let mut page = Vec::with_capacity(keys.len());
+                let (mut last, mut octets) = (None, 0);
                 self.search(bucket, &queries, |query, text| {
-                    let key = keys
-                        .get(query)
-                        .ok_or_else(|| nonsense("one item too many"))?;
+                    // Of each key there is one item.
+                    let key = keys.get(query).filter(|_| last != Some(query));
+                    let key = key.ok_or_else(|| nonsense("one item too many"))?;
+                    last = Some(query);
+                    octets += text.len();
+                    if octets > READ_BYTES_MAX {
+                        return Err(nonsense("it is too long"));
+                    }
                     page.push(item(&key.partition, text)?);
                     Ok(true)
                 })
@@ -131,7 +146,7 @@ impl Items {
         let read = || async {
             let mut page = Page::new(range, limit as usize);
             let frames = self.search(bucket, &queries, |stretch, text| {
-                Ok(page.take(stretch, item(&range.partition, text)?))
+                Ok(page.take(stretch, item(&range.partition, text)?, text.len()))
             });
             let frames = frames.await?;
             Ok(page.end(frames))
@@ -402,7 +417,7 @@ struct Page<'a> {
     range: &'a ItemRange,
     items_max: usize,
     items: Vec<Item>,
-    /// Octets of their values.
+    /// Octets of them, as Garage writes them.
     octets: usize,
     /// The first item that was not taken.
     next: Option<SortKey>,
@@ -429,8 +444,8 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Takes the next item, which is of this stretch. Whether to read on.
-    fn take(&mut self, stretch: usize, item: Item) -> bool {
+    /// Takes the next item, which is of this stretch and has so many octets. Whether to read on.
+    fn take(&mut self, stretch: usize, item: Item, octets: usize) -> bool {
         if self.next.is_none() {
             let may_be_cut = stretch != self.stretch && self.came >= self.items_max;
             self.cut = may_be_cut.then(|| behind(&self.last));
@@ -447,7 +462,7 @@ impl<'a> Page<'a> {
         self.came += 1;
         self.last = item.key.sort.clone();
         if self.range.contains(&item.key.sort) {
-            self.octets += item.values.iter().map(Bytes::len).sum::<usize>();
+            self.octets += octets;
             self.items.push(item);
         }
         true
@@ -543,13 +558,44 @@ struct ErrorAnswer {
 struct ItemText<'a> {
     sk: String,
     ct: String,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "siblings")]
     v: Vec<Option<&'a str>>,
+}
+
+/// Values in base64, [`SIBLINGS_MAX`] at most.
+fn siblings<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Option<&'a str>>, D::Error> {
+    struct Siblings<'a>(PhantomData<&'a str>);
+
+    impl<'de: 'a, 'a> Visitor<'de> for Siblings<'a> {
+        type Value = Vec<Option<&'a str>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of {SIBLINGS_MAX} values at most")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut values = Vec::new();
+            while let Some(value) = list.next_element()? {
+                if values.len() == SIBLINGS_MAX {
+                    return Err(A::Error::invalid_length(SIBLINGS_MAX + 1, &self));
+                }
+                values.push(value);
+            }
+            Ok(values)
+        }
+    }
+
+    deserializer.deserialize_seq(Siblings(PhantomData))
 }
 
 /// One item of an answer. Its tombstones only show in its token.
 fn item(partition: &PartitionKey, text: &[u8]) -> Result<Item, Failure> {
     let ItemText { sk, ct, v } = parsed(text)?;
+    if sk.len() > SORT_KEY_BYTES_MAX || ct.len() > TOKEN_BYTES_MAX {
+        return Err(nonsense("a key or a token is too long"));
+    }
     let values = v.into_iter().flatten().map(|value| {
         let value = STANDARD
             .decode(value)
@@ -616,7 +662,7 @@ mod tests {
                         token: CausalityToken(String::new()),
                         values: vec![value.slice(..*octets)],
                     };
-                    goes_on = goes_on && page.take(stretch, item);
+                    goes_on = goes_on && page.take(stretch, item, *octets);
                 }
                 let next_start = inside.next().map(|(key, _)| (*key).to_owned());
                 frames.push(ReadFrame { next_start });

@@ -1,9 +1,10 @@
 //! What answers mean that a real Garage gives seldom or never.
 
 use super::fake::{Fake, Reply, at_start, error};
+use super::items::{READ_BYTES_MAX, SIBLINGS_MAX, TOKEN_BYTES_MAX};
 use super::{BreakerState, Garage, GarageLimits, Storage};
 use crate::accounts::file::AccountsFile;
-use crate::storage::limits::RANGE_BYTES_MAX;
+use crate::storage::limits::{RANGE_BYTES_MAX, SORT_KEY_BYTES_MAX};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -496,4 +497,63 @@ fn what_is_left_out_of_a_stretch_counts_for_garage() {
             "{octets}: {next:?}"
         );
     }
+}
+
+/// What becomes of reading these keys when Garage gives these lists.
+fn read_items(keys: &[&str], lists: &[String]) -> StorageResponse {
+    let text = format!("[{}]", lists.join(","));
+    let fake = Fake::new(move |request| match request {
+        "POST /b?search" => Reply::Whole(200, text.clone()),
+        _ => at_start(request).unwrap_or(Reply::Silence),
+    });
+    let limits = GarageLimits {
+        attempts_max: 1,
+        ..limits()
+    };
+    let keys = keys.iter().map(|key| item_key(key)).collect();
+    ask(
+        &Arc::new(fake.open(limits).unwrap()),
+        StorageRequest::ReadItems(keys),
+    )
+}
+
+#[test]
+fn an_answer_about_items_is_no_longer_than_what_was_asked_for() {
+    let of = |sk: &str, ct: &str, values: &str| {
+        let text = format!(r#"{{"sk":"{sk}","ct":"{ct}","v":[{values}]}}"#);
+        list(&[text], None)
+    };
+    let right = [
+        of("a", "t", &vec!["\"\""; SIBLINGS_MAX].join(",")),
+        of(&"k".repeat(SORT_KEY_BYTES_MAX), "t", ""),
+        of("a", &"t".repeat(TOKEN_BYTES_MAX), "null"),
+    ];
+    for list in right {
+        let answer = read_items(&["a"], &[list]);
+        assert!(matches!(answer, StorageResponse::Items(it) if it.len() == 1));
+    }
+    let large = || item("a", READ_BYTES_MAX / 4);
+    let wrong = [
+        vec![list(&[item("a", 1), item("a", 1)], None)],
+        vec![of("a", "t", &vec!["null"; SIBLINGS_MAX + 1].join(","))],
+        vec![of(&"k".repeat(SORT_KEY_BYTES_MAX + 1), "t", "")],
+        vec![of("a", &"t".repeat(TOKEN_BYTES_MAX + 1), "")],
+        vec![list(&[large()], None); 4],
+    ];
+    for lists in wrong {
+        let keys = vec!["a"; lists.len()];
+        let begin: String = lists[0].chars().take(100).collect();
+        assert!(is_unavailable(&read_items(&keys, &lists)), "{begin}");
+    }
+}
+
+#[test]
+fn a_page_of_a_range_counts_keys_and_tokens_too() {
+    let token = "t".repeat(TOKEN_BYTES_MAX);
+    let count = 2 * RANGE_BYTES_MAX / TOKEN_BYTES_MAX;
+    let items = (0..count).map(|at| format!(r#"{{"sk":"{at:04}","ct":"{token}","v":[null]}}"#));
+    let lists = [list(&items.collect::<Vec<_>>(), None)];
+    let (keys, next) = read_range(range("", &[], 1_000), &lists);
+    assert!(keys.len() <= count / 2, "{}", keys.len());
+    assert_eq!(next, Some(format!("{:04}", keys.len())));
 }

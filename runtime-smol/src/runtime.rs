@@ -7,7 +7,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use futures_util::stream::{Stream, StreamExt};
-use restante_server::runtime::{Runtime, Signal, Timer};
+use restante_server::runtime::{HalfClose, Runtime, Signal, Timer};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,9 +21,9 @@ use std::time::Instant;
 pub(crate) struct Smol(Arc<Executor<'static>>);
 
 impl Runtime for Smol {
-    type Stream = Async<TcpStream>;
+    type Stream = HalfClose<Async<TcpStream>>;
     type Listener = Async<TcpListener>;
-    type LocalStream = Async<UnixStream>;
+    type LocalStream = HalfClose<Async<UnixStream>>;
     type LocalListener = Async<UnixListener>;
     type Timer = SmolTimer;
 
@@ -60,7 +60,7 @@ impl Runtime for Smol {
     async fn accept(&self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)> {
         let (stream, peer) = listener.accept().await?;
         stream.get_ref().set_nodelay(true)?;
-        Ok((stream, peer))
+        Ok((HalfClose::new(stream), peer))
     }
 
     fn listen_local(&self, socket: UnixListener) -> io::Result<Self::LocalListener> {
@@ -68,13 +68,13 @@ impl Runtime for Smol {
     }
 
     async fn accept_local(&self, listener: &Self::LocalListener) -> io::Result<Self::LocalStream> {
-        Ok(listener.accept().await?.0)
+        Ok(HalfClose::new(listener.accept().await?.0))
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {
         let stream = Async::<TcpStream>::connect(address).await?;
         stream.get_ref().set_nodelay(true)?;
-        Ok(stream)
+        Ok(HalfClose::new(stream))
     }
 
     fn socket(stream: &Self::Stream) -> BorrowedFd<'_> {

@@ -5,8 +5,11 @@
 //! bring one implementation each, of about a hundred lines. What is longer than that
 //! belongs here.
 
+mod half_close;
 #[cfg(test)]
 pub(crate) mod threads;
+
+pub use half_close::HalfClose;
 
 use core::future::Future;
 use core::task::{Context, Poll};
@@ -23,11 +26,12 @@ use std::time::Instant;
 
 /// A handle to an async runtime; clones stand for the same one.
 pub trait Runtime: Clone + Send + Sync + Unpin + 'static {
-    /// A TCP connection, with `TCP_NODELAY` set.
+    /// A TCP connection, with `TCP_NODELAY` set. Closing it ends the stream for the other side
+    /// ([`HalfClose`] where the runtime's own does not).
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
     /// A listening TCP socket.
     type Listener: Send + Sync + 'static;
-    /// A connection on this machine, over a Unix socket.
+    /// A connection on this machine, over a Unix socket, which is closed in the same way.
     type LocalStream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
     /// A listening Unix socket.
     type LocalListener: Send + Sync + 'static;

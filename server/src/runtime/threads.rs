@@ -1,6 +1,6 @@
 //! A runtime for tests: a thread for each task.
 
-use super::{Runtime, Signal, Timer};
+use super::{HalfClose, Runtime, Signal, Timer};
 use async_io::Async;
 use core::future::Future;
 use core::pin::Pin;
@@ -18,9 +18,9 @@ pub(crate) struct Threads;
 pub(crate) struct ThreadTimer(async_io::Timer);
 
 impl Runtime for Threads {
-    type Stream = Async<TcpStream>;
+    type Stream = HalfClose<Async<TcpStream>>;
     type Listener = Async<TcpListener>;
-    type LocalStream = Async<UnixStream>;
+    type LocalStream = HalfClose<Async<UnixStream>>;
     type LocalListener = Async<UnixListener>;
     type Timer = ThreadTimer;
 
@@ -50,7 +50,8 @@ impl Runtime for Threads {
     }
 
     async fn accept(&self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)> {
-        listener.accept().await
+        let (stream, peer) = listener.accept().await?;
+        Ok((HalfClose::new(stream), peer))
     }
 
     fn listen_local(&self, socket: UnixListener) -> io::Result<Self::LocalListener> {
@@ -58,13 +59,13 @@ impl Runtime for Threads {
     }
 
     async fn accept_local(&self, listener: &Self::LocalListener) -> io::Result<Self::LocalStream> {
-        Ok(listener.accept().await?.0)
+        Ok(HalfClose::new(listener.accept().await?.0))
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {
         let stream = Async::<TcpStream>::connect(address).await?;
         stream.get_ref().set_nodelay(true)?;
-        Ok(stream)
+        Ok(HalfClose::new(stream))
     }
 
     fn socket(stream: &Self::Stream) -> BorrowedFd<'_> {

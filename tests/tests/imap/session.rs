@@ -1,6 +1,7 @@
 //! Greeting, capabilities, malformed commands and pipelining (RFC 3501 §6.1, §7.1).
 
 use restante_tests::{Server, Status, Test, client::LOGOUT_TAG, tests};
+use std::time::{Duration, Instant};
 
 pub(crate) const TESTS: &[Test] = tests![
     the_greeting_is_ok,
@@ -94,10 +95,14 @@ fn noop_and_logout(server: &Server) {
             .any(|response| response.starts_with("* BYE ")),
         "{reply:?}"
     );
+    let begin = Instant::now();
     assert!(
         client.try_response().is_none(),
         "the server closes after LOGOUT"
     );
+    // Its own end of the stream, before it has waited for the client's.
+    let time = begin.elapsed();
+    assert!(time < Duration::from_secs(1), "{time:?}");
 }
 
 fn id_is_answered_in_every_state(server: &Server) {

@@ -63,6 +63,10 @@ impl Failure {
     pub(super) fn of_answer(status: StatusCode, code: &str, message: &str) -> Self {
         let message: String = message.chars().take(TEXT_CHARS_MAX).collect();
         let text = || format!("{} {code}: {message}", status.as_u16());
+        if code == "RequestTimeTooSkewed" || message.contains("Date is too old") {
+            // A request that is a day old is not taken. That gets better when the clock is set.
+            return Self::Unavailable(format!("{}: is the clock right?", text()));
+        }
         match status {
             // What is not there counts as deleted, so only Garage itself may say so. A proxy before it
             // answers 404 as well, while what is behind it starts again.
@@ -158,6 +162,7 @@ mod tests {
         assert!(refused(of(404, "NoSuchBucket", "")));
         assert!(refused(of(403, "AccessDenied", "No such key")));
         assert!(refused(of(400, "InvalidRequest", "")));
+        assert!(unavailable(of(403, "RequestTimeTooSkewed", "")));
         let quota = "Forbidden: Bucket size quota is reached, maximum …";
         assert_eq!(of(403, "AccessDenied", quota), StorageError::Full);
         assert_eq!(of(507, "", ""), StorageError::Full);

@@ -208,6 +208,27 @@ fn an_address_where_there_is_no_garage_is_told_at_start() {
 }
 
 #[test]
+fn a_clock_that_is_behind_is_told_and_ends_nothing() {
+    let why = "Bad request: Date is too old";
+    let fake = Fake::new(move |request| {
+        let s3 = format!("<Error><Code>InvalidRequest</Code><Message>{why}</Message></Error>");
+        let k2v = format!(r#"{{"code":"InvalidRequest","message":"{why}"}}"#);
+        match request {
+            "GET /b?limit=1" | "POST /b?search" => Reply::Whole(400, k2v),
+            _ => Reply::Whole(400, s3),
+        }
+    });
+    let garage = fake.open(limits()).expect("it gets better by itself");
+    let StorageResponse::Failed(StorageError::Unavailable(why)) = ask(
+        &Arc::new(garage),
+        StorageRequest::ReadRange(range("", &[], 1)),
+    ) else {
+        panic!("it is no reason to refuse anything");
+    };
+    assert!(why.contains("is the clock right?"), "{why}");
+}
+
+#[test]
 fn an_account_that_is_in_no_list_has_no_bucket() {
     let fake =
         Fake::new(|request| at_start(request).unwrap_or_else(|| Reply::Whole(204, String::new())));

@@ -124,6 +124,16 @@ impl Failure {
         }
     }
 
+    /// The same failure after `some` of what was asked for was carried out, by requests before: then no
+    /// reason says that nothing was stored.
+    pub(super) fn after(self, some: bool) -> Self {
+        match self {
+            failure @ (Self::Unavailable(_) | Self::Open(_)) => failure,
+            failure if some => Self::Unavailable(failure.to_string()),
+            failure => failure,
+        }
+    }
+
     /// Whether the same request may succeed when it is made again.
     pub(super) fn is_temporary(&self) -> bool {
         matches!(self, Self::Unavailable(_))

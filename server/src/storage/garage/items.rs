@@ -180,11 +180,7 @@ impl Items {
                 Write::new(&insert.key, insert.token.as_ref(), value)
             });
             let written = self.write(bucket, &batch.collect::<Vec<_>>()).await;
-            // What came before is stored.
-            written.map_err(|failure| match failure {
-                Failure::Refused(why) if rest.len() < inserts.len() => Failure::Unavailable(why),
-                failure => failure,
-            })?;
+            written.map_err(|failure| failure.after(rest.len() < inserts.len()))?;
             rest = left;
         }
         Ok(())
@@ -199,11 +195,12 @@ impl Items {
         if let [(key, token)] = deletes {
             return self.write_one(bucket, key, Some(token), None).await;
         }
-        for batch in deletes.chunks(INSERT_ITEMS_MAX) {
+        for (number, batch) in deletes.chunks(INSERT_ITEMS_MAX).enumerate() {
             let batch = batch
                 .iter()
                 .map(|(key, token)| Write::new(key, Some(token), None));
-            self.write(bucket, &batch.collect::<Vec<_>>()).await?;
+            let written = self.write(bucket, &batch.collect::<Vec<_>>()).await;
+            written.map_err(|failure| failure.after(number > 0))?;
         }
         Ok(())
     }

@@ -126,8 +126,10 @@ impl Shared {
             StorageRequest::InsertItems(inserts) => {
                 inserts.iter().try_for_each(check_insert)?;
                 let key = |insert: &InsertItem| insert.key.partition.0.clone();
-                for (bucket, inserts) in self.by_bucket(inserts, key).await? {
-                    self.items.insert(&bucket, &inserts).await?;
+                let inserts = self.by_bucket(inserts, key).await?;
+                for (number, (bucket, inserts)) in inserts.into_iter().enumerate() {
+                    let inserted = self.items.insert(&bucket, &inserts).await;
+                    inserted.map_err(|failure| failure.after(number > 0))?;
                 }
                 Ok(StorageResponse::Done)
             }
@@ -136,8 +138,9 @@ impl Shared {
                     .iter()
                     .try_for_each(|(key, _)| check_item_key(key))?;
                 let deletes = self.by_bucket(deletes, |(key, _)| key.partition.0.clone());
-                for (bucket, deletes) in deletes.await? {
-                    self.items.delete(&bucket, &deletes).await?;
+                for (number, (bucket, deletes)) in deletes.await?.into_iter().enumerate() {
+                    let deleted = self.items.delete(&bucket, &deletes).await;
+                    deleted.map_err(|failure| failure.after(number > 0))?;
                 }
                 Ok(StorageResponse::Done)
             }
@@ -163,8 +166,10 @@ impl Shared {
             StorageRequest::DeleteObjects(mut keys) => {
                 // What cannot be stored is not there.
                 keys.retain(|key| check_object_key(key).is_ok());
-                for (bucket, keys) in self.by_bucket(keys, |key| key.0.clone()).await? {
-                    self.objects.delete(&bucket, &keys).await?;
+                let keys = self.by_bucket(keys, |key| key.0.clone()).await?;
+                for (number, (bucket, keys)) in keys.into_iter().enumerate() {
+                    let deleted = self.objects.delete(&bucket, &keys).await;
+                    deleted.map_err(|failure| failure.after(number > 0))?;
                 }
                 Ok(StorageResponse::Done)
             }

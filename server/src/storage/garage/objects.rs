@@ -385,14 +385,15 @@ impl Objects {
 
     /// Deletes objects of one bucket; those that do not exist are no error.
     pub(super) async fn delete(&self, bucket: &Bucket, keys: &[ObjectKey]) -> Result<(), Failure> {
-        for keys in keys.chunks(DELETE_KEYS_MAX) {
+        for (number, keys) in keys.chunks(DELETE_KEYS_MAX).enumerate() {
             let delete = || async {
                 match keys {
                     [key] => self.delete_one(bucket, key).await,
                     keys => self.delete_batch(bucket, keys).await,
                 }
             };
-            self.0.retry.run(Effect::Write, delete).await?;
+            let deleted = self.0.retry.run(Effect::Write, delete).await;
+            deleted.map_err(|failure| failure.after(number > 0))?;
         }
         Ok(())
     }

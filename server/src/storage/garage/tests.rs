@@ -13,7 +13,7 @@ use restante_core::storage::{
     CausalityToken, InsertItem, ItemKey, ItemRange, ObjectKey, PartitionKey, SortKey, StorageError,
     StorageRequest, StorageResponse,
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -173,6 +173,37 @@ fn only_garage_itself_says_that_something_is_stored_or_gone() {
     let garage = Arc::new(fake.open(limits()).unwrap());
     assert_eq!(put(&garage, "text"), Ok(()));
     assert_eq!(ask(&garage, insert(&["a"])), StorageResponse::Done);
+}
+
+#[test]
+fn what_fails_after_a_part_was_carried_out_may_have_been_carried_out() {
+    let many: Vec<String> = (0..=1_000).map(|at| format!("{at:04}")).collect();
+    let keys: Vec<&str> = many.iter().map(String::as_str).collect();
+    let objects = keys.iter().map(|key| ObjectKey((*key).to_owned()));
+    let requests = [
+        insert(&keys),
+        delete(&keys),
+        StorageRequest::DeleteObjects(objects.collect()),
+    ];
+    for request in requests {
+        // The first request is carried out, and a quota refuses the second.
+        let count = AtomicUsize::new(0);
+        let fake = Fake::new(move |asked| {
+            at_start(asked).unwrap_or_else(|| match (count.fetch_add(1, Ordering::SeqCst), asked) {
+                (0, "POST /b") => Reply::Whole(204, String::new()),
+                (0, _) => Reply::Whole(200, "<DeleteResult></DeleteResult>".to_owned()),
+                _ => Reply::Whole(507, String::new()),
+            })
+        });
+        let garage = Arc::new(fake.open(limits()).unwrap());
+        let answer = ask(&garage, request);
+        assert!(is_unavailable(&answer), "{answer:?}");
+        assert_eq!(
+            fake.asked("POST /b") + fake.asked("DELETE /b/1"),
+            2,
+            "it was carried out in part"
+        );
+    }
 }
 
 #[test]

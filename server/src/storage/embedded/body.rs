@@ -12,6 +12,7 @@
 //! start deletes it; the move itself need not be durable, because both places are
 //! looked at.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -120,6 +121,22 @@ impl Bodies {
             // What stays is found by the next start.
             let _gone = fs::remove_file(path);
         }
+    }
+
+    /// Makes it durable that these files are gone. Blocks the thread.
+    pub(super) fn sync_removed(&self, numbers: &[u64]) -> io::Result<()> {
+        let placed = numbers.iter().map(|number| self.placed(*number));
+        let shards: BTreeSet<PathBuf> = placed
+            .filter_map(|path| path.parent().map(Path::to_owned))
+            .collect();
+        for shard in shards {
+            match sync_folder(&shard) {
+                // Nothing was ever moved there.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                result => result?,
+            }
+        }
+        Ok(())
     }
 
     /// Moves a file that a row names to its place. What fails is done by the next start.

@@ -272,7 +272,7 @@ impl Committer {
     }
 
     fn write(&mut self, group: &Group, now: u64) -> Ending {
-        let changes = group.changes(&self.removed, now);
+        let changes = group.changes(self.gone(), now);
         let mut rows = match self.rows() {
             Ok(rows) => rows,
             Err(error) => return Ending::Missed(error),
@@ -309,6 +309,17 @@ impl Committer {
             // It had failed before, in its own threads: this commit was not tried yet.
         }
         Ending::Missed(StorageError::Full)
+    }
+
+    /// Deleted files whose rows can go: those that a power failure does not bring back.
+    fn gone(&self) -> &[u64] {
+        match self.bodies.sync_removed(&self.removed) {
+            Ok(()) => &self.removed,
+            Err(error) => {
+                tracing::warn!(%error, "deleted files are deleted once more by the next start");
+                &[]
+            }
+        }
     }
 
     /// Nobody can say what is on the disk.
@@ -466,5 +477,41 @@ mod tests {
         assert!(is_there(&storage, "before"));
         assert!(!is_there(&storage, "after"));
         assert_eq!(insert(&storage, "after"), StorageResponse::Done);
+    }
+
+    #[test]
+    fn the_row_of_a_deleted_file_goes_when_the_file_is_gone_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = open(folder.path());
+        let object = ObjectKey("o".to_owned());
+        block_on(async {
+            let mut sink = storage.create(object.clone()).await.unwrap();
+            sink.write(Bytes::from(vec![1; 1_000_000])).await.unwrap();
+            sink.finish().await.unwrap();
+        });
+        let delete = StorageRequest::DeleteObjects(vec![object]);
+        assert_eq!(block_on(storage.execute(delete)), StorageResponse::Done);
+        let doomed = |storage: &Embedded| {
+            let rows = storage.shared.engine.rows().unwrap();
+            rows.state.prefix(DOOMED).count()
+        };
+        assert_eq!(doomed(&storage), 1);
+
+        // A folder that cannot be synced: a link that leads to itself.
+        let mut shards = std::fs::read_dir(folder.path().join("objects")).unwrap();
+        let shard = shards.next().unwrap().unwrap().path();
+        // The file is deleted after the answer.
+        while std::fs::remove_dir(&shard).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        std::os::unix::fs::symlink(&shard, &shard).unwrap();
+        assert_eq!(insert(&storage, "a"), StorageResponse::Done);
+        assert_eq!(doomed(&storage), 1);
+        std::fs::remove_file(&shard).unwrap();
+        drop(storage);
+
+        let storage = open(folder.path());
+        assert_eq!(insert(&storage, "b"), StorageResponse::Done);
+        assert_eq!(doomed(&storage), 0);
     }
 }

@@ -112,6 +112,18 @@ impl Folder {
         Ok(Self { path, _lock: lock })
     }
 
+    /// Makes it durable that the folder is there, and what is in it.
+    pub(super) fn sync(&self) -> Result<(), OpenError> {
+        if let Some(parent) = self.path.parent() {
+            // One that we may not open is somebody else's, who made this folder long ago.
+            let _other = sync_folder(parent);
+        }
+        sync_folder(&self.path).map_err(|error| OpenError::Io {
+            path: self.path.clone(),
+            error,
+        })
+    }
+
     /// Where the engine is.
     pub(super) fn rows(&self) -> PathBuf {
         self.path.join("rows")

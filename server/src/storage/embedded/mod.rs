@@ -131,6 +131,8 @@ impl Embedded {
             folder: folder.path().to_owned(),
             why: error.to_string(),
         })?;
+        // Everything has its folder now. Without this a power failure could leave files without their way.
+        folder.sync()?;
         let engine = Arc::new(engine);
         let mut handles = Vec::new();
         let readers = Pool::start("storage-read", readers, &mut handles).map_err(at)?;

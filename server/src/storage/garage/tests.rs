@@ -207,6 +207,27 @@ fn what_fails_after_a_part_was_carried_out_may_have_been_carried_out() {
 }
 
 #[test]
+fn what_is_long_may_take_the_time_that_it_is_sent_in() {
+    let fake = Fake::new(|request| {
+        at_start(request).unwrap_or_else(|| {
+            // As if it had come over a slow line.
+            std::thread::sleep(Duration::from_millis(600));
+            Reply::Whole(200, String::new())
+        })
+    });
+    let garage = fake.open(GarageLimits {
+        request_timeout_ms: 200,
+        attempts_max: 1,
+        ..limits()
+    });
+    let garage = Arc::new(garage.unwrap());
+    // A second's worth at the slowest.
+    let long = "a".repeat(16 * 1024).leak();
+    assert_eq!(put(&garage, long), Ok(()));
+    assert!(put(&garage, "short").is_err());
+}
+
+#[test]
 fn octets_count_only_where_they_were_asked_for() {
     let open = |reply: Reply, start| {
         let fake = Fake::new(move |request| at_start(request).unwrap_or_else(|| reply.clone()));

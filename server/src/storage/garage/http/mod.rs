@@ -33,10 +33,13 @@ use pool::Pool;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Octets in a second by the slowest line that requests are sent over, each of those under way at once.
+const SENT_PER_SECOND_MIN: u32 = 16 * 1024;
+
 /// How long an answer may take, and what it counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// For what Garage does at once.
+    /// For what Garage does at once, after the request has been sent.
     Request,
     /// For something to happen: as long as this, and then as long as a request.
     Poll(Duration),
@@ -106,7 +109,10 @@ impl Http {
         *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
         request.headers_mut().insert(HOST, shared.host.clone());
         let (permits, timeout) = match wait {
-            Wait::Request => (&shared.requests, shared.timeout),
+            Wait::Request => {
+                let sending = sending_time(request.body().len());
+                (&shared.requests, shared.timeout + sending)
+            }
             Wait::Poll(time) => (&shared.polls, shared.timeout + time),
         };
         let permit = self.within(shared.timeout, permits.take()).await;
@@ -186,6 +192,11 @@ impl Shared {
             self.pool.clear();
         }
     }
+}
+
+/// How long it may take to send a body of so many octets.
+fn sending_time(octets: usize) -> Duration {
+    Duration::from_secs(octets as u64) / SENT_PER_SECOND_MIN
 }
 
 /// Whether it is Garage itself that tells of an error: in XML or in JSON, where a proxy has a page or nothing.

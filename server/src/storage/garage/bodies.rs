@@ -95,7 +95,7 @@ impl Bodies {
             &self.region,
             now,
         )?;
-        let answer = self.http.call(request, Wait::Request).await?;
+        let answer = self.http.call(request, Wait::Object).await?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);

@@ -8,7 +8,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GarageLimits {
-    /// Requests that are under way at once, to each of the two interfaces; others wait. Of objects
+    /// Requests that are under way at once, to each of the two interfaces; others wait. The header of an
+    /// object ends its request (then there is `streams_max`), otherwise the end of the answer. Of objects
     /// fewer are asked for at once where more would only wait at Garage.
     pub requests_max: usize,
     /// Long polls that are under way at once; others wait.

@@ -388,6 +388,36 @@ fn bodies_that_do_not_come_hold_up_nobody_for_longer_than_a_request_may_take() {
 }
 
 #[test]
+fn a_request_is_under_way_until_its_answer_has_ended() {
+    let fake = Fake::new(|request| match request {
+        "POST /b?search" => Reply::Stalled(200, "[{".to_owned()),
+        _ => at_start(request).unwrap_or(Reply::Silence),
+    });
+    let garage = fake.open(GarageLimits {
+        request_timeout_ms: 2_000,
+        attempts_max: 1,
+        requests_max: 1,
+        ..limits()
+    });
+    let garage = Arc::new(garage.unwrap());
+    let read = || {
+        let garage = Arc::clone(&garage);
+        let request = StorageRequest::ReadRange(range("", &[], 1));
+        std::thread::spawn(move || ask(&garage, request))
+    };
+    let first = read();
+    while fake.asked("POST /b?search") == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let second = read();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(fake.asked("POST /b?search"), 1, "the second one waits");
+    for answer in [first, second] {
+        assert!(is_unavailable(&answer.join().unwrap()));
+    }
+}
+
+#[test]
 fn a_garage_whose_bodies_do_not_come_is_not_there() {
     let fake = Fake::new(|request| {
         at_start(request).unwrap_or_else(|| Reply::Stalled(206, String::new()))

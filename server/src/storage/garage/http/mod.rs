@@ -36,11 +36,14 @@ use std::time::Instant;
 /// Octets in a second by the slowest line that requests are sent over, each of those under way at once.
 const SENT_PER_SECOND_MIN: u32 = 16 * 1024;
 
-/// How long an answer may take, and what it counts against.
+/// How long the header of an answer may take, and what the answer counts against until its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     /// For what Garage does at once, after the request has been sent.
     Request,
+    /// The same for an object, whose octets somebody may read as slowly as they like: what counts
+    /// against the limit of requests is only the header.
+    Object,
     /// For something to happen: as long as this, and then as long as a request.
     Poll(Duration),
 }
@@ -109,22 +112,22 @@ impl Http {
         *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
         request.headers_mut().insert(HOST, shared.host.clone());
         let (permits, timeout) = match wait {
-            Wait::Request => {
+            Wait::Request | Wait::Object => {
                 let sending = sending_time(request.body().len());
                 (&shared.requests, shared.timeout + sending)
             }
             Wait::Poll(time) => (&shared.polls, shared.timeout + time),
         };
         let permit = self.within(shared.timeout, permits.take()).await;
-        let _permit = permit.ok_or_else(|| self.failed("too many requests are under way"))?;
+        let permit = permit.ok_or_else(|| self.failed("too many requests are under way"))?;
         let pass = match wait {
-            Wait::Request => shared.breaker.admit(Instant::now()),
+            Wait::Request | Wait::Object => shared.breaker.admit(Instant::now()),
             Wait::Poll(_) => shared.breaker.admit_poll(),
         };
         let pass = pass.ok_or_else(|| Failure::Open(format!("{}: no answers", shared.address)))?;
         let send = shared.pool.send(&request);
         let sent = match wait {
-            Wait::Request => self.within(timeout, send).await,
+            Wait::Request | Wait::Object => self.within(timeout, send).await,
             // Some wait for hours on end: nobody should look at the clock for them.
             Wait::Poll(_) => self.within_exactly(timeout, send).await,
         };
@@ -134,10 +137,13 @@ impl Http {
             Some(Ok(mut response)) => {
                 // A poll that Garage could not go on with says nothing about the others.
                 let ill = response.status().is_server_error() && !is_garages(&response);
-                if ill && wait == Wait::Request {
+                if ill && !matches!(wait, Wait::Poll(_)) {
                     shared.ill(pass);
                 } else {
                     response.body_mut().count(pass);
+                }
+                if wait != Wait::Object {
+                    response.body_mut().keep(permit);
                 }
                 return Ok(response);
             }

@@ -2,12 +2,13 @@
 //!
 //! A connection belongs to one request until the last octet of its answer was read, and
 //! then waits here. An answer that is given up before its end takes its connection along,
-//! since the rest of it would have to be read first. How many are waiting for a header is
-//! bounded by whoever sends (`requests_max`, `polls_max`), and how many bodies of objects stay open by
-//! `streams_max`; how many connections wait is bounded here.
+//! since the rest of it would have to be read first. How many answers are under way is bounded by
+//! whoever sends (`requests_max`, `polls_max`; of objects only the headers), and how many bodies of objects
+//! stay open by `streams_max`. How many connections wait is bounded here.
 
 use super::breaker::Pass;
 use super::dial::{Dial, Sender};
+use crate::permits::Permit;
 use bytes::Bytes;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -124,6 +125,8 @@ pub(in super::super) struct Body {
     incoming: Incoming,
     /// `None` once the connection was given back.
     held: Option<(Sender, Arc<Shared>)>,
+    /// As long as the answer counts against a limit.
+    permit: Option<Permit>,
     /// Until it is known whether anything comes behind the header.
     pass: Option<Pass>,
 }
@@ -133,10 +136,16 @@ impl Body {
         let mut body = Self {
             incoming,
             held: Some((sender, Arc::clone(pool))),
+            permit: None,
             pass: None,
         };
         body.settle();
         body
+    }
+
+    /// The permit is given back when the answer has ended.
+    pub(super) fn keep(&mut self, permit: Permit) {
+        self.permit = Some(permit).filter(|_| self.held.is_some());
     }
 
     /// What comes of this body counts for the breaker, a header alone does not: it may be of a Garage that
@@ -167,11 +176,16 @@ impl Body {
 
     /// Gives the connection back once everything was read.
     fn settle(&mut self) {
-        if self.incoming.is_end_stream()
-            && let Some((sender, pool)) = self.held.take()
-        {
+        if self.incoming.is_end_stream() {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some((sender, pool)) = self.held.take() {
             pool.give_back(sender);
         }
+        self.permit = None;
     }
 }
 
@@ -189,12 +203,10 @@ impl HttpBody for Body {
                 self.came();
                 self.settle();
             }
-            Some(Err(_)) => (self.held, self.pass) = (None, None),
+            Some(Err(_)) => (self.held, self.permit, self.pass) = (None, None, None),
             None => {
                 self.came();
-                if let Some((sender, pool)) = self.held.take() {
-                    pool.give_back(sender);
-                }
+                self.end();
             }
         }
         Poll::Ready(frame)

@@ -3,7 +3,7 @@
 //! It takes everything that waits in its queue, up to a limit, and writes it with one
 //! commit: sixteen writers at once cost one fsync. Being alone it may read an item,
 //! change it and write it back without a lock. Each request is applied whole or not at
-//! all, and is answered after the fsync.
+//! all, and is answered after the fsync; only of a deletion of several objects that fails, some may be gone.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -173,7 +173,8 @@ impl Committer {
         self.finish(group, now, ending);
     }
 
-    /// Adds a request to the group, or leaves the group as it was.
+    /// Adds a request to the group, or leaves the group as it was. Of a deletion that fails at one object,
+    /// those before it stay in the group: they may be gone after `Unavailable`.
     fn apply(&self, group: &mut Group, work: Work) -> Result<(), StorageError> {
         if let Some(why) = &self.halted {
             return Err(why.clone());

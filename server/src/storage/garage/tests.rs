@@ -122,20 +122,31 @@ fn item_key(key: &str) -> ItemKey {
 
 #[test]
 fn only_garage_itself_says_that_something_is_stored_or_gone() {
-    let fake = Fake::new(|request| at_start(request).unwrap_or(Reply::Page));
+    let fake = Fake::new(|request| match request.contains("prefix=p") {
+        true => Reply::Page,
+        false => at_start(request).unwrap_or(Reply::Page),
+    });
     let garage = Arc::new(fake.open(limits()).unwrap());
     let stored = put(&garage, "text");
     assert!(
         matches!(stored, Err(StorageError::Unavailable(_))),
         "{stored:?}"
     );
-    let gone = StorageRequest::DeleteObjects(vec![object()]);
+    let gone = |count| StorageRequest::DeleteObjects(vec![object(); count]);
+    let objects = StorageRequest::ListObjects {
+        prefix: "p".to_owned(),
+        after: None,
+        limit: 1,
+    };
     for request in [
         insert(&["a"]),
         insert(&["a", "b"]),
         delete(&["a"]),
         delete(&["a", "b"]),
-        gone,
+        gone(1),
+        gone(2),
+        objects,
+        StorageRequest::ReadRange(range("", &[], 1)),
     ] {
         let answer = ask(&garage, request.clone());
         assert!(is_unavailable(&answer), "{request:?}: {answer:?}");

@@ -10,6 +10,7 @@ mod service;
 mod storage;
 mod web;
 
+use crate::toml_file;
 pub use argon2::Argon2;
 pub use delivery::Delivery;
 pub use limits::Limits;
@@ -22,6 +23,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub use storage::{Storage, StorageKind};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
 pub use web::{Autodiscovery, Public};
 
 /// A day.
@@ -124,6 +127,38 @@ impl Default for Log {
     }
 }
 
+impl Log {
+    /// What is logged: `level`, understood.
+    ///
+    /// # Errors
+    /// When a part of it is neither a level nor `module=level`. `EnvFilter` itself takes any other
+    /// word, like `warning`, for the name of a module, and logs nothing else from then on.
+    pub fn filter(&self) -> Result<EnvFilter, String> {
+        let fail = |part: &str, why: &str| Err(format!("log.level: {part:?} {why}"));
+        for part in self.level.split(',') {
+            match part.split_once(['=', '[']) {
+                Some((module, _)) if !module.bytes().all(of_module) => {
+                    return fail(part, "does not begin with the name of a module");
+                }
+                Some(_) => {}
+                None if part.is_empty() || part.parse::<LevelFilter>().is_err() => {
+                    let levels = "is no level: off, error, warn, info, debug or trace";
+                    return fail(part, levels);
+                }
+                None => {}
+            }
+        }
+        EnvFilter::builder()
+            .parse(&self.level)
+            .map_err(|error| format!("log.level: {:?}: {error}", self.level))
+    }
+}
+
+/// Whether the name of a module can have this octet.
+fn of_module(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"_:".contains(&octet)
+}
+
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -155,8 +190,7 @@ impl Config {
     /// # Errors
     /// As for [`load`](Self::load).
     pub fn parse(text: &str) -> Result<Self, String> {
-        let config: Self =
-            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let config: Self = toml_file::parse(text)?;
         config.check()?;
         Ok(config)
     }
@@ -254,6 +288,7 @@ impl Config {
         self.check_web()?;
         self.storage.check()?;
         self.argon2.check()?;
+        self.log.filter()?;
         self.limits.check()
     }
 }
@@ -383,6 +418,35 @@ mod tests {
     }
 
     #[test]
+    fn errors_show_no_secret() {
+        for secret in ["'s3cr3t", "s3cr3t", "['s3cr3t']", "{ s = 's3cr3t' }"] {
+            let garage = "kind = 'garage'\nbucket = 'b'\nkey_id = 'k'";
+            let text = format!(
+                "imap = [{{ address = '127.0.0.1:143', tls = 'none' }}]\n\
+                 accounts = {{ file = 'a' }}\n[storage]\n{garage}\nsecret = {secret}\n"
+            );
+            let error = Config::parse(&text).unwrap_err();
+            assert!(error.contains("line 7"), "{error}");
+            assert!(!error.contains("s3cr3t"), "{error}");
+        }
+    }
+
+    #[test]
+    fn levels_of_the_log() {
+        for level in [
+            "info",
+            "WARN",
+            "off",
+            "info,restante_core=debug",
+            "restante_server::driver=trace",
+            "warn,[connection{id=7}]=debug",
+        ] {
+            let text = format!("{LEAST}[log]\nlevel = '{level}'");
+            assert_eq!(Config::parse(&text).unwrap().log.level, level);
+        }
+    }
+
+    #[test]
     fn errors_name_the_key() {
         for (change, key) in [
             ("[limits]\nmesage_bytes_max = 1", "mesage_bytes_max"),
@@ -400,6 +464,13 @@ mod tests {
                 "argon2.checking_bytes_max",
             ),
             ("[log]\nformat = 'xml'", "format"),
+            ("[log]\nlevel = 'warning'", "log.level"),
+            ("[log]\nlevel = 'restante_server'", "log.level"),
+            ("[log]\nlevel = 'info,restante_server'", "log.level"),
+            ("[log]\nlevel = 'info,'", "log.level"),
+            ("[log]\nlevel = 'info, debug'", "log.level"),
+            ("[log]\nlevel = 'restante-server=debug'", "log.level"),
+            ("[log]\nlevel = 'restante_server=loud'", "log.level"),
         ] {
             let error = Config::parse(&format!("{LEAST}{change}")).unwrap_err();
             assert!(error.contains(key), "{error}");

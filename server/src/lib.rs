@@ -15,3 +15,4 @@ pub mod secret;
 pub mod seed;
 pub mod storage;
 pub mod tls;
+mod toml_file;

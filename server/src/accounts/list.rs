@@ -25,6 +25,7 @@
 
 use super::stretch::STRETCHED_BYTES;
 use crate::secret::Secret;
+use crate::toml_file;
 use argon2::Params;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -148,6 +149,7 @@ impl AccountList {
         Self::new(entries)
     }
 
+    /// What is wrong is told with ids: it goes into the log, where no names are.
     fn new(entries: Vec<Entry>) -> Result<Self, String> {
         let mut by_name = BTreeMap::new();
         let mut by_address = BTreeMap::new();
@@ -156,9 +158,13 @@ impl AccountList {
                 return Err(format!("account {}: too many slots", entry.id));
             }
             for name in &entry.names {
-                check_name(name).map_err(|reason| format!("name {name:?}: {reason}"))?;
-                if by_name.insert(fold_name(name), place).is_some() {
-                    return Err(format!("name {name:?}: two accounts have it"));
+                let fail = |reason| format!("account {}: names: {reason}", entry.id);
+                check_name(name).map_err(fail)?;
+                if let Some(other) = by_name.insert(fold_name(name), place) {
+                    let other = entries[other].id;
+                    return Err(fail(&format!(
+                        "two accounts have one, the other is {other}"
+                    )));
                 }
             }
         }
@@ -167,11 +173,11 @@ impl AccountList {
                 return Err(format!("account {}: too many addresses", entry.id));
             }
             for address in &entry.addresses {
-                let fail = |reason| format!("address {address:?}: {reason}");
+                let fail = |reason| format!("account {}: addresses: {reason}", entry.id);
                 check_name(address).map_err(fail)?;
                 let folded = fold_name(address);
                 if by_name.contains_key(&folded) || by_address.insert(folded, place).is_some() {
-                    return Err(fail("it is there twice"));
+                    return Err(fail("one is there twice"));
                 }
             }
         }
@@ -187,14 +193,13 @@ impl AccountList {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let fail = |error: toml::de::Error| error.to_string().trim_end().to_owned();
-        let Version { version } = toml::from_str(text).map_err(fail)?;
+        let Version { version } = toml_file::parse(text)?;
         if !(1..=VERSION).contains(&version) {
             return Err(format!(
                 "version: {version} is unknown here; this server knows {VERSION}"
             ));
         }
-        let file: File = toml::from_str(text).map_err(fail)?;
+        let file: File = toml_file::parse(text)?;
         let entries = file.account.into_iter().map(AccountText::parse);
         Self::new(entries.collect::<Result<_, _>>()?)
     }
@@ -444,6 +449,33 @@ mod tests {
         assert_eq!(list.to_text(), text);
         let error = AccountList::parse(&text.replacen("key_id = \"GK1\"\n", "", 1)).unwrap_err();
         assert!(error.contains("key_id"), "{error}");
+    }
+
+    #[test]
+    fn errors_show_neither_secrets_nor_names() {
+        let slot = "\n\n[[account.slot]]";
+        for secret in ["\"s3cr3t", "s3cr3t", "[\"s3cr3t\"]", "s3cr3t="] {
+            let own = format!("\nbucket = \"b\"\nkey_id = \"k\"\nsecret = {secret}{slot}");
+            let text = GOLDEN.replacen(slot, &own, 1);
+            let line = text.lines().position(|line| line.starts_with("secret"));
+            let line = 1 + line.unwrap();
+            let error = AccountList::parse(&text).unwrap_err();
+            assert!(error.contains(&format!("line {line}")), "{error}");
+            assert!(!error.contains("s3cr3t"), "{error}");
+        }
+        let alice = "01920000000070008000000000000001";
+        let bob = GOLDEN.find("names = [\"bob\"").unwrap();
+        let (before, after) = GOLDEN.split_at(bob);
+        let twice = format!("{before}{}", after.replacen("bob", "alice", 1));
+        let error = AccountList::parse(&twice).unwrap_err();
+        assert!(
+            error.contains(alice) && error.contains("two accounts"),
+            "{error}"
+        );
+        assert!(!error.contains("alice"), "{error}");
+        let twice = GOLDEN_3.replacen("postmaster", "sales@example.org", 1);
+        let error = AccountList::parse(&twice).unwrap_err();
+        assert!(!error.contains("sales"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,6 @@
 use crate::config::{Log, LogFormat};
 use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -15,9 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// # Errors
 /// When the level cannot be understood.
 pub(super) fn init(log: &Log) -> Result<(), String> {
-    let filter = EnvFilter::builder()
-        .parse(&log.level)
-        .map_err(|error| format!("log.level: {:?}: {error}", log.level))?;
+    let filter = log.filter()?;
     // journald puts the time before each line itself.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     // Else what cannot be written would be told by `eprintln!`, which panics then; and so

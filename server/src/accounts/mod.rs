@@ -40,7 +40,7 @@ use std::time::Instant;
 use stretch::{SALT_BYTES, Stretcher};
 
 /// Octets of a password that is looked at; longer ones are wrong.
-const PASSWORD_BYTES_MAX: usize = 4 * 1024;
+pub const PASSWORD_BYTES_MAX: usize = 4 * 1024;
 
 /// The accounts of a running server.
 pub struct Accounts<R> {
@@ -109,7 +109,7 @@ impl<R: Runtime> Accounts<R> {
             runtime::sleep(&self.runtime, wait).await;
         }
         let file = Arc::clone(&self.file);
-        let list = self.runtime.blocking(move || file.read()).await;
+        let list = self.runtime.blocking(move || file.read_existing()).await;
         let list = list.map_err(|error| {
             tracing::error!(%error, "the accounts cannot be read");
             LoginError::Unavailable

@@ -106,6 +106,14 @@ fn file_that_is_damaged_later_is_no_wrong_password() {
 }
 
 #[test]
+fn file_that_is_gone_later_is_no_wrong_password() {
+    let (accounts, folder) = accounts();
+    fs::remove_file(folder.path().join("accounts.toml")).unwrap();
+    let result = async_io::block_on(login(&accounts, "alice", "secret", "::1"));
+    assert_eq!(result, Err(LoginError::Unavailable));
+}
+
+#[test]
 fn unknown_name_is_as_much_work_as_a_wrong_password() {
     let (accounts, _folder) = accounts();
     let work = |user: &str| {

@@ -26,7 +26,7 @@ pub type Stretched = Zeroizing<[u8; STRETCHED_BYTES]>;
 /// Why a password could not be stretched.
 #[derive(Debug)]
 pub enum StretchError {
-    /// Too many logins wait already, or this one needs more than there is for all.
+    /// Too many logins wait already.
     Busy,
     /// The operating system has no memory to give.
     Memory(io::Error),
@@ -47,13 +47,14 @@ impl std::error::Error for StretchError {}
 pub struct Stretcher<R> {
     runtime: R,
     gate: Arc<Gate>,
-    /// What was asked for, for tests that compare work instead of time.
+    /// What was computed, for tests that compare work instead of time.
     #[cfg(test)]
     pub(super) asked: Mutex<Vec<Params>>,
 }
 
 impl<R: Runtime> Stretcher<R> {
-    /// Uses at most `bytes_max` octets at once, on at most `cores` cores (one at least), with
+    /// Uses at most `bytes_max` octets at once (but for a password that needs more by itself, which is
+    /// checked alone), on at most `cores` cores (one at least), with
     /// at most `waiting_max` logins waiting.
     pub fn new(runtime: R, bytes_max: usize, cores: usize, waiting_max: usize) -> Self {
         let gate = Arc::new(Gate::new(bytes_max, cores.max(1), waiting_max));
@@ -75,11 +76,11 @@ impl<R: Runtime> Stretcher<R> {
         salt: Vec<u8>,
         password: Zeroizing<String>,
     ) -> Result<Stretched, StretchError> {
-        #[cfg(test)]
-        self.asked.lock().unwrap().push(params.clone());
         let blocks = params.block_count();
         let permit = Gate::enter(&self.gate, blocks * Block::SIZE)?.await;
         let permit = permit.map_err(|oneshot::Canceled| StretchError::Busy)?;
+        #[cfg(test)]
+        self.asked.lock().unwrap().push(params.clone());
         let work = move || {
             let mut memory = permit.memory(blocks).map_err(StretchError::Memory)?;
             let stretched = stretch_in(&params, &salt, password.as_bytes(), memory.blocks());
@@ -148,9 +149,9 @@ impl Gate {
     }
 
     fn enter(gate: &Arc<Self>, bytes: usize) -> Result<oneshot::Receiver<Permit>, StretchError> {
-        if bytes > gate.bytes_max {
-            return Err(StretchError::Busy);
-        }
+        // Who needs more than all may have takes all of it, and goes in alone: its password was
+        // set when there was more, and must open the account all the same.
+        let bytes = bytes.min(gate.bytes_max);
         let (sender, receiver) = oneshot::channel();
         {
             let mut state = gate.lock();
@@ -196,10 +197,16 @@ impl Gate {
 
 impl Permit {
     fn memory(&self, blocks: usize) -> io::Result<Memory> {
-        let unused = self.gate.lock().unused.pop();
-        match unused.filter(|memory| memory.len() == blocks) {
-            Some(memory) => Ok(memory),
-            None => Memory::new(blocks),
+        let mut state = self.gate.lock();
+        match state.unused.pop() {
+            Some(memory) if memory.len() == blocks => Ok(memory),
+            other => {
+                // Beside memory of another length it would be more than all may have.
+                let unused = std::mem::take(&mut state.unused);
+                drop(state);
+                drop((unused, other));
+                Memory::new(blocks)
+            }
         }
     }
 
@@ -293,7 +300,7 @@ mod tests {
         let _inside = Gate::enter(&gate, 100).unwrap();
         let _waiting = [(); 2].map(|()| Gate::enter(&gate, 1).unwrap());
         assert!(Gate::enter(&gate, 1).is_err());
-        assert!(Gate::enter(&gate, 101).is_err(), "could never be let in");
+        assert!(Gate::enter(&gate, 101).is_err(), "however much it needs");
     }
 
     #[test]
@@ -309,6 +316,41 @@ mod tests {
         let memory = permit.memory(8).unwrap();
         assert!(gate.lock().unused.is_empty());
         permit.give_back(memory);
+        assert!(gate.lock().unused.is_empty());
+    }
+
+    #[test]
+    fn who_needs_more_than_there_is_goes_in_alone() {
+        let gate = gate(100, 10);
+        let mut first = Gate::enter(&gate, 1).unwrap();
+        let mut large = Gate::enter(&gate, 1_000).unwrap();
+        let mut last = Gate::enter(&gate, 1).unwrap();
+        let permit = entered(&mut first).expect("there is room");
+        assert!(entered(&mut large).is_none(), "beside another one");
+        drop(permit);
+        let permit = entered(&mut large).expect("there is room");
+        assert!(entered(&mut last).is_none(), "beside another one");
+        drop(permit);
+        drop(entered(&mut last).expect("there is room"));
+        assert_eq!(gate.lock().free_bytes, 100);
+    }
+
+    #[test]
+    fn memory_of_another_length_is_not_kept_beside_that_in_use() {
+        let gate = gate(100, 10);
+        let mut receivers = [25; 3].map(|bytes| Gate::enter(&gate, bytes).unwrap());
+        let permits = receivers.each_mut().map(|it| entered(it).unwrap());
+        let _inside = Gate::enter(&gate, 25).unwrap();
+        let _waiting = Gate::enter(&gate, 100).unwrap();
+        let memories = permits.each_ref().map(|permit| permit.memory(8).unwrap());
+        for (permit, memory) in permits.into_iter().zip(memories) {
+            permit.give_back(memory);
+        }
+        let mut next = Gate::enter(&gate, 1).unwrap();
+        drop((_inside, _waiting));
+        let permit = entered(&mut next).expect("there is room");
+        assert_eq!(gate.lock().unused.len(), 3);
+        drop(permit.memory(9).unwrap());
         assert!(gate.lock().unused.is_empty());
     }
 

@@ -114,6 +114,20 @@ fn file_that_is_gone_later_is_no_wrong_password() {
 }
 
 #[test]
+fn password_of_more_memory_than_all_may_have_is_checked_alone() {
+    let (accounts, _folder) = accounts();
+    let much = Params::new(9 * 1024, 1, 1, Some(32)).unwrap();
+    edit::add(&accounts.file, "bob", "secret", &much, None).unwrap();
+    async_io::block_on(async {
+        let logins = (0..4).map(|_| login(&accounts, "bob", "secret", "::1"));
+        let results = futures_util::future::join_all(logins).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let wrong = login(&accounts, "bob", "wrong", "::1").await;
+        assert_eq!(wrong, Err(LoginError::Invalid));
+    });
+}
+
+#[test]
 fn unknown_name_is_as_much_work_as_a_wrong_password() {
     let (accounts, _folder) = accounts();
     let work = |user: &str| {

@@ -124,7 +124,7 @@ impl AccountsFile {
     /// Waits until nobody else changes the file.
     fn lock(&self) -> Result<File, AccountsError> {
         let io = |error| self.io_error(error);
-        let path = self.beside("lock");
+        let path = beside(&self.real()?, "lock");
         let lock = private().open(&path).map_err(io)?;
         self.leave_to_owner(&lock, &path)?;
         lock.lock().map_err(io)?;
@@ -139,7 +139,8 @@ impl AccountsFile {
         reached: impl Fn(Step) -> io::Result<()>,
     ) -> Result<(), AccountsError> {
         let io = |error| self.io_error(error);
-        let new = self.beside("new");
+        let real = self.real()?;
+        let new = beside(&real, "new");
         reached(Step::Create).map_err(io)?;
         // Of a crash before this; whoever holds the lock may remove it.
         match fs::remove_file(&new) {
@@ -158,9 +159,9 @@ impl AccountsFile {
             return Err(self.format_error("what was written reads differently".to_owned()));
         }
         reached(Step::Rename).map_err(io)?;
-        fs::rename(&new, &self.path).map_err(io)?;
+        fs::rename(&new, &real).map_err(io)?;
         reached(Step::SyncFolder).map_err(io)?;
-        let folder = match self.path.parent() {
+        let folder = match real.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
@@ -202,11 +203,20 @@ impl AccountsFile {
         AccountList::parse(&text).map_err(|reason| self.format_error(reason))
     }
 
-    fn beside(&self, suffix: &str) -> PathBuf {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(".");
-        name.push(suffix);
-        name.into()
+    /// Where the file is that is replaced: the path may be a symbolic link, which stays one.
+    fn real(&self) -> Result<PathBuf, AccountsError> {
+        match fs::canonicalize(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            real => return real.map_err(|error| self.io_error(error)),
+        }
+        match fs::symlink_metadata(&self.path) {
+            // To a disk that is not there just now, perhaps.
+            Ok(_) => Err(self.io_error(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the symbolic link leads to no file",
+            ))),
+            Err(_) => Ok(self.path.clone()),
+        }
     }
 
     fn io_error(&self, error: io::Error) -> AccountsError {
@@ -216,6 +226,13 @@ impl AccountsFile {
     fn format_error(&self, reason: String) -> AccountsError {
         AccountsError::Format(self.path.clone(), reason)
     }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
 }
 
 /// A step of replacing the file.
@@ -324,6 +341,26 @@ mod tests {
     }
 
     #[test]
+    fn link_stays_a_link_to_the_file_that_is_edited() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("shared")).unwrap();
+        let target = AccountsFile::new(folder.path().join("shared/accounts.toml"));
+        let link = AccountsFile::new(folder.path().join("link"));
+        add(&target, "alice", 1).unwrap();
+        std::os::unix::fs::symlink("shared/accounts.toml", link.path()).unwrap();
+        add(&link, "bob", 2).unwrap();
+        assert!(fs::symlink_metadata(link.path()).unwrap().is_symlink());
+        assert_eq!(target.read().unwrap().entries().len(), 2);
+        assert_eq!(link.read().unwrap().entries().len(), 2);
+        // One lock for both ways to it.
+        let names = fs::read_dir(folder.path()).unwrap();
+        assert_eq!(names.count(), 2, "something beside the link");
+        fs::remove_file(target.path()).unwrap();
+        assert!(add(&link, "carol", 3).is_err(), "it may be elsewhere now");
+        assert!(fs::symlink_metadata(link.path()).unwrap().is_symlink());
+    }
+
+    #[test]
     fn writers_wait_for_each_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("accounts.toml");
@@ -360,9 +397,9 @@ mod tests {
         let file = AccountsFile::new(folder.path().join("accounts.toml"));
         add(&file, "alice", 1).unwrap();
         std::os::unix::fs::chown(file.path(), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
-        fs::remove_file(file.beside("lock")).unwrap();
+        fs::remove_file(beside(file.path(), "lock")).unwrap();
         add(&file, "bob", 2).unwrap();
-        for path in [file.path(), &file.beside("lock")] {
+        for path in [file.path(), &beside(file.path(), "lock")] {
             let metadata = fs::metadata(path).unwrap();
             assert_eq!((metadata.uid(), metadata.gid()), (SOMEBODY, SOMEBODY));
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600);

@@ -1,6 +1,7 @@
 //! `account …`: who may log in.
 
 use super::{AccountCommand, AddressCommand, BucketOptions, ConfigFile, Failure};
+use crate::accounts::PASSWORD_BYTES_MAX;
 use crate::accounts::edit;
 use crate::accounts::file::AccountsFile;
 use crate::accounts::list::OwnBucket;
@@ -141,11 +142,19 @@ pub(super) fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(password))
 }
 
+/// Whether anybody could log in with a password.
 fn check(password: &str) -> Result<(), Failure> {
-    match password.is_empty() {
-        true => Err("the password must not be empty".into()),
-        false => Ok(()),
+    if password.is_empty() {
+        return Err("the password must not be empty".into());
     }
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(format!("the password is longer than {PASSWORD_BYTES_MAX} octets").into());
+    }
+    // What separates the parts of PLAIN (RFC 4616 §2), and no string of IMAP has it.
+    if password.contains('\0') {
+        return Err("the password must not have the octet NUL".into());
+    }
+    Ok(())
 }
 
 fn confirm_removal(name: &str) -> Result<(), Failure> {
@@ -154,5 +163,19 @@ fn confirm_removal(name: &str) -> Result<(), Failure> {
     match *line()? == name {
         true => Ok(()),
         false => Err("nothing was removed".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_that_nobody_could_log_in_with_are_refused() {
+        check("a").unwrap();
+        check(&"x".repeat(PASSWORD_BYTES_MAX)).unwrap();
+        for password in ["", "a\0b", &"x".repeat(PASSWORD_BYTES_MAX + 1)] {
+            assert!(check(password).is_err(), "{} octets", password.len());
+        }
     }
 }

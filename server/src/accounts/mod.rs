@@ -8,6 +8,7 @@
 pub mod address;
 pub mod edit;
 pub mod file;
+mod known;
 pub mod list;
 mod memory;
 mod opening;
@@ -16,6 +17,7 @@ pub mod stretch;
 #[cfg(test)]
 mod tests;
 
+use crate::driver::flood::Flood;
 use crate::runtime::{self, Runtime};
 use crate::seed;
 use address::Addresses;
@@ -24,7 +26,7 @@ use file::AccountsFile;
 use list::{Entry, PasswordSlot, fold_name};
 pub use opening::Altered;
 use opening::Closed;
-use penalty::{Attempt, Penalties};
+use penalty::{Attempt, Penalties, Waited};
 use restante_core::boundary::{Credentials, Login, LoginError};
 use restante_core::delivery::Recipient;
 use restante_core::lmtp::Address;
@@ -36,8 +38,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
-use stretch::{SALT_BYTES, Stretcher};
+use std::time::{Duration, Instant};
+use stretch::{Permit, SALT_BYTES, StretchError, Stretcher};
 
 /// Octets of a password that is looked at; longer ones are wrong.
 pub const PASSWORD_BYTES_MAX: usize = 4 * 1024;
@@ -48,6 +50,8 @@ pub struct Accounts<R> {
     file: Arc<AccountsFile>,
     stretcher: Stretcher<R>,
     penalties: Penalties,
+    /// Logins that were not even waited with.
+    refused: Flood,
     started: Instant,
     /// Stands for every account that does not exist.
     nobody: Entry,
@@ -74,6 +78,7 @@ impl<R: Runtime> Accounts<R> {
             file: file.into(),
             stretcher,
             penalties: Penalties::default(),
+            refused: Flood::default(),
             started: Instant::now(),
             nobody: Entry {
                 id: keys.account(),
@@ -103,8 +108,8 @@ impl<R: Runtime> Accounts<R> {
             source,
             name: &name,
         };
-        let wait = self.penalties.wait(attempt, self.now_ms());
-        let wait = wait.map_err(|penalty::TooMany| LoginError::Unavailable)?;
+        let mut waited = Waited::default();
+        let wait = self.wait(attempt, &mut waited)?;
         if !wait.is_zero() {
             runtime::sleep(&self.runtime, wait).await;
         }
@@ -118,13 +123,58 @@ impl<R: Runtime> Accounts<R> {
             .find(&name)
             .filter(|entry| !entry.slots.is_empty())
             .unwrap_or(&self.nobody);
-        let result = self.open(entry, &credentials).await;
+        let mut permit = None;
+        let result = self
+            .open(entry, &credentials, attempt, waited, &mut permit)
+            .await;
         match &result {
             Err(LoginError::Invalid) => self.penalties.failed(attempt, self.now_ms()),
-            Ok(login) if entry.inbox.is_none() => self.note_inbox(&login.keys),
-            _ => {}
+            Ok(login) => {
+                self.penalties.succeeded(attempt, self.now_ms());
+                if entry.inbox.is_none() {
+                    self.note_inbox(&login.keys);
+                }
+            }
+            Err(_) => {}
         }
+        // Only now, so that who is let in next knows of this one.
+        drop(permit);
         result
+    }
+
+    /// How much longer an attempt has to wait.
+    fn wait(&self, attempt: Attempt<'_>, waited: &mut Waited) -> Result<Duration, LoginError> {
+        let wait = self.penalties.wait(attempt, waited, self.now_ms());
+        wait.map_err(|penalty::TooMany| {
+            let now = restante_core::time::Instant::default().after(self.started.elapsed());
+            if let Some(count) = self.refused.happened(now) {
+                tracing::warn!(
+                    count,
+                    "logins are refused: too many wait behind wrong passwords from their address"
+                );
+            }
+            LoginError::Unavailable
+        })
+    }
+
+    /// Lets an attempt in whose turn it is, as far as is known by then: of those that come at once, the
+    /// first ones have failed when the others are about to be let in.
+    async fn admit(
+        &self,
+        params: &Params,
+        attempt: Attempt<'_>,
+        waited: &mut Waited,
+    ) -> Result<Permit, LoginError> {
+        loop {
+            let permit = self.stretcher.admit(params).await.map_err(unchecked)?;
+            let wait = self.wait(attempt, waited)?;
+            if wait.is_zero() {
+                return Ok(permit);
+            }
+            // Nobody waits with what others could use.
+            drop(permit);
+            runtime::sleep(&self.runtime, wait).await;
+        }
     }
 
     /// Writes down where mail for this account is delivered. The login does not wait for
@@ -169,20 +219,29 @@ impl<R: Runtime> Accounts<R> {
         })
     }
 
-    async fn open(&self, entry: &Entry, credentials: &Credentials) -> Result<Login, LoginError> {
+    /// Opens the account, and leaves in `permit` that of the last password that was stretched for it.
+    async fn open(
+        &self,
+        entry: &Entry,
+        credentials: &Credentials,
+        attempt: Attempt<'_>,
+        mut waited: Waited,
+        permit: &mut Option<Permit>,
+    ) -> Result<Login, LoginError> {
         if credentials.password.len() > PASSWORD_BYTES_MAX {
             return Err(LoginError::Invalid);
         }
         for slot in &entry.slots {
             let (params, salt) = (slot.params.clone(), slot.salt.clone());
-            let stretched = self
+            // Who keeps the last one's would wait for itself.
+            drop(permit.take());
+            let admitted = self.admit(&params, attempt, &mut waited).await?;
+            let (stretched, admitted) = self
                 .stretcher
-                .stretch(params, salt, credentials.password.clone())
+                .stretch(admitted, params, salt, credentials.password.clone())
                 .await
-                .map_err(|error| {
-                    tracing::warn!(%error, "a password cannot be checked");
-                    LoginError::Unavailable
-                })?;
+                .map_err(unchecked)?;
+            *permit = Some(admitted);
             match opening::open(entry, slot, &stretched) {
                 Ok(keys) => {
                     return Ok(Login {
@@ -208,6 +267,11 @@ impl<R: Runtime> Accounts<R> {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+fn unchecked(error: StretchError) -> LoginError {
+    tracing::warn!(%error, "a password cannot be checked");
+    LoginError::Unavailable
 }
 
 /// Why the accounts could not be read or changed.

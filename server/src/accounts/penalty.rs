@@ -6,10 +6,17 @@
 //! count-min sketch whose counts decay. Two keys that share a cell in every row share
 //! their count, which errs on the side of waiting.
 //!
-//! A source that guesses gets its attempts *one after another*, so that opening many
-//! connections at once gains nothing. A name that is being guessed is only slowed
-//! down, because its owner must not be locked out by somebody else's guessing.
+//! A source that guesses gets its attempts *one after another*. An attempt is looked at when
+//! it comes and once more when its password is about to be computed: those that came at once
+//! with others were not known to be guesses before the first of them had failed, and gain nothing
+//! by that. A name that is being guessed is only slowed down, because its owner must not be
+//! locked out by somebody else's guessing.
+//!
+//! Behind one address there may be everybody: users of a webmail, of a TCP proxy, of a network
+//! with NAT. So a name that logged in from a source of late is [a source of its own](super::known):
+//! it waits for nobody's wrong passwords from there but its own, and nobody waits for those.
 
+use super::known::Known;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
@@ -44,10 +51,20 @@ pub struct Attempt<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
 
+/// What an attempt has waited for already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waited {
+    /// For its name, in milliseconds.
+    name_ms: u64,
+    /// For its turn among those of its source.
+    source: bool,
+}
+
 /// Wrong passwords of the recent past. Times are milliseconds of any monotonic clock.
 pub struct Penalties {
     hashers: [RandomState; 2],
     rows: Mutex<[Vec<Cell>; 2]>,
+    known: Mutex<Known>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -64,25 +81,35 @@ impl Default for Penalties {
         Self {
             hashers: [RandomState::new(), RandomState::new()],
             rows: Mutex::new([vec![Cell::default(); CELLS], vec![Cell::default(); CELLS]]),
+            known: Mutex::default(),
         }
     }
 }
 
 impl Penalties {
-    /// How long this attempt has to wait before its password is looked at.
+    /// How long this attempt has to wait, besides what it has waited for, before its password is
+    /// looked at. It is asked again after that, and ends: for its source an attempt waits once,
+    /// for its name as long as all its waits together may be.
     ///
     /// # Errors
     /// When the attempts of this source that wait already take too long.
-    pub fn wait(&self, attempt: Attempt<'_>, now_ms: u64) -> Result<Duration, TooMany> {
+    pub fn wait(
+        &self,
+        attempt: Attempt<'_>,
+        waited: &mut Waited,
+        now_ms: u64,
+    ) -> Result<Duration, TooMany> {
+        let source = self.source(attempt, now_ms);
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let name = self.places(&("name", attempt.name));
         let failures = least(&mut rows, name, now_ms, |cell| u64::from(cell.failures));
-        let name_wait_ms = step_ms(failures, NAME_WAIT_MAX_MS);
+        let name_ms = step_ms(failures, NAME_WAIT_MAX_MS);
+        let name_wait_ms = name_ms.saturating_sub(waited.name_ms);
+        waited.name_ms = waited.name_ms.max(name_ms);
 
-        let source = self.places(&("source", network(attempt.source)));
         let failures = least(&mut rows, source, now_ms, |cell| u64::from(cell.failures));
         let step = step_ms(failures, SOURCE_WAIT_MAX_MS);
-        if step == 0 {
+        if step == 0 || waited.source {
             return Ok(Duration::from_millis(name_wait_ms));
         }
         let next = least(&mut rows, source, now_ms, |cell| cell.next_ms).max(now_ms) + step;
@@ -92,21 +119,38 @@ impl Penalties {
         for (row, place) in rows.iter_mut().zip(source) {
             row[place].next_ms = row[place].next_ms.max(next);
         }
+        waited.source = true;
         Ok(Duration::from_millis((next - now_ms).max(name_wait_ms)))
+    }
+
+    /// The password was right.
+    pub fn succeeded(&self, attempt: Attempt<'_>, now_ms: u64) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.note(&(network(attempt.source), attempt.name), now_ms);
     }
 
     /// The password was wrong.
     pub fn failed(&self, attempt: Attempt<'_>, now_ms: u64) {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = [
             self.places(&("name", attempt.name)),
-            self.places(&("source", network(attempt.source))),
+            self.source(attempt, now_ms),
         ];
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         for places in keys {
             for (row, place) in rows.iter_mut().zip(places) {
                 row[place].decay(now_ms);
                 row[place].failures = row[place].failures.saturating_add(1);
             }
+        }
+    }
+
+    /// The cells of what this attempt comes from: a network, or a name that is known there.
+    fn source(&self, attempt: Attempt<'_>, now_ms: u64) -> [usize; 2] {
+        let network = network(attempt.source);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.has(&(network, attempt.name), now_ms) {
+            true => self.places(&("known", network, attempt.name)),
+            false => self.places(&("source", network)),
         }
     }
 
@@ -181,12 +225,16 @@ mod tests {
         }
     }
 
+    fn wait(penalties: &Penalties, attempt: Attempt<'_>, now_ms: u64) -> Result<Duration, TooMany> {
+        penalties.wait(attempt, &mut Waited::default(), now_ms)
+    }
+
     #[test]
     fn mistyped_passwords_cost_nothing() {
         let penalties = Penalties::default();
         let alice = attempt("192.0.2.1", "alice");
         fail(&penalties, alice, FREE as usize);
-        assert_eq!(penalties.wait(alice, 1_000), Ok(Duration::ZERO));
+        assert_eq!(wait(&penalties, alice, 1_000), Ok(Duration::ZERO));
     }
 
     #[test]
@@ -197,12 +245,12 @@ mod tests {
             penalties.failed(attempt(source, &guess.to_string()), 1_000);
         }
         let mut waits = Vec::new();
-        while let Ok(wait) = penalties.wait(attempt("2001:db8::2", "fresh"), 1_000) {
+        while let Ok(wait) = wait(&penalties, attempt("2001:db8::2", "fresh"), 1_000) {
             waits.push(wait.as_secs());
         }
         assert_eq!(waits, [8, 16, 24]);
         assert_eq!(
-            penalties.wait(attempt("2001:db8:0:1::1", "fresh"), 1_000),
+            wait(&penalties, attempt("2001:db8:0:1::1", "fresh"), 1_000),
             Ok(Duration::ZERO),
             "another network"
         );
@@ -216,12 +264,12 @@ mod tests {
         }
         for _ in 0..100 {
             assert_eq!(
-                penalties.wait(attempt("198.51.100.1", "alice"), 1_000),
+                wait(&penalties, attempt("198.51.100.1", "alice"), 1_000),
                 Ok(Duration::from_millis(NAME_WAIT_MAX_MS))
             );
         }
         assert_eq!(
-            penalties.wait(attempt("198.51.100.1", "bob"), 1_000),
+            wait(&penalties, attempt("198.51.100.1", "bob"), 1_000),
             Ok(Duration::ZERO)
         );
     }
@@ -231,8 +279,67 @@ mod tests {
         let penalties = Penalties::default();
         let alice = attempt("192.0.2.1", "alice");
         fail(&penalties, alice, 4 * FREE as usize);
-        assert!(penalties.wait(alice, 1_000).unwrap() > Duration::ZERO);
+        assert!(wait(&penalties, alice, 1_000).unwrap() > Duration::ZERO);
         let later = 1_000 + 2 * HALF_LIFE_MS;
-        assert_eq!(penalties.wait(alice, later), Ok(Duration::ZERO));
+        assert_eq!(wait(&penalties, alice, later), Ok(Duration::ZERO));
+    }
+    #[test]
+    fn attempts_that_came_in_time_wait_for_their_turn_before_they_are_computed() {
+        let penalties = Penalties::default();
+        let all = [0; 20].map(|_| Waited::default());
+        let guess = |number: usize| attempt("192.0.2.1", ["a", "b", "c"][number % 3]);
+        let mut waits = Vec::new();
+        for (number, mut waited) in all.into_iter().enumerate() {
+            // None of them was known to guess when it came.
+            let wait = |waited: &mut Waited| {
+                let wait = penalties.wait(guess(number), waited, 1_000);
+                wait.unwrap().as_millis()
+            };
+            waits.push(wait(&mut waited));
+            assert_eq!(wait(&mut waited), 0, "asked for more than its turn");
+            if number <= FREE as usize {
+                penalties.failed(guess(number), 1_000);
+            }
+        }
+        assert_eq!(waits[..=FREE as usize], [0; FREE as usize + 1]);
+        assert_eq!(waits[FREE as usize + 1..][..3], [250, 500, 750]);
+    }
+
+    #[test]
+    fn attempt_that_waited_for_its_name_waits_for_its_source_as_well() {
+        let penalties = Penalties::default();
+        for host in 0..100 {
+            penalties.failed(attempt(&format!("198.51.100.{host}"), "alice"), 1_000);
+        }
+        let alice = attempt("192.0.2.1", "alice");
+        let mut waited = Waited::default();
+        let wait = penalties.wait(alice, &mut waited, 1_000).unwrap();
+        assert_eq!(wait, Duration::from_millis(NAME_WAIT_MAX_MS));
+        fail(&penalties, alice, 30);
+        let wait = penalties.wait(alice, &mut waited, 1_000).unwrap();
+        assert_eq!(wait, Duration::from_millis(SOURCE_WAIT_MAX_MS));
+        let wait = penalties.wait(alice, &mut waited, 1_000).unwrap();
+        assert_eq!(wait, Duration::ZERO);
+    }
+
+    #[test]
+    fn name_that_is_known_at_a_source_waits_for_its_own_wrong_passwords_only() {
+        let penalties = Penalties::default();
+        let (alice, bob) = (attempt("192.0.2.1", "alice"), attempt("192.0.2.1", "bob"));
+        penalties.succeeded(alice, 1_000);
+        for guess in 0..30 {
+            penalties.failed(attempt("192.0.2.1", &guess.to_string()), 1_000);
+        }
+        assert_eq!(wait(&penalties, alice, 1_000), Ok(Duration::ZERO));
+        let turn = Duration::from_millis(SOURCE_WAIT_MAX_MS);
+        assert_eq!(wait(&penalties, bob, 1_000), Ok(turn));
+        // Nor does anybody else wait for those of its own.
+        let later = 1_000 + 40 * HALF_LIFE_MS;
+        for _ in 0..30 {
+            penalties.failed(alice, later);
+        }
+        assert_eq!(wait(&penalties, alice, later), Ok(turn));
+        assert_eq!(wait(&penalties, alice, later), Ok(2 * turn), "at once");
+        assert_eq!(wait(&penalties, bob, later), Ok(Duration::ZERO));
     }
 }

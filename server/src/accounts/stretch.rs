@@ -66,26 +66,35 @@ impl<R: Runtime> Stretcher<R> {
         }
     }
 
-    /// Stretches a password.
+    /// Waits until a password with these parameters may be stretched.
     ///
     /// # Errors
-    /// When too many logins wait, or there is not enough memory.
-    pub async fn stretch(
+    /// When too many logins wait.
+    pub(super) async fn admit(&self, params: &Params) -> Result<Permit, StretchError> {
+        let permit = Gate::enter(&self.gate, params.block_count() * Block::SIZE)?.await;
+        permit.map_err(|oneshot::Canceled| StretchError::Busy)
+    }
+
+    /// Stretches a password; `permit` is for parameters like these, and comes back: until it is
+    /// dropped, nobody else comes in for it.
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub(super) async fn stretch(
         &self,
+        permit: Permit,
         params: Params,
         salt: Vec<u8>,
         password: Zeroizing<String>,
-    ) -> Result<Stretched, StretchError> {
+    ) -> Result<(Stretched, Permit), StretchError> {
         let blocks = params.block_count();
-        let permit = Gate::enter(&self.gate, blocks * Block::SIZE)?.await;
-        let permit = permit.map_err(|oneshot::Canceled| StretchError::Busy)?;
         #[cfg(test)]
         self.asked.lock().unwrap().push(params.clone());
         let work = move || {
             let mut memory = permit.memory(blocks).map_err(StretchError::Memory)?;
             let stretched = stretch_in(&params, &salt, password.as_bytes(), memory.blocks());
             permit.give_back(memory);
-            Ok(stretched)
+            Ok((stretched, permit))
         };
         self.runtime.blocking(work).await
     }
@@ -128,8 +137,8 @@ struct GateState {
     unused: Vec<Memory>,
 }
 
-/// The right to use some octets, until it is dropped.
-struct Permit {
+/// The right to use some octets and a core, until it is dropped.
+pub(super) struct Permit {
     gate: Arc<Gate>,
     bytes: usize,
 }
@@ -210,7 +219,7 @@ impl Permit {
         }
     }
 
-    fn give_back(self, mut memory: Memory) {
+    fn give_back(&self, mut memory: Memory) {
         memory.clear();
         let mut state = self.gate.lock();
         if state.waiting.is_empty() {
@@ -311,11 +320,13 @@ mod tests {
         let permit = entered(&mut first).expect("there is room");
         let memory = permit.memory(8).unwrap();
         permit.give_back(memory);
+        drop(permit);
         assert_eq!(gate.lock().unused.len(), 1);
         let permit = entered(&mut second).expect("there is room");
         let memory = permit.memory(8).unwrap();
         assert!(gate.lock().unused.is_empty());
         permit.give_back(memory);
+        drop(permit);
         assert!(gate.lock().unused.is_empty());
     }
 
@@ -345,6 +356,7 @@ mod tests {
         let memories = permits.each_ref().map(|permit| permit.memory(8).unwrap());
         for (permit, memory) in permits.into_iter().zip(memories) {
             permit.give_back(memory);
+            drop(permit);
         }
         let mut next = Gate::enter(&gate, 1).unwrap();
         drop((_inside, _waiting));

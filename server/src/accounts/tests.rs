@@ -6,7 +6,6 @@ use crate::runtime::timeout;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fs;
-use std::time::Duration;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -147,6 +146,51 @@ fn many_logins_at_once_are_all_answered() {
         (0..40).map(|_| login(&accounts, "alice", "secret", "::1")),
     ));
     assert!(results.iter().all(Result::is_ok));
+}
+
+#[test]
+fn guesses_at_once_gain_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = AccountsFile::new(folder.path().join("accounts.toml"));
+    let params = Params::new(64, 1, 1, Some(32)).unwrap();
+    edit::add(&file, "alice", "secret", &params, None).unwrap();
+    let stretcher = Stretcher::new(Threads, 8 * 1024 * 1024, 2, 1024);
+    let accounts = Accounts::new(Threads, file, params, stretcher);
+    async_io::block_on(async {
+        let names: Vec<_> = (0..300).map(|number| format!("guess-{number}")).collect();
+        let guesses = names
+            .iter()
+            .map(|name| login(&accounts, name, "guess", "192.0.2.1"));
+        let guesses = futures_util::future::join_all(guesses);
+        let second = Duration::from_secs(1);
+        assert!(timeout(&Threads, second, guesses).await.is_none());
+    });
+    let asked = accounts.stretcher.asked.lock().unwrap().len();
+    assert!((10..30).contains(&asked), "{asked} were computed");
+}
+
+#[test]
+fn who_logged_in_from_there_does_not_wait_for_those_who_guess() {
+    let (accounts, _folder) = accounts();
+    edit::add(&accounts.file, "bob", "secret", &params(), None).unwrap();
+    async_io::block_on(async {
+        let soon = async |user: &str, password: &str, source: &str| {
+            let next = login(&accounts, user, password, source);
+            timeout(&Threads, Duration::from_secs(1), next).await
+        };
+        let alice = login(&accounts, "alice", "secret", "192.0.2.1").await;
+        for guess in 0..30 {
+            let attempt = Attempt {
+                source: "192.0.2.1".parse().unwrap(),
+                name: &format!("guess-{guess}"),
+            };
+            accounts.penalties.failed(attempt, accounts.now_ms());
+        }
+        assert!(soon("bob", "secret", "192.0.2.1").await.is_none());
+        for _ in 0..30 {
+            assert_eq!(soon("alice", "secret", "192.0.2.1").await, Some(alice));
+        }
+    });
 }
 
 #[test]

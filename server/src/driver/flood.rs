@@ -10,7 +10,7 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// How often something happened that the log was not told of.
 #[derive(Debug, Default)]
-pub(super) struct Flood(Mutex<Counted>);
+pub(crate) struct Flood(Mutex<Counted>);
 
 #[derive(Debug, Default)]
 struct Counted {
@@ -21,20 +21,20 @@ struct Counted {
 
 impl Flood {
     /// It happened. How often that was since the log was told, if it is to be told now.
-    pub(super) fn happened(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn happened(&self, now: Instant) -> Option<u64> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counted.untold = counted.untold.saturating_add(1);
         counted.tell(now)
     }
 
     /// How often it happened since the log was told, if it is to be told of that now.
-    pub(super) fn due(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn due(&self, now: Instant) -> Option<u64> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counted.tell(now)
     }
 
     /// The same, at the end, when there is nothing to wait for any more.
-    pub(super) fn rest(&self) -> Option<u64> {
+    pub(crate) fn rest(&self) -> Option<u64> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counted.tell(Instant(u64::MAX))
     }

@@ -13,7 +13,7 @@ mod auth;
 mod clock;
 mod connection;
 mod doorbell;
-mod flood;
+pub(crate) mod flood;
 pub mod http;
 mod inboxes;
 mod kept;

@@ -134,11 +134,8 @@ impl<R: Runtime> Server<R> {
                 return;
             };
             socket.start_tls(&acceptor);
-            let handshake = core::future::poll_fn(|cx| socket.poll_handshake(cx));
-            match runtime::timeout(&self.runtime, limits.request_timeout, handshake).await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return tracing::debug!(%error, "no TLS"),
-                None => return tracing::debug!("the TLS handshake took too long"),
+            if !self.handshake(&mut socket, limits.request_timeout).await {
+                return;
             }
         }
         let leads_away = web.https && tls == TlsMode::None;

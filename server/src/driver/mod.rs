@@ -321,11 +321,8 @@ impl<R: Runtime> Server<R> {
         if tls == TlsMode::Implicit {
             let Some(acceptor) = &acceptor else { return };
             socket.start_tls(acceptor);
-            let handshake = core::future::poll_fn(|cx| socket.poll_handshake(cx));
-            match runtime::timeout(&self.runtime, core.login_timeout, handshake).await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return tracing::debug!(%error, "no TLS"),
-                None => return tracing::debug!("the TLS handshake took too long"),
+            if !self.handshake(&mut socket, core.login_timeout).await {
+                return;
             }
         }
         let seen = Peer {
@@ -335,6 +332,21 @@ impl<R: Runtime> Server<R> {
         let machine = Connection::new(core, seed(), self.clock.now(), seen);
         let driver = Driver::new(self, id, peer.ip(), acceptor, socket, machine);
         connection::drive(driver).await;
+    }
+
+    /// Whether TLS begins within so much time, and before the server stops: nobody in the
+    /// handshake has a command that could be finished, or could be told BYE.
+    async fn handshake(&self, socket: &mut Socket<R::Stream>, limit: Duration) -> bool {
+        let mut watch = Watch::new(Arc::clone(&self.phases));
+        let handshake = core::future::poll_fn(|cx| socket.poll_handshake(cx));
+        let handshake = runtime::timeout(&self.runtime, limit, handshake);
+        match future::select(pin!(handshake), pin!(watch.next())).await {
+            Either::Left((Some(Ok(())), _)) => return true,
+            Either::Left((Some(Err(error)), _)) => tracing::debug!(%error, "no TLS"),
+            Either::Left((None, _)) => tracing::debug!("the TLS handshake took too long"),
+            Either::Right(_) => tracing::debug!("the server stops before TLS began"),
+        }
+        false
     }
 
     /// Attaches a connection to the account that it logged in to.

@@ -2,8 +2,9 @@
 
 use super::connections::{OPEN, Scripted, Told, close_at_end};
 use super::server;
-use crate::config::{Limits, Listener, Tls, TlsMode};
+use crate::config::{Config, Limits, Listener, Tls, TlsMode};
 use crate::driver::connection::{Driver, drive};
+use crate::driver::http::Web;
 use crate::driver::socket::Socket;
 use crate::tls::Certificate;
 use async_io::Async;
@@ -22,6 +23,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 const CERTIFICATE: &str = include_str!("../../../smoke/certificate.pem");
 const KEY: &str = include_str!("../../../smoke/key.pem");
@@ -154,6 +156,38 @@ fn implicit_tls_comes_before_the_greeting() {
         stream.read_to_string(&mut rest).await.unwrap();
         assert!(rest.contains("* BYE"), "{rest}");
     });
+}
+
+#[test]
+fn stopping_waits_for_nobody_who_has_not_finished_the_handshake() {
+    let (server, folder) = server(&Limits::default());
+    let mut server = Arc::into_inner(server).unwrap();
+    server.certificate = Some(certificate(folder.path()));
+    let server = Arc::new(server);
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = sockets.each_ref().map(|it| it.local_addr().unwrap());
+    let listeners = addresses.map(|address| Listener {
+        address,
+        tls: TlsMode::Implicit,
+    });
+    let [imap, http] = sockets;
+    let core = CoreConfig::default();
+    server.listen(imap, &listeners[0], core).unwrap();
+    let config = Config::parse(
+        "imap = [{ address = '127.0.0.1:143', tls = 'none' }]\n\
+         storage = { kind = 'embedded', folder = 's' }\naccounts = { file = 'a' }\n",
+    )
+    .unwrap();
+    let web = Web::new(config.service(), config.http_limits(), true);
+    server.listen_http(http, &listeners[1], web).unwrap();
+    let clients = addresses.map(|address| TcpStream::connect(address).unwrap());
+    while server.clients.taken() < clients.len() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let begin = Instant::now();
+    async_io::block_on(server.stop());
+    assert!(begin.elapsed() < Duration::from_secs(3), "it waited");
+    assert_eq!(server.clients.taken(), 0);
 }
 
 #[test]

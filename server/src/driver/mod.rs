@@ -19,6 +19,7 @@ mod inboxes;
 mod kept;
 mod lmtp;
 mod phase;
+mod places;
 mod post;
 mod registry;
 mod room;
@@ -39,15 +40,16 @@ use connection::Driver;
 use core::fmt::Display;
 use core::future::Future;
 use core::panic::AssertUnwindSafe;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use doorbell::Ringer;
 use flood::Flood;
-use futures_util::future::{self, Either, FutureExt};
+use futures_util::future::{self, Abortable, Either, FutureExt};
 use futures_util::io::{AsyncWrite, AsyncWriteExt};
 use inboxes::Writers;
 use kept::KeptWriters;
 use phase::{Phase, Phases, Watch};
+use places::{Place, Places, Taken};
 use registry::{Attachment, Registry};
 use restante_core::account::{Account, ConnectionId};
 use restante_core::boundary::{Event, Login, LoginError};
@@ -124,7 +126,7 @@ impl<R: Runtime> Server<R> {
             writers: Writers::default(),
             room: Room::new(limits.lmtp_copies_max),
             phases: Arc::default(),
-            clients: Places::new(limits.connections_max),
+            clients: Places::for_logins(limits.connections_max),
             lmtp: Places::new(limits.service_connections_max),
             auth: Places::new(limits.service_connections_max),
             next_connection: AtomicU64::new(1),
@@ -224,6 +226,9 @@ impl<R: Runtime> Server<R> {
         for count in places.iter().filter_map(|places| places.refused.rest()) {
             tracing::warn!(count, "connections were refused: there were too many");
         }
+        if let Some(count) = self.clients.gone.rest() {
+            tracing::warn!(count, "connections without a login gave way to others");
+        }
         if self.registry.len() > 0 {
             tracing::warn!(
                 accounts = self.registry.len(),
@@ -270,19 +275,28 @@ impl<R: Runtime> Server<R> {
         S: AsyncWrite + Unpin,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Some(place) = Place::take(places) else {
+        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        let Some(taken) = Place::take(places, id) else {
             return self.refuse(stream, peer, refusal, &places.refused);
         };
-        if let Some(count) = places.refused.due(self.clock.instant()) {
+        let Taken {
+            place,
+            end,
+            instead,
+        } = taken;
+        let now = self.clock.instant();
+        if instead && let Some(count) = places.gone.happened(now) {
+            tracing::warn!(%peer, count, "connections without a login give way: there are too many");
+        }
+        if let Some(count) = places.refused.due(now) {
             tracing::warn!(count, "connections were refused: there were too many");
         }
-        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let span = tracing::info_span!("connection", id = id.0, %peer);
         let serve = serve(stream, id);
         // The panic hook has logged it; the other connections go on. Not a block that awaits:
         // it would have room for the connection twice.
         let serve = AssertUnwindSafe(serve).catch_unwind();
-        let task = serve.map(move |_| drop(place));
+        let task = Abortable::new(serve, end).map(move |_| drop(place));
         self.runtime.spawn(task.instrument(span));
     }
 
@@ -356,6 +370,7 @@ impl<R: Runtime> Server<R> {
         login: &Login,
     ) -> Result<Attachment, LoginError> {
         let account = login.keys.account();
+        server.clients.logged_in(id);
         server.registry.attach(account, id, |way| {
             let (config, keys) = (Arc::clone(&server.core), Arc::clone(&login.keys));
             let owner = Arc::clone(server);
@@ -369,47 +384,6 @@ impl<R: Runtime> Server<R> {
             let span = tracing::info_span!(parent: None, "account", id = %account);
             server.runtime.spawn(task.instrument(span));
         })
-    }
-}
-
-/// Places for the connections of one kind. Kinds do not share them: strangers who take all of
-/// theirs must not keep the mail server out.
-struct Places {
-    taken: AtomicUsize,
-    max: usize,
-    /// Those who came when there were too many.
-    refused: Flood,
-}
-
-impl Places {
-    fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            taken: AtomicUsize::new(0),
-            max,
-            refused: Flood::default(),
-        })
-    }
-
-    fn taken(&self) -> usize {
-        self.taken.load(Ordering::SeqCst)
-    }
-}
-
-/// A connection's place.
-struct Place(Arc<Places>);
-
-impl Place {
-    /// A place, if there is one.
-    fn take(places: &Arc<Places>) -> Option<Self> {
-        let place = Self(Arc::clone(places));
-        let before = places.taken.fetch_add(1, Ordering::SeqCst);
-        (before < places.max).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

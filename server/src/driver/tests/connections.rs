@@ -1,7 +1,7 @@
 //! The connection's loop.
 
 use super::server;
-use crate::config::Limits;
+use crate::config::{Limits, Listener, TlsMode};
 use crate::driver::connection::{Driver, Machine, drive};
 use crate::driver::socket::Socket;
 use crate::driver::{Phase, Server};
@@ -11,11 +11,12 @@ use core::task::Poll;
 use core::time::Duration;
 use restante_core::account::ConnectionId;
 use restante_core::boundary::{Credentials, Input, LoginError, Output, Reason, Wait};
+use restante_core::config::Config as CoreConfig;
 use restante_core::storage::{ObjectKey, RequestId, StorageRequest, StorageResponse};
 use restante_core::time::{Instant, Now};
 use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -300,4 +301,73 @@ fn account_has_so_many_connections_and_no_more() {
         std::thread::sleep(Duration::from_millis(20));
     }
     panic!("the place was not given free");
+}
+
+/// A client of a listener, and the first line that it is told.
+fn client(address: SocketAddr) -> (BufReader<TcpStream>, String) {
+    let stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let mut client = BufReader::new(stream);
+    let said = line(&mut client);
+    (client, said)
+}
+
+fn line(client: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    client.read_line(&mut line).unwrap();
+    line
+}
+
+fn say(client: &mut BufReader<TcpStream>, command: &str) -> String {
+    write!(client.get_mut(), "a {command}\r\n").unwrap();
+    loop {
+        let line = line(client);
+        if line.is_empty() || line.starts_with("a ") {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn strangers_give_way_when_there_are_too_many_and_those_who_logged_in_do_not() {
+    let limits = Limits {
+        connections_max: 2,
+        ..Limits::default()
+    };
+    let (server, _folder) = server(&limits);
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let tls = TlsMode::None;
+    let listener = Listener { address, tls };
+    let core = CoreConfig::default();
+    server.listen(socket, &listener, core).unwrap();
+    let settled = || {
+        while server.clients.taken() > 2 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let mut silent = [(); 2].map(|()| client(address).0);
+    let (mut first, said) = client(address);
+    assert!(said.starts_with("* OK"), "{said}");
+    assert_eq!(line(&mut silent[0]), "", "the oldest one stays");
+    assert!(say(&mut silent[1], "NOOP").starts_with("a OK"));
+    settled();
+    assert!(say(&mut first, "LOGIN alice secret").starts_with("a OK"));
+    for _ in 0..5 {
+        let (_another, said) = client(address);
+        assert!(said.starts_with("* OK"), "{said}");
+        assert!(say(&mut first, "NOOP").starts_with("a OK"));
+        settled();
+    }
+    assert_eq!(line(&mut silent[1]), "", "the oldest one stays");
+    let (mut second, _) = client(address);
+    assert!(say(&mut second, "LOGIN bob secret").starts_with("a OK"));
+    settled();
+    let (_third, said) = client(address);
+    assert!(said.starts_with("* BYE [UNAVAILABLE]"), "{said}");
+    for client in [&mut first, &mut second] {
+        assert!(say(client, "NOOP").starts_with("a OK"));
+    }
 }

@@ -393,16 +393,24 @@ fn search_finds_by_index_header_and_decoded_text() {
         alice,
         "From: eve@example.org\r\nSubject: three\r\nContent-Type: application/octet-stream\r\n\r\nlighthouse\r\n",
     );
+    append(
+        &mut world,
+        alice,
+        "From: dan@example.net\r\nSubject: four quarterly\r\n\treport\r\nX-Note: of\r\n   winter\r\nContent-Type: application/octet-stream\r\n\r\nx\r\n",
+    );
     world.say(
         alice,
         b"s SELECT INBOX\r\nx STORE 2 +FLAGS (\\Flagged $Todo)\r\n",
     );
     for (key, found) in [
-        ("ALL", "1 2 3"),
+        ("ALL", "1 2 3 4"),
         ("FLAGGED", "2"),
         ("KEYWORD $todo", "2"),
-        ("UNKEYWORD $Nothing", "1 2 3"),
+        ("UNKEYWORD $Nothing", "1 2 3 4"),
         ("SUBJECT \"gr\u{fc}\u{df}e\"", "1"),
+        ("SUBJECT \"quarterly report\"", "4"),
+        ("HEADER X-Note \"of winter\"", "4"),
+        ("TEXT \"QUARTERLY report\"", "4"),
         ("BODY LIGHTHOUSE", "1"),
         ("TEXT \"K\u{c4}SE\"", "2"),
         ("TEXT ada", "1"),
@@ -413,9 +421,9 @@ fn search_finds_by_index_header_and_decoded_text() {
         ("HEADER Date \"\"", "1"),
         ("2:* UID 1:2", "2"),
         ("LARGER 200", "1"),
-        ("NEW", "1 2 3"),
-        ("NOT (OR SEEN FLAGGED)", "1 3"),
-        ("SINCE 14-Nov-2023 BEFORE 15-Nov-2023", "1 2 3"),
+        ("NEW", "1 2 3 4"),
+        ("NOT (OR SEEN FLAGGED)", "1 3 4"),
+        ("SINCE 14-Nov-2023 BEFORE 15-Nov-2023", "1 2 3 4"),
     ] {
         let answer = world.say(
             alice,

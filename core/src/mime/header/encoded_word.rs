@@ -1,13 +1,13 @@
 //! Encoded words (RFC 2047) and raw 8-bit octets in a header, as UTF-8.
 
-use super::unfold;
 use crate::mime::decode::{TransferDecoder, charset_of};
+use std::borrow::Cow;
 
-/// The text of a field's value for searching and sorting: unfolded, encoded words
-/// decoded, raw octets taken as UTF-8 or else as windows-1252.
+/// The text of a field's value for searching and sorting: each fold one space, encoded
+/// words decoded, raw octets taken as UTF-8 or else as windows-1252.
 #[must_use]
 pub fn decode_text(value: &[u8]) -> String {
-    let value = unfold(value);
+    let value = on_one_line(value);
     let mut text = Text::default();
     let mut rest: &[u8] = &value;
     while let Some(start) = memchr::memmem::find(rest, b"=?") {
@@ -26,6 +26,30 @@ pub fn decode_text(value: &[u8]) -> String {
     }
     text.plain(rest);
     text.finish()
+}
+
+/// The value without its line ends. A fold with the white space around it stands for one space
+/// (RFC 5322 §3.2.2): who looks for two words does not know where a line ended between them.
+fn on_one_line(value: &[u8]) -> Cow<'_, [u8]> {
+    let value = value.trim_ascii();
+    if memchr::memchr2(b'\r', b'\n', value).is_none() {
+        return Cow::Borrowed(value);
+    }
+    let mut line = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
+        line.extend_from_slice(&rest[..end]);
+        let behind = rest[end..].trim_ascii_start();
+        let fold = &rest[end..rest.len() - behind.len()];
+        let before = line.len();
+        line.truncate(line.trim_ascii_end().len());
+        if line.len() < before || fold.contains(&b' ') || fold.contains(&b'\t') {
+            line.push(b' ');
+        }
+        rest = behind;
+    }
+    line.extend_from_slice(rest);
+    Cow::Owned(line)
 }
 
 /// `=?charset?encoding?content?=`
@@ -83,6 +107,9 @@ impl<'a> EncodedWord<'a> {
     }
 }
 
+/// What a switch to other characters begins with (ISO 2022).
+const ESCAPE: u8 = 0x1b;
+
 /// Where `found` first holds; an encoded word has no white space (RFC 2047 §2), but
 /// senders put spaces into Q all the same, so only its length is limited.
 fn position(octets: &[u8], found: impl Fn(u8) -> bool) -> Option<usize> {
@@ -94,7 +121,9 @@ fn position(octets: &[u8], found: impl Fn(u8) -> bool) -> Option<usize> {
 }
 
 /// Text as it grows. Octets of neighbouring words of one charset are decoded
-/// together, because some senders split characters between words.
+/// together, because some senders split characters between words; but not those of words that
+/// switch to their characters themselves, as all of ISO-2022-JP do that keep to RFC 2047 §3:
+/// a switch right behind the one at the end of the word before would be malformed.
 #[derive(Default)]
 struct Text {
     out: String,
@@ -121,11 +150,13 @@ impl Text {
     }
 
     fn word(&mut self, word: &EncodedWord<'_>) {
-        if !self.charset.eq_ignore_ascii_case(word.charset) {
+        let octets = word.decode();
+        let switches = octets.first() == Some(&ESCAPE);
+        if switches || !self.charset.eq_ignore_ascii_case(word.charset) {
             self.flush();
             self.charset = word.charset.to_vec();
         }
-        self.pending.extend_from_slice(&word.decode());
+        self.pending.extend_from_slice(&octets);
         self.after_word = true;
     }
 
@@ -173,6 +204,34 @@ mod tests {
     #[test]
     fn a_character_split_between_words_is_one_character() {
         assert_eq!(decode_text(b"=?utf-8?q?=E2=82?= =?UTF-8?q?=AC?="), "€");
+        // One that an encoder cut without going back to ASCII.
+        assert_eq!(
+            decode_text(b"=?iso-2022-jp?b?GyRCRnw=?= =?iso-2022-jp?b?S1wbKEI=?="),
+            "日本"
+        );
+    }
+
+    #[test]
+    fn words_that_begin_and_end_with_an_escape_are_one_text() {
+        assert_eq!(
+            decode_text(b"=?iso-2022-jp?b?GyRCRnxLXBsoQg==?=\r\n =?ISO-2022-JP?B?GyRCOGwbKEI=?="),
+            "日本語"
+        );
+    }
+
+    #[test]
+    fn a_fold_is_one_space_whatever_it_is_made_of() {
+        for raw in [
+            "quarterly\r\n report",
+            "quarterly\r\n\treport",
+            "quarterly \r\n \t report\r\n",
+            "quarterly\n\t report",
+            "quarterly\r\n \r\n report",
+        ] {
+            assert_eq!(decode_text(raw.as_bytes()), "quarterly report", "{raw:?}");
+        }
+        assert_eq!(decode_text(b" a\t  b\r\n"), "a\t  b");
+        assert_eq!(decode_text(b"a\rb"), "ab");
     }
 
     #[test]

@@ -258,6 +258,28 @@ fn recent_belongs_to_the_first_session_told() {
 }
 
 #[test]
+fn mail_that_comes_while_a_command_waits_is_counted_as_recent() {
+    for command in ["NOOP", "STORE 1 +FLAGS (\\Seen)", "EXPUNGE"] {
+        let mut world = World::new(28);
+        let (alice, phone) = (world.log_in(), world.log_in());
+        append(&mut world, phone, MAIL);
+        world.say(alice, b"s SELECT INBOX\r\n");
+        world.hold_account();
+        append(&mut world, phone, MAIL);
+        world.say(alice, format!("c {command}\r\n").as_bytes());
+        world.release_account();
+        let answer = world.read(alice);
+        let told = lines_with(&answer, " RECENT");
+        assert_eq!(told.last(), Some(&"* 2 RECENT"), "{command}: {answer}");
+        assert_eq!(lines_with(&answer, "* 2 EXISTS").len(), 1, "{answer}");
+        assert!(
+            answer.lines().last().unwrap().starts_with("c OK"),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
 fn idle_tells_at_once_and_goes_on_after_done() {
     let mut world = World::new(14);
     let (alice, phone) = (world.log_in(), world.log_in());

@@ -545,7 +545,14 @@ impl Connection {
             (Some(view), _) => {
                 self.stir = Stir::None;
                 if let Some(pending) = pending {
+                    let told = view.recent_count();
                     view.catch_up(pending.state, pending.recent);
+                    // Messages that the body told of may have been given to this client before
+                    // it ran, and the body did not know.
+                    let recent = view.recent_count();
+                    if recent != told {
+                        view::line(self.transmit.end(), recent, "RECENT");
+                    }
                 }
             }
             (None, Some(asleep)) => {

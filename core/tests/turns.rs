@@ -77,3 +77,40 @@ fn a_fetch_of_many_fields_of_long_headers_pauses() {
     let fields = " {18}\r\nSubject: hello\r\n\r\n";
     assert_eq!(answer.matches(fields).count(), 400, "{answer:.300}");
 }
+
+#[test]
+fn a_search_of_one_header_by_many_keys_pauses() {
+    let (mut world, alice) = mailbox(1);
+    let (few, _) = turns(&mut world, alice, "SEARCH HEADER X-Filler way");
+    assert!(few <= 2, "{few}");
+    let keys = "NOT HEADER X-Filler z ".repeat(450);
+    let (many, answer) = turns(&mut world, alice, &format!("SEARCH {keys}ALL"));
+    assert!(
+        many >= 10 && answer.contains("* SEARCH 1\r\n"),
+        "{many}, {answer}"
+    );
+}
+
+/// A key that asks for `count` words not to be there all.
+fn words(count: usize) -> String {
+    let keys: Vec<String> = (0..count).map(|n| format!("TEXT zz{n}")).collect();
+    format!("NOT ({})", keys.join(" "))
+}
+
+#[test]
+fn a_search_of_text_for_many_words_pauses_as_often_as_there_are_words() {
+    let (mut world, alice) = mailbox(1);
+    let body = "No word of it is looked for.\r\n".repeat(64 * 1024 / 30);
+    append(&mut world, alice, &format!("Subject: long\r\n\r\n{body}"));
+    // The header of the first, the body of the second.
+    for (message, least) in [(1, 10), (2, 80)] {
+        let of = |count| format!("SEARCH {message} {}", words(count));
+        let (few, _) = turns(&mut world, alice, &of(1));
+        assert!(few <= 3, "{message}: {few}");
+        let (many, answer) = turns(&mut world, alice, &of(500));
+        assert!(
+            many >= least && answer.contains(&format!("* SEARCH {message}\r\n")),
+            "{message}: {many}, {answer}"
+        );
+    }
+}

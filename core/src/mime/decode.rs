@@ -1,10 +1,12 @@
 //! From the octets of text parts and headers to text that can be searched: transfer
 //! encodings (RFC 2045 §6), charsets, and a search that disregards case.
 
+mod decoded;
 mod matcher;
 mod part_text;
 mod transfer;
 
+pub use decoded::Decoded;
 pub use matcher::TextMatcher;
 pub use part_text::PartText;
 pub use transfer::TransferDecoder;

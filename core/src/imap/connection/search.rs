@@ -4,6 +4,7 @@
 //! summary, then the text. Most messages are decided before their text is read, and of
 //! those that are not, only header and text parts are.
 
+mod fields;
 mod judge;
 mod report;
 
@@ -16,12 +17,14 @@ use super::view::{Quiet, Renumber, View};
 use crate::imap::grammar::{ReturnOption, SearchKey, Tag};
 use crate::mailbox::Message;
 use crate::mime::Searchable;
-use crate::mime::decode::PartText;
+use crate::mime::decode::{Decoded, PartText, TextMatcher};
+use crate::mime::header::sent_date;
 use crate::seal::{ContentLayout, SpareContext};
 use crate::summary::Summary;
 use crate::workflow::{Io, TURN_OCTETS};
 use core::ops::Range;
-use judge::{Judge, Known, Texts, Verdict};
+use fields::Fields;
+use judge::{HeaderFound, Judge, Known, Texts, Verdict};
 use report::Report;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -88,6 +91,8 @@ struct Run<'a> {
 struct Candidate {
     position: u32,
     summary: Summary,
+    /// What its header says to the keys: that is found out once.
+    header: HeaderFound,
     /// What is still to be looked at, in order.
     stretches: VecDeque<Stretch>,
     layout: ContentLayout,
@@ -106,6 +111,9 @@ struct Stretch {
 /// the message once more.
 const GAP_OCTETS_MAX: u64 = 32 * 1024;
 
+/// Octets that are decoded in one go.
+const DECODE_OCTETS: usize = 16 * 1024;
+
 /// Octets that can be looked at in the time that the index takes for a test.
 const TEST_OCTETS: usize = 16;
 
@@ -123,7 +131,7 @@ impl Run<'_> {
             let known = Known {
                 position,
                 message,
-                summary: None,
+                header: None,
                 texts: None,
                 all: false,
             };
@@ -154,6 +162,7 @@ impl Run<'_> {
             .filter_map(|position| shown.message(*position as usize));
         let mut summaries = Summaries::new(self.io, self.context, Box::new(messages));
         let mut waiting = open.iter();
+        let mut fields = Fields::new(self.judge.fields());
         let mut candidates: VecDeque<Candidate> = VecDeque::new();
         let mut octets = 0;
         loop {
@@ -167,7 +176,9 @@ impl Run<'_> {
                 let Some(message) = shown.message(*position as usize) else {
                     continue;
                 };
-                let judged = self.by_summary(*position, message, &mut summaries).await;
+                let judged = self
+                    .by_summary(*position, message, &mut summaries, &mut fields)
+                    .await;
                 match judged {
                     Ok((Verdict::Yes, _)) => found.push(*position),
                     Ok((_, Some(candidate))) => {
@@ -206,15 +217,17 @@ impl Run<'_> {
         position: u32,
         message: &Message,
         summaries: &mut Summaries<'_>,
+        fields: &mut Fields,
     ) -> Result<(Verdict, Option<Candidate>), ReadError> {
         let summary = summaries.next(message).await?;
-        let header_octets = summary.header.len() * self.judge.tests();
-        self.io.look(summary.weight() + header_octets).await;
+        let tests_octets = self.judge.tests() * TEST_OCTETS;
+        self.io.look(summary.weight() + tests_octets).await;
+        let header = self.look_at_header(&summary.header, fields).await;
         let newest = self.view.message(position as usize).unwrap_or(message);
         let verdict = self.judge.judge(Known {
             position,
             message: newest,
-            summary: Some(&summary),
+            header: Some(&header),
             texts: None,
             all: false,
         });
@@ -230,11 +243,25 @@ impl Run<'_> {
             position,
             stretches: stretches(parts),
             summary,
+            header,
             layout,
             body: None,
         };
         candidate.open(self, message);
         Ok((Verdict::Open, Some(candidate)))
+    }
+
+    /// What the keys find in a header.
+    async fn look_at_header(&self, header: &[u8], fields: &mut Fields) -> HeaderFound {
+        let mut sent = None;
+        if self.judge.wants_sent() {
+            self.io.look(header.len()).await;
+            sent = sent_date(header);
+        }
+        HeaderFound {
+            fields: fields.look(self.io, header).await,
+            sent,
+        }
     }
 
     /// Reads the text until the key is decided.
@@ -249,19 +276,18 @@ impl Run<'_> {
             .unwrap_or(message)
             .clone();
         let mut texts = self.judge.texts();
-        let mut header = PartText::header();
-        header.feed(&candidate.summary.header, &mut texts.headers);
-        header.finish(&mut texts.headers);
+        search_header(self.io, &candidate.summary.header, &mut texts.headers).await;
         let verdict = |texts: &Texts, candidate: &Candidate, all| {
             self.judge.judge(Known {
                 position: candidate.position,
                 message: &newest,
-                summary: Some(&candidate.summary),
+                header: Some(&candidate.header),
                 texts: Some(texts),
                 all,
             })
         };
         loop {
+            self.io.look(self.judge.tests() * TEST_OCTETS).await;
             match verdict(&texts, candidate, false) {
                 Verdict::Yes => return Ok(true),
                 Verdict::No => return Ok(false),
@@ -302,6 +328,33 @@ fn stretches(parts: impl Iterator<Item = Searchable>) -> VecDeque<Stretch> {
     stretches
 }
 
+/// Looks for the words of `matcher` in what was decoded, which is forgotten then. Each octet
+/// counts once for each word.
+async fn search_text(io: &Io, decoded: &mut Decoded, matcher: &mut TextMatcher) {
+    let octets_max = matcher.piece_octets(TURN_OCTETS);
+    for (piece, ends) in decoded.pieces(octets_max) {
+        matcher.take(piece, ends);
+        io.look(matcher.work(piece.len())).await;
+    }
+    decoded.clear();
+}
+
+/// Looks for words in the fields of a header.
+async fn search_header(io: &Io, header: &[u8], matcher: &mut TextMatcher) {
+    let mut decoded = Decoded::default();
+    let mut text = PartText::header();
+    for octets in header.chunks(DECODE_OCTETS) {
+        if matcher.is_complete() {
+            return;
+        }
+        io.look(octets.len()).await;
+        text.decode(octets, &mut decoded);
+        search_text(io, &mut decoded, matcher).await;
+    }
+    text.end(&mut decoded);
+    search_text(io, &mut decoded, matcher).await;
+}
+
 /// Looks at the parts of a stretch, each for what its octets are.
 async fn read_stretch(
     io: &Io,
@@ -311,6 +364,7 @@ async fn read_stretch(
     texts: &mut Texts,
 ) -> Result<(), ReadError> {
     let (mut chunk, mut at, mut position) = (Vec::new(), 0, stretch.range.start);
+    let mut decoded = Decoded::default();
     for part in &stretch.parts {
         let (_, span) = part.place();
         let mut text = PartText::new(&summary.structure, part);
@@ -327,16 +381,19 @@ async fn read_stretch(
             }
             let before = position < span.offset;
             let until = if before { span.offset } else { span.end() };
-            let here =
-                (chunk.len() - at).min(usize::try_from(until - position).unwrap_or(usize::MAX));
+            let left = usize::try_from(until - position).unwrap_or(usize::MAX);
+            let mut here = (chunk.len() - at).min(left);
             if !before && !matcher.is_complete() {
-                text.feed(&chunk[at..at + here], matcher);
+                here = here.min(DECODE_OCTETS);
+                text.decode(&chunk[at..at + here], &mut decoded);
+                search_text(io, &mut decoded, matcher).await;
             }
             io.look(here).await;
             at += here;
             position += here as u64;
         }
-        text.finish(matcher);
+        text.end(&mut decoded);
+        search_text(io, &mut decoded, matcher).await;
     }
     Ok(())
 }
@@ -352,6 +409,7 @@ impl Candidate {
     /// Octets that it holds while it waits.
     fn octets(&self) -> usize {
         self.summary.weight()
+            + self.header.fields.len()
             + self.layout.weight()
             + self.stretches.iter().map(Stretch::weight).sum::<usize>()
             + self.body.as_ref().map_or(0, BodyReader::ahead_octets)

@@ -17,6 +17,8 @@ pub struct TextMatcher {
     text: Vec<u8>,
     /// How much of the searched text a needle can begin in.
     overlap: usize,
+    /// Octets of all needles.
+    needle_octets: usize,
 }
 
 impl TextMatcher {
@@ -36,6 +38,7 @@ impl TextMatcher {
                 .map(|it| it.len().saturating_sub(1))
                 .max()
                 .unwrap_or(0),
+            needle_octets: folded.iter().map(Vec::len).sum(),
             needles: folded
                 .iter()
                 .map(|it| Finder::new(it).into_owned())
@@ -50,13 +53,40 @@ impl TextMatcher {
         while !rest.is_empty() && !self.is_complete() {
             let (block, after) = rest.split_at(rest.floor_char_boundary(BLOCK_BYTES));
             rest = after;
+            let fresh = self.text.len();
             fold_into(block, &mut self.text);
             for (needle, found) in self.needles.iter().zip(&mut self.found) {
-                *found = *found || needle.find(&self.text).is_some();
+                // It was looked for in what was there before.
+                let before = needle.needle().len().saturating_sub(1);
+                let from = fresh.saturating_sub(before);
+                *found = *found || needle.find(&self.text[from..]).is_some();
             }
             let searched = self.text.len().saturating_sub(self.overlap);
             self.text.drain(..searched);
         }
+    }
+
+    /// Takes the next piece of the text, behind which it may end.
+    pub fn take(&mut self, utf8: &str, ends: bool) {
+        self.feed(utf8);
+        if ends {
+            self.end_text();
+        }
+    }
+
+    /// Octets that are looked at for a piece of so many: those for each needle, and what lies
+    /// across the beginning of the piece.
+    #[must_use]
+    pub fn work(&self, octets: usize) -> usize {
+        octets
+            .saturating_mul(self.needles.len())
+            .saturating_add(self.needle_octets)
+    }
+
+    /// Octets of a piece for which about `work` are looked at.
+    #[must_use]
+    pub fn piece_octets(&self, work: usize) -> usize {
+        work / self.needles.len().max(1)
     }
 
     /// A text ends here: no needle lies across this place.
@@ -182,6 +212,16 @@ mod tests {
     #[test]
     fn a_needle_may_lie_across_pieces_but_not_across_texts() {
         assert!(found("needle", &["nee", "d", "le"]));
+        let mut matcher = TextMatcher::new(&["needles".to_owned(), "ed".to_owned()]);
+        for (piece, expected) in [
+            ("ne", [false, false]),
+            ("e", [false, false]),
+            ("dl", [false, true]),
+            ("es", [true, true]),
+        ] {
+            matcher.feed(piece);
+            assert_eq!(matcher.found(), expected, "{piece}");
+        }
         let mut matcher = TextMatcher::new(&["ab".to_owned(), "c".to_owned(), String::new()]);
         matcher.feed("a");
         matcher.end_text();

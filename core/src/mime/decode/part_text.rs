@@ -1,6 +1,6 @@
 //! The text of one part or header, decoded into a search while octets stream by.
 
-use super::{TextMatcher, TransferDecoder, charset_of};
+use super::{Decoded, TextMatcher, TransferDecoder, charset_of};
 use crate::mime::header::{self, decode_text};
 use crate::mime::{Description, Searchable, Structure};
 
@@ -8,10 +8,10 @@ use crate::mime::{Description, Searchable, Structure};
 /// pieces.
 const FIELD_BYTES_MAX: usize = 64 * 1024;
 
-/// Octets of decoded text that are searched at a time.
+/// Octets by which decoded text grows at a time.
 const TEXT_BYTES: usize = 16 * 1024;
 
-/// Takes the raw octets of a part and gives its text to a [`TextMatcher`].
+/// Takes the raw octets of a part and gives its text, to be searched by a [`TextMatcher`].
 pub struct PartText {
     source: Source,
 }
@@ -27,8 +27,8 @@ enum Source {
 struct Body {
     transfer: TransferDecoder,
     charset: encoding_rs::Decoder,
-    decoded: Vec<u8>,
-    text: String,
+    /// Without the transfer encoding.
+    octets: Vec<u8>,
 }
 
 impl PartText {
@@ -57,70 +57,82 @@ impl PartText {
             source: Source::Body(Box::new(Body {
                 transfer: TransferDecoder::new(description.encoding.as_deref()),
                 charset: charset.new_decoder_with_bom_removal(),
-                decoded: Vec::new(),
-                text: "\0".repeat(TEXT_BYTES),
+                octets: Vec::new(),
             })),
         }
     }
 
-    /// Takes the next octets.
+    /// Takes the next octets and searches their text.
     pub fn feed(&mut self, octets: &[u8], matcher: &mut TextMatcher) {
+        let mut decoded = Decoded::default();
+        self.decode(octets, &mut decoded);
+        decoded.search(matcher);
+    }
+
+    /// Ends the part and searches the rest of its text.
+    pub fn finish(self, matcher: &mut TextMatcher) {
+        let mut decoded = Decoded::default();
+        self.end(&mut decoded);
+        decoded.search(matcher);
+    }
+
+    /// Takes the next octets.
+    pub fn decode(&mut self, octets: &[u8], out: &mut Decoded) {
         match &mut self.source {
             Source::Header { field } => {
                 for line in octets.split_inclusive(|&octet| octet == b'\n') {
                     let continued = matches!(line.first(), Some(b' ' | b'\t'));
                     if (field.ends_with(b"\n") && !continued) || field.len() >= FIELD_BYTES_MAX {
-                        search_field(field, matcher);
+                        decode_field(field, out);
                     }
                     field.extend_from_slice(line);
                 }
             }
-            Source::Body(body) => body.feed(octets, matcher),
+            Source::Body(body) => body.decode(octets, out),
         }
     }
 
     /// Ends the part.
-    pub fn finish(self, matcher: &mut TextMatcher) {
+    pub fn end(self, out: &mut Decoded) {
         match self.source {
-            Source::Header { mut field } => search_field(&mut field, matcher),
-            Source::Body(mut body) => body.finish(matcher),
+            Source::Header { mut field } => decode_field(&mut field, out),
+            Source::Body(mut body) => body.end(out),
         }
-        matcher.end_text();
+        out.end_text();
     }
 }
 
-fn search_field(field: &mut Vec<u8>, matcher: &mut TextMatcher) {
+fn decode_field(field: &mut Vec<u8>, out: &mut Decoded) {
     // The name is searched too, as RFC 3501 §6.4.4 TEXT wants of a header.
     if header::fields(field).next().is_some() {
-        matcher.feed(&decode_text(field));
-        matcher.end_text();
+        out.push(&decode_text(field));
     }
     field.clear();
 }
 
 impl Body {
-    fn feed(&mut self, octets: &[u8], matcher: &mut TextMatcher) {
+    fn decode(&mut self, octets: &[u8], out: &mut Decoded) {
         if self.transfer.is_identity() {
-            return self.search(octets, false, matcher);
+            return self.read(octets, false, out);
         }
-        let mut decoded = core::mem::take(&mut self.decoded);
-        decoded.clear();
-        self.transfer.feed(octets, &mut decoded);
-        self.search(&decoded, false, matcher);
-        self.decoded = decoded;
+        let mut plain = core::mem::take(&mut self.octets);
+        plain.clear();
+        self.transfer.feed(octets, &mut plain);
+        self.read(&plain, false, out);
+        self.octets = plain;
     }
 
-    fn finish(&mut self, matcher: &mut TextMatcher) {
+    fn end(&mut self, out: &mut Decoded) {
         let mut last = Vec::new();
         self.transfer.finish(&mut last);
-        self.search(&last, true, matcher);
+        self.read(&last, true, out);
     }
 
-    fn search(&mut self, octets: &[u8], last: bool, matcher: &mut TextMatcher) {
+    fn read(&mut self, octets: &[u8], last: bool, out: &mut Decoded) {
         let mut rest = octets;
         loop {
-            let (result, read, written, _) = self.charset.decode_to_str(rest, &mut self.text, last);
-            matcher.feed(self.text.get(..written).unwrap_or_default());
+            out.text.reserve(TEXT_BYTES);
+            let (result, read, _) = self.charset.decode_to_string(rest, &mut out.text, last);
             rest = &rest[read..];
             if result == encoding_rs::CoderResult::InputEmpty {
                 return;

@@ -1,11 +1,10 @@
 //! Whether a message matches a key, with what is known of it so far.
 
+use super::fields::FieldKey;
 use crate::imap::connection::view::View;
 use crate::imap::grammar::{DateField, DateTest, InternalDate, SearchKey};
 use crate::mailbox::{Flag, FlagBit, Message};
 use crate::mime::decode::TextMatcher;
-use crate::mime::header::{self, decode_text, sent_date};
-use crate::summary::Summary;
 use crate::time::Now;
 use core::ops::Range;
 
@@ -34,6 +33,14 @@ impl Verdict {
     }
 }
 
+/// What the keys that are about the header of a message find in it.
+pub(super) struct HeaderFound {
+    /// Which of those about fields hold.
+    pub(super) fields: Vec<bool>,
+    /// The day that it names as that of sending, in days since 1970; `None`: none, or no key asks.
+    pub(super) sent: Option<i64>,
+}
+
 /// What was found in the text of a message so far.
 pub(super) struct Texts {
     /// The words of TEXT, looked for in headers.
@@ -58,10 +65,8 @@ enum Test {
         set: bool,
     },
     Recent(bool),
-    Header {
-        name: String,
-        words: String,
-    },
+    /// Which of the keys about fields.
+    Header(usize),
     /// Which of the words of BODY.
     Body(usize),
     /// Which of the words of TEXT.
@@ -103,6 +108,9 @@ pub(super) struct Judge<'a> {
 struct Words {
     body: Vec<String>,
     text: Vec<String>,
+    fields: Vec<FieldKey>,
+    /// Whether a key asks for the day of sending.
+    sent: bool,
 }
 
 /// What there is to judge by.
@@ -110,7 +118,7 @@ struct Words {
 pub(super) struct Known<'a> {
     pub(super) position: u32,
     pub(super) message: &'a Message,
-    pub(super) summary: Option<&'a Summary>,
+    pub(super) header: Option<&'a HeaderFound>,
     pub(super) texts: Option<&'a Texts>,
     /// Whether all of the text was read.
     pub(super) all: bool,
@@ -141,6 +149,16 @@ impl<'a> Judge<'a> {
             headers: TextMatcher::new(&self.words.text),
             bodies: TextMatcher::new(&[self.words.text.as_slice(), &self.words.body].concat()),
         }
+    }
+
+    /// The keys about fields of the header.
+    pub(super) fn fields(&self) -> &[FieldKey] {
+        &self.words.fields
+    }
+
+    /// Whether the day of sending decides anything.
+    pub(super) fn wants_sent(&self) -> bool {
+        self.words.sent
     }
 
     /// Whether headers of parts can decide anything.
@@ -176,8 +194,8 @@ impl<'a> Judge<'a> {
                 Verdict::of(bit.is_some_and(|bit| message.flags.contains(bit)) == *set)
             }
             Test::Recent(recent) => Verdict::of(self.view.is_recent(message.uid) == *recent),
-            Test::Header { name, words } => match known.summary {
-                Some(summary) => Verdict::of(has_header(&summary.header, name, words)),
+            Test::Header(key) => match known.header {
+                Some(header) => Verdict::of(header.fields[*key]),
                 None => Verdict::Open,
             },
             Test::Body(word) => {
@@ -199,10 +217,10 @@ impl<'a> Judge<'a> {
                 field: DateField::Sent,
                 test,
                 day,
-            } => match known.summary {
-                Some(summary) => Verdict::of(
-                    sent_date(&summary.header).is_some_and(|sent| compare(sent, *test, *day)),
-                ),
+            } => match known.header {
+                Some(header) => {
+                    Verdict::of(header.sent.is_some_and(|sent| compare(sent, *test, *day)))
+                }
                 None => Verdict::Open,
             },
             Test::Larger(size) => Verdict::of(message.size > *size),
@@ -244,18 +262,6 @@ fn found(known: Known<'_>, look: impl Fn(&Texts) -> bool) -> Verdict {
     }
 }
 
-/// Whether a field of that name holds the words, or is there at all if there are none.
-fn has_header(header: &[u8], name: &str, words: &str) -> bool {
-    let mut matcher = TextMatcher::new(&[words.to_owned()]);
-    header::fields(header)
-        .filter(|field| field.is_named(name))
-        .any(|field| {
-            matcher.feed(&decode_text(field.value));
-            matcher.end_text();
-            matcher.is_complete()
-        })
-}
-
 fn prepare(key: &SearchKey, view: &View, now: Now, words: &mut Words) -> Option<Test> {
     let now_s = i64::try_from(now.unix_ms / 1_000).unwrap_or(i64::MAX);
     let word = |list: &mut Vec<String>, word: &str| {
@@ -275,19 +281,25 @@ fn prepare(key: &SearchKey, view: &View, now: Now, words: &mut Words) -> Option<
             set: *set,
         },
         SearchKey::Recent(recent) => Test::Recent(*recent),
-        SearchKey::Header { name, text } => Test::Header {
-            name: name.clone(),
-            words: text.as_str().to_owned(),
-        },
+        SearchKey::Header { name, text } => {
+            words.fields.push(FieldKey {
+                name: name.clone(),
+                words: text.as_str().to_owned(),
+            });
+            Test::Header(words.fields.len() - 1)
+        }
         SearchKey::Body(text) if text.as_str().is_empty() => Test::Always(true),
         SearchKey::Text(text) if text.as_str().is_empty() => Test::Always(true),
         SearchKey::Body(text) => Test::Body(word(&mut words.body, text.as_str())),
         SearchKey::Text(text) => Test::Text(word(&mut words.text, text.as_str())),
-        SearchKey::Date { field, test, day } => Test::Date {
-            field: *field,
-            test: *test,
-            day: day.days_since_epoch(),
-        },
+        SearchKey::Date { field, test, day } => {
+            words.sent |= *field == DateField::Sent;
+            Test::Date {
+                field: *field,
+                test: *test,
+                day: day.days_since_epoch(),
+            }
+        }
         SearchKey::Larger(size) => Test::Larger(*size),
         SearchKey::Smaller(size) => Test::Smaller(*size),
         SearchKey::Older(seconds) => Test::NotAfter(now_s - i64::from(seconds.get())),

@@ -114,3 +114,22 @@ fn a_search_of_text_for_many_words_pauses_as_often_as_there_are_words() {
         );
     }
 }
+
+#[test]
+fn a_list_by_long_patterns_pauses() {
+    let mut world = World::new(32);
+    let alice = world.log_in();
+    let level = "some-long-name-".repeat(6);
+    for number in 0..50 {
+        let name = format!("{level}/{level}/{number}");
+        world.say(alice, format!("c CREATE {name}\r\n").as_bytes());
+    }
+    let (few, answer) = turns(&mut world, alice, "LIST \"\" *");
+    assert!(few <= 2, "{few}");
+    let lines = answer.lines().count();
+    let pattern = format!("*{}", "-%".repeat(230));
+    let patterns = vec![pattern.as_str(); 31].join(" ");
+    let (many, answer) = turns(&mut world, alice, &format!("LIST \"\" ({patterns} *)"));
+    assert!(many >= 40, "{many}");
+    assert_eq!(answer.lines().count(), lines, "{answer}");
+}

@@ -44,8 +44,8 @@ pub(super) async fn list(
         _ => return out_of_step(view),
     };
     let patterns = Patterns::new(&list);
-    let superiors = superiors(&directory, &list, &patterns);
-    let listed = listed(&directory, &list, &patterns, &superiors);
+    let superiors = superiors(io, &directory, &list, &patterns).await;
+    let listed = listed(io, &directory, &list, &patterns, &superiors).await;
     for line in listed {
         let attributes = attributes(&directory, &list, &line);
         context.room(io, LINE_OCTETS).await;
@@ -80,6 +80,9 @@ pub(super) async fn list(
 /// Room for a line: the longest name in modified UTF-7 may need more, and then waits.
 const LINE_OCTETS: usize = 4096;
 
+/// Octets that can be looked at in the time that a step of a pattern takes.
+const STEP_OCTETS: usize = 4;
+
 /// The patterns of a command, compiled once for it.
 struct Patterns(Vec<ListMatcher>);
 
@@ -88,8 +91,16 @@ impl Patterns {
         Self(list.patterns.iter().map(ListPattern::matcher).collect())
     }
 
-    fn match_name(&self, name: &MailboxName) -> bool {
-        self.0.iter().any(|pattern| pattern.matches(name))
+    /// Whether one of them matches. To try a long name on many long patterns takes time.
+    async fn match_name(&self, io: &Io, name: &MailboxName) -> bool {
+        for pattern in &self.0 {
+            let steps = pattern.steps(name.as_str().len());
+            io.look(steps.saturating_mul(STEP_OCTETS)).await;
+            if pattern.matches(name) {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -125,7 +136,12 @@ type Superiors = BTreeMap<MailboxName, bool>;
 /// - with SUBSCRIBED alone none (RFC 5258 §3.1),
 /// - and else those of which there is no mailbox (RFC 3501 §6.3.8; RFC 5258 §3.5, example 11):
 ///   one server can delete a mailbox while another one makes a mailbox below it.
-fn superiors(directory: &Directory, list: &ListCommand, patterns: &Patterns) -> Superiors {
+async fn superiors(
+    io: &Io,
+    directory: &Directory,
+    list: &ListCommand,
+    patterns: &Patterns,
+) -> Superiors {
     let mut superiors = Superiors::new();
     let recursive = list.selection.recursive_match;
     let by_subscription = is_by_subscription(list);
@@ -137,7 +153,7 @@ fn superiors(directory: &Directory, list: &ListCommand, patterns: &Patterns) -> 
         return superiors;
     }
     for (name, _) in selected(directory, list) {
-        let left_out = !patterns.match_name(name);
+        let left_out = !patterns.match_name(io, name).await;
         if !left_out && !recursive {
             continue;
         }
@@ -146,7 +162,7 @@ fn superiors(directory: &Directory, list: &ListCommand, patterns: &Patterns) -> 
             below = above;
             let above = MailboxName::new(above);
             let is_told = by_subscription || directory.find(&above).is_none();
-            if is_told && patterns.match_name(&above) {
+            if is_told && patterns.match_name(io, &above).await {
                 *superiors.entry(above).or_default() |= left_out;
             }
         }
@@ -155,21 +171,24 @@ fn superiors(directory: &Directory, list: &ListCommand, patterns: &Patterns) -> 
 }
 
 /// The lines of the answer, by name.
-fn listed<'a>(
+async fn listed<'a>(
+    io: &Io,
     directory: &'a Directory,
     list: &ListCommand,
     patterns: &Patterns,
     superiors: &'a Superiors,
 ) -> Vec<Listed<'a>> {
-    let mut listed: Vec<Listed<'a>> = selected(directory, list)
-        .filter(|(name, _)| patterns.match_name(name))
-        .map(|(name, entry)| Listed {
-            name,
-            entry,
-            child_only: false,
-            child_selected: superiors.contains_key(name),
-        })
-        .collect();
+    let mut listed: Vec<Listed<'a>> = Vec::new();
+    for (name, entry) in selected(directory, list) {
+        if patterns.match_name(io, name).await {
+            listed.push(Listed {
+                name,
+                entry,
+                child_only: false,
+                child_selected: superiors.contains_key(name),
+            });
+        }
+    }
     let own = listed.len();
     for (name, left_out) in superiors {
         let is_listed = listed[..own].binary_search_by(|line| line.name.cmp(name));

@@ -114,6 +114,12 @@ impl ListMatcher {
         states[self.end / 64] >> (self.end % 64) & 1 == 1
     }
 
+    /// Steps that it takes to try a name of so many octets, at most.
+    #[must_use]
+    pub fn steps(&self, octets: usize) -> usize {
+        octets.saturating_mul(self.any.len())
+    }
+
     fn advanced_by(&mut self, octet: u8, words: usize) -> &mut Bits {
         let place = match self.advance.binary_search_by_key(&octet, |entry| entry.0) {
             Ok(place) => place,

@@ -37,6 +37,50 @@ fn a_message_comes_back_as_it_went_in() {
 }
 
 #[test]
+fn fields_beyond_what_the_summary_keeps_of_a_header_are_read_from_the_body() {
+    let config = Config {
+        header_bytes_max: 1_000,
+        ..Config::default()
+    };
+    let mut world = World::with_config(13, config);
+    let alice = world.log_in();
+    let filler = "X-Filler: ".to_owned() + &"words ".repeat(15) + "\r\n";
+    // One of them is cut where the summary ends.
+    let header = format!(
+        "To: ada\r\n{}Subject: late\r\n more\r\nCc: eve\r\n\r\n",
+        filler.repeat(40)
+    );
+    let nested = format!("Content-Type: message/rfc822\r\n\r\n{header}");
+    append(&mut world, alice, &format!("{header}Body: no\r\n"));
+    append(&mut world, alice, &format!("{nested}Body: no\r\n"));
+    world.say(alice, b"s SELECT INBOX\r\n");
+    let late = "Subject: late\r\n more\r\n";
+    for (message, section) in [(1, "HEADER"), (2, "1.HEADER")] {
+        for (fields, expected) in [
+            ("FIELDS (SUBJECT X-None)", format!("{late}\r\n")),
+            ("FIELDS (CC TO)", "To: ada\r\nCc: eve\r\n\r\n".to_owned()),
+            ("FIELDS.NOT (X-FILLER TO)", format!("{late}Cc: eve\r\n\r\n")),
+            // No more of them than a summary keeps of a header, and those are whole.
+            (
+                "FIELDS (X-FILLER)",
+                filler.repeat(1_000 / filler.len()) + "\r\n",
+            ),
+            ("FIELDS (TO SUBJECT)<2.9>", ": ada\r\nSu".to_owned()),
+        ] {
+            let (fields, partial) = fields
+                .split_once('<')
+                .map_or((fields, String::new()), |(fields, partial)| {
+                    (fields, format!("<{partial}"))
+                });
+            let item = format!("BODY.PEEK[{section}.{fields}]{partial}");
+            let answer = world.say(alice, format!("f FETCH {message} {item}\r\n").as_bytes());
+            let literal = format!(" {{{}}}\r\n{expected})\r\nf OK", expected.len());
+            assert!(answer.contains(&literal), "{item}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn envelope_structure_and_headers_never_read_a_body() {
     let mut world = World::new(2);
     let alice = world.log_in();

@@ -8,6 +8,7 @@
 //! Then it is *emitted*: the first chunk of every range is verified before its literal is
 //! announced, and after that octets flow as the client reads them.
 
+mod filter;
 mod section;
 mod seen;
 
@@ -25,7 +26,8 @@ use crate::seal::{ContentLayout, SpareContext};
 use crate::summary::Summary;
 use crate::workflow::Io;
 use core::ops::Range;
-use section::Source;
+use filter::Filter;
+use section::{Fields, Source};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -477,10 +479,9 @@ impl<'a> Fetch<'a> {
                 return Ok(());
             }
             Source::Filtered { range, fields } => {
-                let header = self.read_header(message, prepared, range).await;
-                match header {
-                    Ok(header) => {
-                        let octets = fields.apply(&header);
+                let found = self.read_fields(message, prepared, range, &fields).await;
+                match found {
+                    Ok(octets) => {
                         literal(&mut name, octets.len() as u64);
                         name.extend_from_slice(&octets);
                     }
@@ -541,20 +542,23 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// The header of a nested message, as far as headers are looked at.
-    async fn read_header(
+    /// Fields of a header that is in the message.
+    async fn read_fields(
         &self,
         message: &Message,
         prepared: &Prepared,
         range: Range<u64>,
+        fields: &Fields<'_>,
     ) -> Result<Vec<u8>, ReadError> {
-        let end = range
-            .end
-            .min(range.start + self.context.config.header_bytes_max as u64);
-        let mut body = self.open(message, prepared, range.start..end);
-        let mut header = Vec::new();
-        while body.next(&mut header).await? > 0 {}
-        Ok(header)
+        let mut body = self.open(message, prepared, range);
+        let mut filter = Filter::new(fields, self.context.config.header_bytes_max);
+        let mut chunk = Vec::new();
+        while !filter.is_full() && body.next(&mut chunk).await? > 0 {
+            filter.feed(&chunk);
+            self.io.look(chunk.len()).await;
+            chunk.clear();
+        }
+        Ok(fields.cut(filter.finish()))
     }
 
     fn write_index_item(

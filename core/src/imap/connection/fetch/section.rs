@@ -39,10 +39,20 @@ pub(super) struct Fields<'a> {
 
 impl Fields<'_> {
     pub(super) fn apply(&self, header: &[u8]) -> Vec<u8> {
-        let mut octets = fields_matching(header, self.names, self.not);
+        self.cut(fields_matching(header, self.names, self.not))
+    }
+
+    /// Whether fields of this name are wanted.
+    pub(super) fn want(&self, name: &[u8]) -> bool {
+        let mut names = self.names.iter();
+        names.any(|it| it.as_bytes().eq_ignore_ascii_case(name)) != self.not
+    }
+
+    /// Of the fields that are wanted, the part that is.
+    pub(super) fn cut(&self, octets: Vec<u8>) -> Vec<u8> {
         let wanted = cut(&octets, self.partial);
         if wanted.len() < octets.len() {
-            octets = wanted.to_vec();
+            return wanted.to_vec();
         }
         octets
     }
@@ -148,9 +158,13 @@ fn section_source<'a>(
         partial,
     };
     if section.part.is_empty() {
-        let some = |names, not| Source::Fields {
-            header: &summary.header,
-            fields: fields(names, not),
+        let some = |names, not| {
+            let (header, fields) = (&summary.header, fields(names, not));
+            if summary.is_header_whole() {
+                return Source::Fields { header, fields };
+            }
+            let range = 0..summary.header_len;
+            Source::Filtered { range, fields }
         };
         return match &section.text {
             None => in_message(0..size),

@@ -3,6 +3,7 @@
 mod world;
 
 use restante_core::config::Config;
+use restante_core::imap::Peer;
 use restante_core::storage::StorageError;
 use world::{MAIL, World, append};
 
@@ -381,6 +382,32 @@ fn what_comes_in_the_clear_after_starttls_is_thrown_away() {
         world.say(id, b"s SELECT INBOX\r\n"),
         "s BAD Log in first\r\n"
     );
+}
+
+#[test]
+fn no_password_is_invited_in_the_clear() {
+    let mut world = World::new(18);
+    let afar = |tls| Peer {
+        loopback: false,
+        tls,
+    };
+    for announced in ["{5}", "alice {7}", "{5+}\r\nalice {7}"] {
+        let id = world.connect_from(afar(false));
+        assert!(world.read(id).contains("LOGINDISABLED"));
+        let answer = world.say(id, format!("a login {announced}\r\n").as_bytes());
+        assert!(answer.starts_with("a NO [PRIVACYREQUIRED] "), "{answer}");
+        assert_eq!(answer.lines().count(), 1, "{answer}");
+        // What comes next is a command again.
+        let answer = world.say(id, b"b NOOP\r\n");
+        assert_eq!(answer, "b OK Nothing was done\r\n", "{announced}");
+        let id = world.connect_from(afar(true));
+        world.read(id);
+        let answer = world.say(id, format!("a login {announced}\r\n").as_bytes());
+        assert!(answer.starts_with("+ "), "{announced}: {answer}");
+    }
+    let id = world.connect_from(afar(false));
+    world.read(id);
+    assert!(world.say(id, b"a ID {5}\r\n").starts_with("+ "));
 }
 
 #[test]

@@ -183,11 +183,15 @@ impl World {
 
     /// A client connects; its greeting is read.
     pub(crate) fn connect(&mut self) -> ConnectionId {
-        let id = ConnectionId(u64::from_be_bytes(self.random.bytes()));
-        let peer = Peer {
+        self.connect_from(Peer {
             loopback: true,
             tls: false,
-        };
+        })
+    }
+
+    /// A client connects from there.
+    pub(crate) fn connect_from(&mut self, peer: Peer) -> ConnectionId {
+        let id = ConnectionId(u64::from_be_bytes(self.random.bytes()));
         let connection =
             Connection::new(Arc::clone(&self.config), self.random.seed(), self.now, peer);
         self.add(id, Line::Imap(Box::new(connection)))

@@ -322,7 +322,7 @@ impl Connection {
                 self.say_bye(why);
                 false
             }
-            Frame::Continue | Frame::Message(..) => {
+            Frame::Continue | Frame::LoginInTheClear(_) | Frame::Message(..) => {
                 self.abort("a new command inside APPEND");
                 false
             }

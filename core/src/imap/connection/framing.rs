@@ -106,6 +106,9 @@ pub(super) enum Frame {
     Message(AppendStart, LiteralHeader),
     /// What follows a message of APPEND, up to the next message.
     NextMessage(Vec<u8>, LiteralHeader),
+    /// A LOGIN whose client waits for `+` before it sends its password in the clear. It is
+    /// forgotten; the tag, if there was one, is answered NO.
+    LoginInTheClear(Option<Tag>),
     /// Too long. Its octets are skipped already; the tag, if there was one, is answered BAD.
     Refused(Option<Tag>, &'static str),
     /// Too long to be skipped.
@@ -212,6 +215,16 @@ impl Collector {
         }
     }
 
+    /// The client waits for `+`, and may send no password: a LOGIN is not gone on with.
+    pub(super) fn continue_in_the_clear(&mut self, config: &Config) -> Frame {
+        if !is_login(&self.octets) {
+            return Frame::Continue;
+        }
+        let tag = read_tag(&self.octets, config);
+        *self = Self::default();
+        Frame::LoginInTheClear(tag)
+    }
+
     fn complete(&mut self) -> Frame {
         Frame::Command(core::mem::take(self).octets)
     }
@@ -309,6 +322,12 @@ impl Collector {
         *self = Self::default();
         Some(Frame::Refused(tag, why))
     }
+}
+
+/// Whether a command, of which only the beginning is here, is LOGIN.
+fn is_login(octets: &[u8]) -> bool {
+    let name = octets.split(|&octet| octet == b' ').nth(1);
+    name.is_some_and(|name| name.eq_ignore_ascii_case(b"LOGIN"))
 }
 
 /// Octets of a line that are kept to read its tag.

@@ -75,7 +75,7 @@ impl Connection {
         }
     }
 
-    fn refuse_plaintext(&mut self, tag: &Tag, name: &'static str) {
+    pub(super) fn refuse_plaintext(&mut self, tag: &Tag, name: &'static str) {
         let completion =
             Completion::no("Begin TLS before you send a password").with_code("PRIVACYREQUIRED");
         self.complete(tag, &completion, name);

@@ -412,7 +412,12 @@ impl Connection {
         if self.transmit.len() >= self.config.transmit_bytes_max {
             return false;
         }
-        let frame = self.collector.advance(&mut self.inbox, &self.config);
+        let frame = match self.collector.advance(&mut self.inbox, &self.config) {
+            Frame::Continue if !self.may_log_in() => {
+                self.collector.continue_in_the_clear(&self.config)
+            }
+            frame => frame,
+        };
         if !matches!(frame, Frame::Incomplete | Frame::Continue) {
             // Any command will do, also one that fails (RFC 3501 §5.4). The next one has
             // its own time.
@@ -430,6 +435,8 @@ impl Connection {
             Frame::Continue => self.write(b"+ Ready for the literal\r\n"),
             Frame::Message(start, literal) => self.start_append(start, literal),
             Frame::NextMessage(..) => self.abort("a segment of APPEND outside APPEND"),
+            Frame::LoginInTheClear(Some(tag)) => self.refuse_plaintext(&tag, "LOGIN"),
+            Frame::LoginInTheClear(None) => self.bad_command(None, "The tag is missing"),
             Frame::Refused(tag, why) => self.refused(tag, why),
             Frame::Hopeless(why) => self.say_bye(why),
         }

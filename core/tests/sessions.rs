@@ -132,6 +132,17 @@ fn long_lines_and_literals_are_refused_without_losing_the_line() {
     let answer = world.say(alice, long.as_bytes());
     assert_eq!(lines_with(&answer, "a BAD").len(), 1, "{answer}");
     assert!(answer.ends_with("b OK Nothing was done\r\n"), "{answer}");
+    // A tag that is not whole is nobody's.
+    let long = format!(
+        "{} NOOP {}\r\nb NOOP\r\n",
+        "t".repeat(200),
+        "x".repeat(200_000)
+    );
+    let answer = world.say(alice, long.as_bytes());
+    assert!(
+        answer.starts_with("* BAD ") && answer.ends_with("b OK Nothing was done\r\n"),
+        "{answer}"
+    );
     // The client waits for `+` before it sends this literal, so it is simply refused.
     let answer = world.say(alice, b"a SELECT {1000000}\r\nb NOOP\r\n");
     assert!(

@@ -245,11 +245,15 @@ impl Collector {
         }
     }
 
-    /// Keeps enough of an endless line to read its tag.
+    /// Keeps enough of an endless line to read its tag; a tag that does not end there is none,
+    /// as the client would not know what is left of it.
     fn keep_start(&mut self, inbox: &mut Inbox) {
         if self.octets.is_empty() {
             let start = inbox.waiting();
-            self.octets = start[..start.len().min(TAG_OCTETS)].to_vec();
+            let start = &start[..start.len().min(TAG_OCTETS)];
+            if start.contains(&b' ') {
+                self.octets = start.to_vec();
+            }
         }
     }
 

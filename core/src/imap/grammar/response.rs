@@ -43,7 +43,8 @@ pub fn astring(out: &mut Vec<u8>, octets: &[u8]) {
 }
 
 /// Appends `{n}`, CRLF and the octets. A literal cannot hold NUL (RFC 3501 §9, `CHAR8`):
-/// it becomes 0x80, which keeps the length.
+/// it becomes 0x80, which keeps the length. (FETCH announces octets of messages itself and sends
+/// them as they are, NUL included.)
 pub fn literal(out: &mut Vec<u8>, octets: &[u8]) {
     literal_header(out, octets.len() as u64);
     out.extend(

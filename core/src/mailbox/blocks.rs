@@ -36,6 +36,14 @@ struct Block<T> {
     items: Arc<Vec<T>>,
 }
 
+impl<T: Keyed> Block<T> {
+    /// Whether all of its keys are below those of `other`.
+    fn ends_before(&self, other: &Self) -> bool {
+        let (last, first) = (self.items.last(), other.items.first());
+        last.map(Keyed::key) < first.map(Keyed::key)
+    }
+}
+
 impl<T> Default for SortedBlocks<T> {
     fn default() -> Self {
         Self {
@@ -129,6 +137,24 @@ impl<T: Keyed> SortedBlocks<T> {
             .iter()
             .flat_map(|block| block.items.iter())
             .skip(skip)
+    }
+
+    /// The items, with their positions, of blocks that `other` does not share: whatever is not the
+    /// same there, and a few more. Of shared blocks no item is looked at.
+    pub(crate) fn unshared<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (usize, &'a T)> + 'a {
+        let mut theirs = other.blocks.iter().peekable();
+        let blocks = self.blocks.iter().filter(move |block| {
+            let same = |it: &&Block<T>| Arc::ptr_eq(&it.items, &block.items);
+            while theirs
+                .next_if(|it| !same(it) && it.ends_before(block))
+                .is_some()
+            {}
+            theirs.next_if(same).is_none()
+        });
+        blocks.flat_map(|block| (block.start..).zip(block.items.iter()))
     }
 
     /// All items.
@@ -290,6 +316,37 @@ mod tests {
             blocks.renumber();
             check(&blocks, &model);
             check(&old, &old_model);
+            for (one, two) in [(&blocks, &old), (&old, &blocks)] {
+                let unshared: BTreeMap<usize, &Pair> = one.unshared(two).collect();
+                for (position, pair) in one.iter().enumerate() {
+                    let alike = two.find(pair.key()) == Some(pair);
+                    prop_assert!(alike || unshared.get(&position) == Some(&pair));
+                    let told = unshared.get(&position);
+                    prop_assert!(told.is_none_or(|told| *told == pair));
+                }
+            }
         }
+    }
+
+    #[test]
+    fn a_change_of_a_large_sequence_is_found_without_looking_at_the_rest() {
+        let count = 100 * BLOCK_ITEMS_MAX;
+        let pairs = (0..count as u32).map(|key| Pair(2 * key, 0));
+        let old = SortedBlocks::from_sorted(pairs.collect()).unwrap();
+        let mut new = old.clone();
+        assert_eq!(new.unshared(&old).count(), 0);
+        new.find_mut(1_000).unwrap().1 = 1;
+        new.remove(20_000);
+        new.insert(Pair(30_001, 0));
+        new.insert(Pair(u32::MAX, 0));
+        new.renumber();
+        // A block that grew beyond its size became two.
+        let visited = new.unshared(&old).count();
+        assert_eq!(visited, 3 * BLOCK_ITEMS_MAX + 1);
+        let visited = old.unshared(&new).count();
+        assert_eq!(visited, 3 * BLOCK_ITEMS_MAX);
+        let all = SortedBlocks::default();
+        assert_eq!(old.unshared(&all).count(), count);
+        assert_eq!(all.unshared(&old).count(), 0);
     }
 }

@@ -201,6 +201,15 @@ impl MailboxState {
         self.messages.iter_from(index)
     }
 
+    /// Messages, with their indices, of parts that `other` does not share: those that are another
+    /// one there or none, and a few more.
+    pub(crate) fn unshared<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (usize, &'a Message)> + 'a {
+        self.messages.unshared(&other.messages)
+    }
+
     /// All keywords that occur or did occur.
     #[must_use]
     pub fn keywords(&self) -> &[Keyword] {

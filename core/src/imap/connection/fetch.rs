@@ -58,7 +58,7 @@ pub(super) async fn fetch(io: &Io, context: &Context, view: View, wanted: Wanted
         if vanished {
             say_vanished_since(io, context, &view, since, &set).await;
         }
-        positions = changed_positions(&view, &positions, since);
+        positions = changed_positions(io, &view, &positions, since).await;
         if !items.contains(&FetchItem::ModSeq) {
             items.push(FetchItem::ModSeq);
         }

@@ -4,7 +4,7 @@
 
 use super::context::Context;
 use super::vanished::{Uids, Vanished, say_vanished};
-use super::view::{FLAGS_OCTETS, View, holds};
+use super::view::{FLAGS_OCTETS, MESSAGE_OCTETS, View, holds};
 use crate::imap::grammar::{QResync, SequenceSet};
 use crate::mailbox::{MailboxState, ModSeq, Uid};
 use crate::workflow::Io;
@@ -28,6 +28,7 @@ pub(super) async fn resynchronise(io: &Io, context: &Context, view: &View, known
     let vanished = vanished.skip_while(|uid| *uid <= matched);
     say_vanished(io, context, Vanished::Earlier, Box::new(vanished)).await;
     for (position, message) in state.iter_from(0).enumerate() {
+        io.look(MESSAGE_OCTETS).await;
         if message.modseq > since && holds(&uids, message.uid.get()) {
             context.room(io, FLAGS_OCTETS).await;
             io.write(|out| view.write_fetch_flags(position, message, context.enabled, out));
@@ -85,13 +86,15 @@ fn matched_uid(state: &MailboxState, known: &QResync) -> u32 {
 }
 
 /// Of `positions`, those of messages that changed after `since`, as ranges.
-pub(super) fn changed_positions(
+pub(super) async fn changed_positions(
+    io: &Io,
     view: &View,
     positions: &[Range<usize>],
     since: ModSeq,
 ) -> Vec<Range<usize>> {
     let mut changed: Vec<Range<usize>> = Vec::new();
     for position in positions.iter().cloned().flatten() {
+        io.look(MESSAGE_OCTETS).await;
         let message = view.message(position);
         if message.is_none_or(|message| message.modseq <= since) {
             continue;

@@ -430,6 +430,7 @@ impl View {
             return;
         }
         self.announce_keywords(io);
+        let shown = Arc::clone(&self.shown);
         let before = (self.shown.len(), self.recent_count());
         let expunged = expunged_positions(&self.shown, &self.latest);
         let renumbered = expunged.is_empty() || renumber == Renumber::Allowed;
@@ -450,7 +451,8 @@ impl View {
                 io.write(|out| line(out, now.1, "RECENT"));
             }
         }
-        self.announce_flags(io, context, before.0 - expunged.len(), renumbered, quiet)
+        let known = before.0 - expunged.len();
+        self.announce_flags(io, context, &shown, known, renumbered, quiet)
             .await;
     }
 
@@ -471,11 +473,12 @@ impl View {
     }
 
     /// FETCH FLAGS of messages that the client knew already (the first `known`) and that
-    /// changed since it was last told.
+    /// changed since it was last told. What is still as in `shown` was told.
     async fn announce_flags(
         &mut self,
         io: &Io,
         context: &Context,
+        shown: &MailboxState,
         known: usize,
         renumbered: bool,
         quiet: &Quiet,
@@ -484,7 +487,8 @@ impl View {
             return;
         }
         let latest = Arc::clone(&self.latest);
-        for (position, message) in latest.iter_from(0).enumerate() {
+        for (position, message) in latest.unshared(shown) {
+            io.look(MESSAGE_OCTETS).await;
             if self.knows_flags(message) || quiet.covers(message) {
                 continue;
             }
@@ -509,6 +513,8 @@ impl View {
 /// Keywords that are remembered as told, for a client that makes new ones for ever. Of one that
 /// was forgotten it may be told once more.
 const KEYWORDS_TOLD_MAX: usize = 256;
+/// Octets that can be looked at in the time that a message takes of which nothing is told.
+pub(super) const MESSAGE_OCTETS: usize = 16;
 /// Room for a line that holds a number and a word.
 const LINE_OCTETS: usize = 64;
 /// Room for a FETCH of flags: a few keywords; more only waits a little later.
@@ -556,9 +562,10 @@ pub(super) fn last_uid(state: &MailboxState) -> Option<Uid> {
 
 /// Positions in `shown` of messages that `latest` has no more, ascending.
 fn expunged_positions(shown: &MailboxState, latest: &MailboxState) -> Vec<usize> {
-    let mut remaining = latest.iter_from(0).map(|message| message.uid).peekable();
+    let remaining = latest.unshared(shown);
+    let mut remaining = remaining.map(|(_, message)| message.uid).peekable();
     let mut expunged = Vec::new();
-    for (position, message) in shown.iter_from(0).enumerate() {
+    for (position, message) in shown.unshared(latest) {
         while remaining.next_if(|uid| *uid < message.uid).is_some() {}
         if remaining.next_if_eq(&message.uid).is_none() {
             expunged.push(position);

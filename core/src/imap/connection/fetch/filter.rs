@@ -7,6 +7,7 @@ use super::section::Fields;
 use crate::mime::header;
 
 /// Takes a header and keeps the fields that are wanted, the first ones if they are too long together.
+/// One that is too long alone is left out.
 pub(super) struct Filter<'a> {
     fields: &'a Fields<'a>,
     /// Octets of all that is kept.
@@ -68,7 +69,8 @@ impl<'a> Filter<'a> {
     fn keep(&mut self, whole: &[u8]) {
         let passed = core::mem::take(&mut self.passes);
         for field in header::fields(whole).skip(usize::from(passed)) {
-            if self.full || !self.fields.want(field.name) {
+            let fits = field.raw.len() <= self.octets_max;
+            if self.full || !fits || !self.fields.want(field.name) {
                 continue;
             }
             self.full = self.kept.len() + field.raw.len() > self.octets_max;
@@ -79,5 +81,56 @@ impl<'a> Filter<'a> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mime::header::fields_matching;
+
+    fn filtered(header: &[u8], not: bool, octets_max: usize, piece: usize) -> String {
+        let names = ["A".to_owned(), "long".to_owned()];
+        let fields = Fields {
+            names: &names,
+            not,
+            partial: None,
+        };
+        let mut filter = Filter::new(&fields, octets_max);
+        for octets in header.chunks(piece) {
+            filter.feed(octets);
+        }
+        String::from_utf8(filter.finish()).unwrap()
+    }
+
+    #[test]
+    fn it_does_not_matter_how_a_header_is_cut() {
+        for header in [
+            &b"A: one\r\n two\r\nB: x\r\n\ty\r\na : three\r\n\r\n"[..],
+            b"A: one\n two\nnothing\nLong: x",
+            b"\r\n",
+            b"",
+        ] {
+            for not in [false, true] {
+                let whole = fields_matching(header, &["a", "long"], not);
+                for piece in [1, 2, 5, 100] {
+                    let found = filtered(header, not, 1_000, piece);
+                    assert_eq!(found.as_bytes(), whole, "{not} {piece}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_as_a_whole() {
+        let folds = "\r\n x".repeat(20);
+        let header = format!("A: one\r\nLong: {folds}\r\nA: two\r\n\r\n");
+        for piece in [1, 2, 3, 7, 100, 1_000] {
+            let found = filtered(header.as_bytes(), false, 30, piece);
+            assert_eq!(found, "A: one\r\nA: two\r\n\r\n", "{piece}");
+        }
+        let header = "A: 12345\r\n".repeat(10);
+        let found = filtered(header.as_bytes(), false, 35, 8);
+        assert_eq!(found, "A: 12345\r\n".repeat(3) + "\r\n");
     }
 }

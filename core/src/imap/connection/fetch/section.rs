@@ -31,10 +31,10 @@ pub(super) enum Source<'a> {
 
 /// Which fields of a header are wanted.
 pub(super) struct Fields<'a> {
-    names: &'a [String],
+    pub(super) names: &'a [String],
     /// All but these.
-    not: bool,
-    partial: Option<Partial>,
+    pub(super) not: bool,
+    pub(super) partial: Option<Partial>,
 }
 
 impl Fields<'_> {

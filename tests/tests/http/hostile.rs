@@ -227,10 +227,11 @@ fn addresses_are_not_logged(server: &Server) {
 
 fn whoever_is_slow_is_left(server: &Server) {
     let head = &b"GET / HTTP/1.1\r\nHost: x\r\nA: b"[..];
-    for begin in [&b""[..], b"GET", head] {
+    for beginning in [&b""[..], b"GET", head] {
+        let begin = Instant::now();
         let mut client = Http::connect(server.http_address());
-        client.send(begin).expect("the server is there");
-        expect_closed(&mut client);
+        client.send(beginning).expect("the server is there");
+        expect_closed(&mut client, begin);
     }
     // An octet now and then does not help.
     let mut client = Http::connect(server.http_address());
@@ -265,8 +266,9 @@ fn whoever_is_slow_is_left(server: &Server) {
     client.closed();
     // A connection that is kept and not used.
     let mut client = Http::connect(server.http_address());
+    let begin = Instant::now();
     assert_eq!(client.get("/").status, 200);
-    expect_closed(&mut client);
+    expect_closed(&mut client, begin);
     // Meanwhile and afterwards, mail goes on.
     server.login().ok("NOOP");
 }
@@ -274,8 +276,8 @@ fn whoever_is_slow_is_left(server: &Server) {
 /// A second, two of listening to what more comes, and a busy machine.
 const LEFT_AFTER: Duration = Duration::from_secs(20);
 
-fn expect_closed<S: Read + Write>(client: &mut Http<S>) {
-    let begin = Instant::now();
+/// The server closes the connection in its own time, which began after `begin`.
+fn expect_closed<S: Read + Write>(client: &mut Http<S>, begin: Instant) {
     client.closed();
     let elapsed = begin.elapsed();
     assert!(
@@ -310,8 +312,9 @@ fn too_many_connections(server: &Server) {
 }
 
 fn tls_that_does_not_begin(server: &Server) {
+    let begin = Instant::now();
     let mut client = Http::connect(server.https_address());
-    expect_closed(&mut client);
+    expect_closed(&mut client, begin);
     // Nor does plain HTTP get an answer there that could be taken for one.
     let mut client = socket(server.https_address());
     client
@@ -325,6 +328,7 @@ fn tls_that_does_not_begin(server: &Server) {
         "{}",
         String::from_utf8_lossy(&said)
     );
+    let begin = Instant::now();
     let stream = tls::handshake(socket(server.https_address())).expect("TLS");
-    expect_closed(&mut Http::on(stream));
+    expect_closed(&mut Http::on(stream), begin);
 }

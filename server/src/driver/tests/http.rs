@@ -47,8 +47,8 @@ fn connect(address: SocketAddr) -> TcpStream {
 #[test]
 fn whoever_asks_again_and_again_is_left_at_last() {
     let (_server, _folder, address) = hasty();
-    let mut client = connect(address);
     let begin = Instant::now();
+    let mut client = connect(address);
     let mut octets = [0; 64 * 1024];
     let mut answers = 0;
     // Ends by an error as well as by the end of the stream.

@@ -16,8 +16,10 @@ pub(crate) const TESTS: &[Test] = tests![
     everything_acknowledged_is_there_once => needs(&[Need::OwnProcess]),
 ];
 
-/// How often the server is killed.
+/// How often the server is killed at least; a busy machine needs more kills to deliver enough.
 const KILLS: u64 = 6;
+/// Messages that were acknowledged for each recipient by then, at least.
+const ACKNOWLEDGED_MIN: usize = 20;
 /// Connections that deliver at once.
 const CONNECTIONS: u64 = 4;
 
@@ -61,18 +63,27 @@ fn work(server: &Server, name: &str, sent: &[Mutex<Sent>; 2]) {
 
 fn everything_acknowledged_is_there_once(server: &Server) {
     let sent: [Mutex<Sent>; 2] = Default::default();
-    for kill in 0..KILLS {
+    for kill in 0.. {
         thread::scope(|scope| {
             for client in 0..CONNECTIONS {
                 let sent = &sent;
                 scope.spawn(move || work(server, &format!("{kill}/{client}"), sent));
             }
-            thread::sleep(Duration::from_millis(300 + 170 * kill));
+            thread::sleep(Duration::from_millis(300 + 170 * (kill % KILLS)));
             server.kill();
         });
         server
             .start_again()
             .expect("the server starts after a kill");
+        let acknowledged = (sent.each_ref())
+            .map(|sent| sent.lock().expect("no thread panicked").acknowledged.len());
+        if kill + 1 >= KILLS && acknowledged.iter().all(|it| *it > ACKNOWLEDGED_MIN) {
+            break;
+        }
+        assert!(
+            kill < 10 * KILLS,
+            "too few to say anything: {acknowledged:?}"
+        );
     }
     for (account, sent) in [&server.alice, &server.bob].into_iter().zip(sent) {
         let sent = sent.into_inner().expect("no thread panicked");
@@ -94,7 +105,6 @@ fn judge(server: &Server, account: &Account, sent: &Sent) {
         found.len().saturating_sub(sent.acknowledged.len()),
         sent.unanswered.len()
     );
-    assert!(sent.acknowledged.len() > 20, "too few to say anything");
     for message in &sent.acknowledged {
         assert!(
             found.contains_key(message),

@@ -10,6 +10,7 @@ mod runtime;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -30,6 +31,8 @@ use runtime::threads::Threads;
 
 /// Longer than any poll waits here that is woken up.
 const POLL: Duration = Duration::from_secs(60);
+/// Between two writes of which a poll is to hear one.
+const WRITE_AGAIN: Duration = Duration::from_millis(300);
 
 /// One bucket, and both ways to it.
 struct Both {
@@ -356,35 +359,56 @@ fn their_range(both: &Both, start: &str, end: Option<&str>) -> Range {
     found
 }
 
+/// Polls while somebody writes again and again. Garage tells those who poll of a write before
+/// they can read it, so a poll that is being armed just then misses it, and wakes up with the
+/// next one.
+fn poll_while_writing<T>(poll: impl FnOnce() -> T, write: impl Fn(u32) + Send) -> T {
+    std::thread::scope(|scope| {
+        let (end, ended) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            for number in 0.. {
+                if ended.recv_timeout(WRITE_AGAIN) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                write(number);
+            }
+        });
+        let polled = poll();
+        drop(end);
+        polled
+    })
+}
+
 #[test]
 fn a_poll_of_ours_wakes_up_when_they_write() {
     let both = Both::new();
     both.their_insert("bell", "s", b"0", None);
-    let mut seen = None;
-    for round in 1..4 {
-        let poll = both.ours.execute(StorageRequest::PollRange {
+    let poll = |seen: &Option<String>, timeout: Duration| {
+        let answer = both.ask(StorageRequest::PollRange {
             partition: PartitionKey("bell".to_owned()),
             seen: seen.clone(),
-            timeout_ms: u32::try_from(POLL.as_millis()).unwrap(),
+            timeout_ms: u32::try_from(timeout.as_millis()).unwrap(),
         });
-        let begin = Instant::now();
-        let answer = std::thread::scope(|scope| {
-            if seen.is_some() {
-                scope.spawn(|| {
-                    std::thread::sleep(Duration::from_millis(200));
-                    both.their_insert("bell", "s", format!("{round}").as_bytes(), None);
-                });
-            }
-            block_on(poll)
-        });
-        let StorageResponse::Polled { seen: marker } = answer else {
+        let StorageResponse::Polled { seen } = answer else {
             panic!("{answer:?}")
         };
+        seen
+    };
+    let mut seen = poll(&None, POLL);
+    assert_ne!(seen, None);
+    for round in 1..3 {
+        let begin = Instant::now();
+        let write = |number| {
+            let value = format!("{round}.{number}");
+            both.their_insert("bell", "s", value.as_bytes(), None);
+        };
+        let marker = poll_while_writing(|| poll(&seen, POLL), write);
         assert_ne!(marker, seen);
         assert!(begin.elapsed() < POLL / 2, "not by its time limit");
-        seen = marker;
+        // What was written after the poll was woken up.
+        seen = poll(&marker, WRITE_AGAIN);
     }
-    assert!(both.our_values("bell", "s").0.contains(&b"3".to_vec()));
+    assert!(both.our_values("bell", "s").0.contains(&b"2.0".to_vec()));
 }
 
 #[test]
@@ -397,19 +421,21 @@ fn a_poll_of_theirs_wakes_up_when_we_write() {
     };
     let (items, seen) = poll(None);
     assert_eq!(items.len(), 1);
-    let (changed, _) = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(200));
-            both.our_insert("bell", "another", b"two", None);
-        });
-        poll(Some(&seen))
-    });
-    let changed: BTreeMap<_, Vec<_>> = changed
-        .into_iter()
-        .map(|(sort, item)| (sort, item.value.into_iter().map(bytes_of).collect()))
-        .collect();
-    assert_eq!(
-        changed,
-        BTreeMap::from([("another".to_owned(), vec![Some(b"two".to_vec())])])
-    );
+    let write = |number| {
+        let value = format!("two {number}");
+        both.our_insert("bell", "another", value.as_bytes(), None);
+    };
+    let (changed, _) = poll_while_writing(|| poll(Some(&seen)), write);
+    let changed: Vec<_> = changed.into_iter().collect();
+    let [(sort, item)] = &changed[..] else {
+        panic!("{} items changed", changed.len())
+    };
+    assert_eq!(sort, "another");
+    assert!(!item.value.is_empty());
+    for value in &item.value {
+        let K2vValue::Value(bytes) = value else {
+            panic!("nobody deleted it")
+        };
+        assert!(bytes.starts_with(b"two "));
+    }
 }

@@ -1,12 +1,13 @@
 //! What every backend does. The same functions run on each of them.
 
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_lite::future::{block_on, poll_once};
 use restante_core::storage::{
-    CausalityToken, InsertItem, ItemRange, PartitionKey, SortKey, StorageError, StorageRequest,
-    StorageResponse,
+    CausalityToken, InsertItem, ItemKey, ItemRange, PartitionKey, SortKey, StorageError,
+    StorageRequest, StorageResponse,
 };
 use restante_server::storage::{Memory, SORT_KEY_BYTES_MAX, Storage};
 
@@ -16,6 +17,9 @@ use crate::fixture::{
     TestFolder, ask, body, embedded, get, get_range, insert, items, key, list, object, page, put,
     range, sleeper, values,
 };
+
+/// After what time an item is changed again for a poll that has not been woken up.
+const RING_AGAIN: Duration = Duration::from_millis(300);
 
 macro_rules! on_every_backend {
     ($($name:ident),* $(,)?) => {
@@ -412,23 +416,42 @@ fn a_poll_wakes_up_and_times_out(storage: &dyn Storage) {
 
     // A change while the poll waits, and one between two polls.
     let at = key("bell", "s");
-    block_on(async {
-        let mut waiting = poll(&seen, 60_000);
-        assert_eq!(poll_once(&mut waiting).await, None);
-        insert(storage, &key("another", "s"), None, "ding");
-        insert(storage, &at, None, "ding");
-        let woken = marker(waiting.await);
-        assert_ne!(woken, seen);
-        let token = items(storage, &[&at])[0].token.clone();
-        let deletes = vec![(at.clone(), token)];
-        ask(storage, StorageRequest::DeleteItems(deletes));
-        assert_ne!(marker(poll(&woken, 60_000).await), woken);
+    let mut waiting = poll(&seen, 60_000);
+    assert_eq!(block_on(poll_once(&mut waiting)), None);
+    insert(storage, &key("another", "s"), None, "ding");
+    let woken = std::thread::scope(|scope| {
+        let (end, ended) = mpsc::channel();
+        let at = &at;
+        scope.spawn(move || ring(storage, at, &ended));
+        let woken = marker(block_on(waiting));
+        drop(end);
+        woken
     });
+    assert_ne!(woken, seen);
+    // What was rung after the poll was woken up.
+    let woken = marker(block_on(poll(&woken, 50)));
+    let token = items(storage, &[&at])[0].token.clone();
+    let deletes = vec![(at.clone(), token)];
+    ask(storage, StorageRequest::DeleteItems(deletes));
+    assert_ne!(marker(block_on(poll(&woken, 60_000))), woken);
     let answer = block_on(poll(&Some("junk".to_owned()), 60_000));
     assert!(matches!(
         answer,
         StorageResponse::Failed(StorageError::Refused(_))
     ));
+}
+
+/// Changes an item; where storage is shared once more and again, until the channel is closed.
+/// Garage tells those who poll of a write before they can read it, so a poll that is being armed
+/// just then misses it, and wakes up with the next one.
+fn ring(storage: &dyn Storage, at: &ItemKey, ended: &Receiver<()>) {
+    for number in 0.. {
+        insert(storage, at, None, format!("ding {number}"));
+        if !storage.is_shared() || ended.recv_timeout(RING_AGAIN) != Err(RecvTimeoutError::Timeout)
+        {
+            return;
+        }
+    }
 }
 
 fn steps_of_streams_are_no_single_requests(storage: &dyn Storage) {

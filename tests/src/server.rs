@@ -355,7 +355,8 @@ impl Server {
         (output.status.code(), said)
     }
 
-    /// Asks the server to stop by SIGTERM, waits for it, and checks that it succeeded.
+    /// Asks the server to stop by SIGTERM, waits for it, and checks that it succeeded, and that it
+    /// never panicked.
     pub fn stop(&self) {
         let status = self.end("TERM");
         assert!(
@@ -363,6 +364,26 @@ impl Server {
             "after SIGTERM the server ended with {status}\n{}",
             self.log()
         );
+        self.never_panicked();
+    }
+
+    /// Checks that no process of this server has panicked, as its log would tell: a task that
+    /// does ends alone, and the server goes on.
+    ///
+    /// # Panics
+    /// When one has, with what it said.
+    pub(crate) fn never_panicked(&self) {
+        let log = self.log();
+        let mut lines = log.lines();
+        if let Some(line) = lines.find(|line| line.contains("panicked at")) {
+            let why = lines.next().unwrap_or_default();
+            panic!("a panic in the server's log: {line}\n{why}");
+        }
+    }
+
+    /// Whether another one was there before it, on the same storage.
+    fn is_second(&self) -> bool {
+        !self.accounts.starts_with(self.folder.path())
     }
 
     /// Kills the server, so that it can do nothing more.
@@ -600,6 +621,10 @@ impl Drop for Server {
         if let Some(mut child) = self.state().child.take() {
             // There is nothing to do about a process that cannot be killed.
             let _ = child.kill().and_then(|()| child.wait());
+        }
+        // What became of the first one the trial looks at, which also tells its log.
+        if self.is_second() && !std::thread::panicking() {
+            self.never_panicked();
         }
     }
 }

@@ -195,6 +195,32 @@ fn a_proxy_delays_each_answer_and_breaks_it_off() {
 }
 
 #[test]
+fn an_answer_ends_as_it_began_whatever_the_mode_is_by_then() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let proxy = Proxy::to(listener.local_addr().expect("an address"));
+    // An answer in two pieces, and a mode for each of them.
+    let mut answer = |before, after| {
+        proxy.set(before);
+        let mut client = connect(&proxy);
+        client.write_all(b"\n").expect("the proxy listens");
+        let (mut server, _) = listener.accept().expect("the proxy connects");
+        server.read_exact(&mut [0]).expect("a line");
+        server.write_all(b"01234").expect("the proxy reads");
+        client.read_exact(&mut [0; 5]).expect("the first piece");
+        proxy.set(after);
+        server.write_all(b"56789").expect("the proxy reads");
+        drop(server);
+        let mut rest = String::new();
+        client.read_to_string(&mut rest).expect("and the end");
+        rest
+    };
+    assert_eq!(answer(Mode::BreakAfter(7), Mode::Pass), "56");
+    assert_eq!(proxy.broken(), 1);
+    assert_eq!(answer(Mode::Pass, Mode::BreakAfter(7)), "56789");
+    assert_eq!(proxy.broken(), 1);
+}
+
+#[test]
 fn a_proxy_refuses_cuts_and_recovers() {
     let proxy = Proxy::to(ten_bytes_a_line());
     let mut stream = connect(&proxy);

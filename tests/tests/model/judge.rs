@@ -275,7 +275,7 @@ impl<'a> Round<'a> {
         for (message, name) in &appended {
             ever.told(*message)?;
             let into = |it: &&(Message, String)| it.0.validity == message.validity;
-            let alone = appended.iter().filter(into).count() == 1;
+            let alone = appended.iter().filter(into).count() == 1 && !self.may_get_others(name);
             let mailbox = end.mailboxes.get(&message.validity);
             // Two servers gave this UID to two messages at the same moment: both get others
             // (decision 007).
@@ -310,6 +310,19 @@ impl<'a> Round<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether messages may have come into a mailbox of this name that no APPENDUID tells of:
+    /// those of INBOX, or one whose client was sent away before its answer.
+    fn may_get_others(&self, name: &str) -> bool {
+        let names = self.names(name);
+        let may_be_it = |other: &str| !self.names(other).is_disjoint(&names);
+        let unanswered = self.said.iter().filter(|(_, it)| it.tagged.is_none());
+        let mut appended = unanswered.filter_map(|(command, _)| match command {
+            Command::Append(name, _) => Some(normal(name)),
+            _ => None,
+        });
+        self.inbox_to.iter().any(|to| may_be_it(to)) || appended.any(|to| may_be_it(&to))
     }
 
     /// A message that was acknowledged or shown is where it was.

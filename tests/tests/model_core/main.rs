@@ -1,7 +1,16 @@
 //! The model of IMAP on the core alone (docs/modelling.md): all machines in this thread,
-//! storage in a map, and whose turn it is by chance.
+//! storage in a map, and whose turn it is by chance. Besides, the judge of two servers.
 
+#[path = "../../../core/tests/directory/commands.rs"]
+#[allow(dead_code, reason = "the model of the directory needs the rest")]
+mod commands;
+#[path = "../model/judge.rs"]
+mod judge;
+mod judging;
 mod lies;
+#[path = "../../../core/tests/directory/reference.rs"]
+#[allow(dead_code, reason = "the model of the directory needs the rest")]
+mod reference;
 #[path = "../../../core/tests/world/mod.rs"]
 mod world;
 

@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-/// Steps that are tried before a run counts as not explained.
+/// Steps that are tried before it is left open whether a run can be explained.
 const STEPS_MAX: usize = 300_000;
 
 /// All that one client said and heard in one round.
@@ -34,6 +34,32 @@ pub struct Round {
     pub tracks: Vec<Track>,
     /// Idle clients that must know everything in the end.
     pub told: Vec<usize>,
+}
+
+/// Why there is no order.
+#[derive(Debug)]
+pub enum Unexplained {
+    /// There is none: what the server must not have said.
+    Wrong(String),
+    /// None was found in as many steps as are tried; how the best one ends.
+    Open(String),
+}
+
+impl Unexplained {
+    /// The same, with the conversation.
+    #[must_use]
+    pub fn after(self, transcript: &str) -> Self {
+        match self {
+            Self::Wrong(why) => Self::Wrong(format!("{why}\n{transcript}")),
+            Self::Open(why) => Self::Open(format!("{why}\n{transcript}")),
+        }
+    }
+}
+
+impl From<String> for Unexplained {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
 }
 
 struct Search<'a> {
@@ -58,7 +84,7 @@ struct Place {
 ///
 /// # Errors
 /// Why no order explains what was said.
-pub fn explain(world: &World, rounds: &[Round]) -> Result<World, String> {
+pub fn explain(world: &World, rounds: &[Round]) -> Result<World, Unexplained> {
     let mut search = Search {
         rounds,
         dead: HashSet::new(),
@@ -68,11 +94,11 @@ pub fn explain(world: &World, rounds: &[Round]) -> Result<World, String> {
     let place = search.begin(0, 0);
     match search.go(world, &place) {
         Some(world) => Ok(world),
-        None if search.steps > STEPS_MAX => Err(format!(
+        None if search.steps > STEPS_MAX => Err(Unexplained::Open(format!(
             "no order was found in {STEPS_MAX} steps; the best one ends with: {}",
             search.furthest.1
-        )),
-        None => Err(search.furthest.1),
+        ))),
+        None => Err(Unexplained::Wrong(search.furthest.1)),
     }
 }
 

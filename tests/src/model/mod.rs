@@ -8,6 +8,7 @@
 
 pub mod act;
 pub mod command;
+pub mod effort;
 pub mod explain;
 mod fetched;
 pub mod flags;

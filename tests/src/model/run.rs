@@ -1,7 +1,7 @@
 //! A case, from the first word to the comparison of all views.
 
 use super::command::{Command, Item, Known, Section};
-use super::explain::{Round, Track, explain};
+use super::explain::{Round, Track, Unexplained, explain};
 use super::generate::Case;
 use super::set::Set;
 use super::wire::{Said, Talk, Wire, take_response};
@@ -45,12 +45,12 @@ impl Count {
 /// Runs a case.
 ///
 /// # Errors
-/// What the server must not have said, with the conversation.
-pub fn run(case: &Case, wire: &mut dyn Wire) -> Result<Count, String> {
+/// What the server must not have said, or that this is left open, with the conversation.
+pub fn run(case: &Case, wire: &mut dyn Wire) -> Result<Count, Unexplained> {
     let mut run = Run::new(case, wire);
     match run.all(case) {
         Ok(()) => Ok(run.count()),
-        Err(why) => Err(format!("{why}\n{}", run.transcript)),
+        Err(why) => Err(why.after(&run.transcript)),
     }
 }
 
@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn all(&mut self, case: &Case) -> Result<(), String> {
+    fn all(&mut self, case: &Case) -> Result<(), Unexplained> {
         for round in &case.rounds {
             let mut talks: Vec<(usize, Vec<Command>)> = Vec::new();
             for (client, commands) in round {
@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
 
     /// Somebody who was not there looks at what came of it, which is evidence for the
     /// order.
-    fn look_on(&mut self, mailboxes: &[usize]) -> Result<(), String> {
+    fn look_on(&mut self, mailboxes: &[usize]) -> Result<(), Unexplained> {
         let observer = self.idle.len() - 1;
         let look = |mailbox: &usize| {
             let examine = Command::Select {
@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
     }
 
     /// Clients talk at the same time.
-    fn round(&mut self, talks: Vec<(usize, Vec<Command>)>) -> Result<(), String> {
+    fn round(&mut self, talks: Vec<(usize, Vec<Command>)>) -> Result<(), Unexplained> {
         let mut talking = Vec::new();
         for (client, commands) in talks {
             let commands = self.aimed(client, commands);
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
                 break;
             }
             if !moved {
-                return Err("a command is not answered".to_owned());
+                return Err("a command is not answered".to_owned().into());
             }
         }
         let mut tracks = Vec::new();
@@ -193,7 +193,7 @@ impl<'a> Run<'a> {
         self.understand(tracks)
     }
 
-    fn understand(&mut self, tracks: Vec<Track>) -> Result<(), String> {
+    fn understand(&mut self, tracks: Vec<Track>) -> Result<(), Unexplained> {
         let told = match self.wire.is_prompt() {
             true => self.idle_clients(),
             false => Vec::new(),
@@ -271,7 +271,7 @@ impl<'a> Run<'a> {
     }
 
     /// In the end all clients know what there is.
-    fn settle(&mut self) -> Result<(), String> {
+    fn settle(&mut self) -> Result<(), Unexplained> {
         self.idle_clients_are_told()?;
         let observer = self.idle.len() - 1;
         let noop = || Command::Noop { check: false };
@@ -292,7 +292,8 @@ impl<'a> Run<'a> {
             .filter_map(|it| it.said.last())
         {
             if let Some(line) = said.lines.first().filter(|_| self.wire.is_prompt()) {
-                return Err(format!("told by the second NOOP only: {line:?}"));
+                let why = format!("told by the second NOOP only: {line:?}");
+                return Err(why.into());
             }
         }
         self.round(ask(everything(vec![Item::Uid, Item::Flags, Item::ModSeq])))?;
@@ -328,7 +329,7 @@ impl<'a> Run<'a> {
     }
 
     /// Who is idle needs no command to know.
-    fn idle_clients_are_told(&mut self) -> Result<(), String> {
+    fn idle_clients_are_told(&mut self) -> Result<(), Unexplained> {
         let end = Instant::now() + NEWS_TIMEOUT;
         while !self.wire.is_prompt() {
             self.round(Vec::new())?;

@@ -1,10 +1,13 @@
-//! Looking for a case that fails, for as long as there is time.
+//! Looking for a case that fails.
 
+use super::effort::Effort;
+use super::explain::Unexplained;
 use super::generate::{Case, cases};
 use super::run::Count;
-use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
+use proptest::test_runner::{
+    Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner,
+};
 use std::cell::RefCell;
-use std::time::{Duration, Instant};
 
 /// Seeds of cases that failed once; they are tried first, on every server.
 const REGRESSIONS: &str = "proptest-regressions/model.txt";
@@ -12,44 +15,58 @@ const REGRESSIONS: &str = "proptest-regressions/model.txt";
 /// Rounds of a case at most.
 const ROUNDS_MAX: usize = 8;
 
-/// Cases between two looks at the clock.
+/// Cases between two looks whether to go on.
 const BATCH_CASES: u32 = 25;
 
 /// Cases that are tried to make one that fails smaller.
 const SHRINKS_MAX: u32 = 4_000;
 
-/// How long to look, unless `RESTANTE_MODEL_SECONDS` says it.
-const TIME: Duration = Duration::from_secs(3);
+/// Of so many cases one may be left open because the search for an order was given up.
+const CASES_PER_OPEN_MIN: u64 = 100;
 
-/// How long to look for a case that fails.
-///
-/// # Panics
-/// When `RESTANTE_MODEL_SECONDS` is no number.
-pub fn time() -> Duration {
-    let seconds = std::env::var("RESTANTE_MODEL_SECONDS").ok();
-    let seconds = seconds.map(|it| it.parse().expect("RESTANTE_MODEL_SECONDS is a number"));
-    seconds.map_or(TIME, Duration::from_secs)
+/// What was looked at so far.
+#[derive(Default)]
+struct Total {
+    cases: u64,
+    /// Cases for which an order was looked for in vain, though there may be one.
+    open: u64,
+    count: Count,
 }
 
-/// Runs cases until there is no time left, and says how many there were.
+/// Runs cases until it is enough, which are so many where they are always the same
+/// ([`Effort::begin`]), and says how many there were.
 ///
 /// # Panics
-/// With the smallest case that still fails, and the conversation.
-pub fn search(name: &str, run: impl Fn(&Case) -> Result<Count, String>) {
-    let (begin, time) = (Instant::now(), time());
-    let total = RefCell::new((0_u64, Count::default()));
-    while begin.elapsed() < time {
-        let mut runner = TestRunner::new(Config {
+/// With the smallest case that still fails, and the conversation. When too many cases are left
+/// open.
+pub fn search(name: &str, fixed_cases: u64, run: impl Fn(&Case) -> Result<Count, Unexplained>) {
+    let effort = Effort::begin(fixed_cases);
+    let total = RefCell::new(Total::default());
+    for batch in 0.. {
+        if !effort.goes_on(total.borrow().cases) {
+            break;
+        }
+        let mut config = Config {
             cases: BATCH_CASES,
             failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
             max_shrink_iters: SHRINKS_MAX,
             ..Config::default()
-        });
-        let outcome = runner.run(&cases(ROUNDS_MAX), |case| {
-            let count = run(&case).map_err(TestCaseError::fail)?;
-            let (cases, all) = &mut *total.borrow_mut();
-            *cases += 1;
-            all.add(&count);
+        };
+        if effort.is_fixed() {
+            config.rng_seed = RngSeed::Fixed(batch);
+        }
+        let outcome = TestRunner::new(config).run(&cases(ROUNDS_MAX), |case| {
+            let outcome = run(&case);
+            let mut total = total.borrow_mut();
+            total.cases += 1;
+            match outcome {
+                Ok(count) => total.count.add(&count),
+                Err(Unexplained::Wrong(why)) => return Err(TestCaseError::fail(why)),
+                Err(Unexplained::Open(why)) => {
+                    total.open += 1;
+                    println!("{name}: left open: {case:?}\n{why}");
+                }
+            }
             Ok(())
         });
         match outcome {
@@ -58,9 +75,17 @@ pub fn search(name: &str, run: impl Fn(&Case) -> Result<Count, String>) {
             Err(TestError::Abort(why)) => panic!("{why}"),
         }
     }
-    let (cases, all) = total.into_inner();
-    let rate = cases as f64 / begin.elapsed().as_secs_f64();
-    println!("{name}: {cases} cases, {rate:.0} a second; {all:?}");
+    let Total { cases, open, count } = total.into_inner();
+    let rate = effort.rate(cases);
+    println!("{name}: {cases} cases, {rate:.0} a second, {open} left open; {count:?}");
+    // One is no rate yet.
+    assert!(
+        open <= (cases / CASES_PER_OPEN_MIN).max(1),
+        "{open} of {cases} cases are left open"
+    );
     // A model in which nothing happens proves nothing.
-    assert!(all.changes > cases && all.responses > 10 * cases, "{all:?}");
+    assert!(
+        count.changes > cases && count.responses > 10 * cases,
+        "{count:?}"
+    );
 }

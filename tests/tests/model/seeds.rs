@@ -1,13 +1,15 @@
-//! Cases of the directory, each of a seed and in an account of its own, for as long as there
-//! is time.
+//! Cases of the directory, each of a seed and in an account of its own.
 
 use restante_tests::Server;
-use restante_tests::model::search::time;
+use restante_tests::model::effort::Effort;
 use restante_tests::server::Account;
-use std::time::Instant;
 
-/// Runs cases, from the seed `RESTANTE_DIRECTORY_SEED` on or one that the clock gives. `run`
-/// says how many commands there were.
+/// Cases, and the seed of the first, where they are always the same.
+const FIXED_CASES: u64 = 3;
+const FIXED_SEED: u64 = 1;
+
+/// Runs cases until it is enough, from the seed `RESTANTE_DIRECTORY_SEED` on or one that the
+/// clock gives. `run` says how many commands there were.
 ///
 /// # Panics
 /// With what the server must not have said, and the conversation.
@@ -15,16 +17,17 @@ pub(crate) fn run_cases(
     server: &Server,
     mut run: impl FnMut(&Account, u64) -> Result<usize, String>,
 ) {
+    let effort = Effort::begin(FIXED_CASES);
     let first = match std::env::var("RESTANTE_DIRECTORY_SEED") {
         Ok(seed) => seed.parse().expect("a number"),
+        Err(_) if effort.is_fixed() => FIXED_SEED,
         Err(_) => {
             let now = std::time::UNIX_EPOCH.elapsed();
             now.map_or(1, |now| u64::from(now.subsec_nanos()))
         }
     };
-    let (begin, time) = (Instant::now(), time());
     let (mut cases, mut commands) = (0, 0);
-    while begin.elapsed() < time {
+    while effort.goes_on(cases) {
         let seed = first + cases;
         let account = Account {
             name: format!("case{cases}"),

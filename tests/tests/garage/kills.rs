@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use restante_tests::{Client, Server, Storage, Test, tests, trials::is_ci};
+use restante_tests::{
+    Client, Server, Storage, Test, tests,
+    trials::{Need, is_ci},
+};
 
 use crate::{
     ledger::{Ledger, attempt, is_ok},
@@ -16,7 +19,7 @@ use crate::{
 };
 
 pub(crate) const TESTS: &[Test] = tests![
-    everything_acknowledged_survives_kills_under_load => storage(Storage::Garage),
+    everything_acknowledged_survives_kills_under_load => needs(&[Need::OwnProcess]),
     a_killed_server_loses_nothing_that_another_serves => storage(Storage::Garage),
 ];
 

@@ -1,4 +1,5 @@
-//! Real Garage under both binaries: what only this storage can do wrong.
+//! Real Garage under both binaries: what only this storage can do wrong. What is acknowledged
+//! survives kills on the embedded one as well (`kills.rs`).
 //!
 //! `RESTANTE_KILLS` is how often the server is killed under load (20). What longer runs
 //! showed is in `docs/operating.md`.
@@ -19,7 +20,7 @@ mod two_servers;
 mod uploads;
 
 fn main() -> std::process::ExitCode {
-    restante_tests::run(&[
+    restante_tests::trials::run_on_every_storage(&[
         ("appends", appends::TESTS),
         ("damage", damage::TESTS),
         ("deliveries", deliveries::TESTS),

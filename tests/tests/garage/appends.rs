@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![
     garage_is_killed_in_the_middle_of_appends => storage(Storage::OwnGarage),
     garage_is_stopped_and_started_between_appends => storage(Storage::OwnGarage),
     one_of_three_nodes_dies => storage(Storage::ThreeNodes),
+    one_of_three_nodes_dies_in_the_middle_of_appends => storage(Storage::ThreeNodes),
     the_network_is_cut_and_comes_back => storage(Storage::OwnGarage),
     the_network_swallows_everything_for_a_while
         => storage(Storage::OwnGarage).storage_limits("request_timeout_ms = 3000"),
@@ -93,8 +94,8 @@ impl Appending {
 }
 
 /// Appends without pause during a fault that begins and ends in the middle. Afterwards
-/// everything acknowledged is there, and appends succeed again.
-fn append_through(server: &Server, fault: impl FnOnce(&Appending)) {
+/// everything acknowledged is there, and appends succeed again. Returns how many were refused.
+fn append_through(server: &Server, fault: impl FnOnce(&Appending)) -> usize {
     let mut client = server.login();
     client.ok("CREATE Box");
     let mut ledger = Ledger::new("Box");
@@ -115,6 +116,7 @@ fn append_through(server: &Server, fault: impl FnOnce(&Appending)) {
     // What the server holds in memory is what is stored.
     server.restart();
     ledger.check(server);
+    appending.refused.into_inner()
 }
 
 fn append_at_last(server: &Server, ledger: &mut Ledger) {
@@ -191,6 +193,22 @@ fn one_of_three_nodes_dies(server: &Server) {
         other.check(server);
     }
     second.stop();
+}
+
+/// What was begun with the node is carried out by the other two.
+fn one_of_three_nodes_dies_in_the_middle_of_appends(server: &Server) {
+    let nodes = server.garage().three_nodes();
+    let refused = append_through(server, |appending| {
+        nodes[1].kill();
+        appending.go_on();
+        thread::sleep(OUTAGE);
+        nodes[1].start_again();
+        appending.go_on();
+    });
+    assert_eq!(
+        refused, 0,
+        "appends were refused, though two nodes were there"
+    );
 }
 
 fn the_network_is_cut_and_comes_back(server: &Server) {

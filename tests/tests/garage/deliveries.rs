@@ -12,7 +12,9 @@ use std::{
 };
 
 use restante_tests::{
-    Client, Server, Status, Storage, Test, lmtp,
+    Client, Server, Status, Storage, Test,
+    garage::Mode,
+    lmtp,
     process::{PATIENCE, wait_for},
     samples, tests,
 };
@@ -20,6 +22,10 @@ use restante_tests::{
 pub(crate) const TESTS: &[Test] = tests![
     delivered_messages_are_read_and_wake_who_is_idle => storage(Storage::Garage),
     garage_is_killed_in_the_middle_of_deliveries => storage(Storage::OwnGarage),
+    the_network_is_cut_in_the_middle_of_deliveries => storage(Storage::OwnGarage),
+    the_network_swallows_deliveries_for_a_while
+        => storage(Storage::OwnGarage).storage_limits("request_timeout_ms = 3000"),
+    one_of_three_nodes_dies_in_the_middle_of_deliveries => storage(Storage::ThreeNodes),
 ];
 
 /// Connections that deliver at once.
@@ -202,29 +208,38 @@ fn hears_of(client: &mut Client, count: u32) {
     }
 }
 
-fn garage_is_killed_in_the_middle_of_deliveries(server: &Server) {
-    let node = server.garage().node();
+/// Waits until more deliveries are acknowledged.
+fn some_more(bag: &Mailbag, why: &str) {
+    let before = bag.sent().acknowledged.len();
+    let done = wait_for(|| bag.sent().acknowledged.len() > before + 10);
+    assert!(done, "{why}: nothing is delivered within {PATIENCE:?}");
+}
+
+/// Waits until a delivery is refused: the fault is felt.
+fn is_refused(bag: &Mailbag) {
+    let before = bag.sent().refused.len();
+    let felt = wait_for(|| bag.sent().refused.len() > before);
+    assert!(felt, "a fault that no delivery feels");
+}
+
+/// Delivers without pause during a fault that begins and ends in the middle. Afterwards
+/// everything acknowledged is there, and stays what it is. Returns how many were refused.
+fn deliver_through(server: &Server, fault: impl FnOnce(&Mailbag)) -> usize {
+    /// Ends the deliveries, also where the test fails meanwhile.
+    struct Closing<'a>(&'a Mailbag);
+    impl Drop for Closing<'_> {
+        fn drop(&mut self) {
+            self.0.close();
+        }
+    }
     let bag = Mailbag::of(MESSAGES_MAX);
     thread::scope(|scope| {
+        let closing = Closing(&bag);
         let delivering = scope.spawn(|| deliver(server, &server.alice.name, &bag));
-        let some_more = |why: &str| {
-            let before = bag.sent().acknowledged.len();
-            let done = wait_for(|| bag.sent().acknowledged.len() > before + 10);
-            if !done {
-                bag.close();
-                panic!("{why}: nothing is delivered within {PATIENCE:?}");
-            }
-        };
-        some_more("at first");
-        for round in 0..KILLS {
-            // At another step of the deliveries each time.
-            thread::sleep(Duration::from_millis(7 * round));
-            node.kill();
-            thread::sleep(OUTAGES[usize::from(round % 4 == 3)]);
-            node.start_again();
-            some_more("after Garage came back");
-        }
-        bag.close();
+        some_more(&bag, "at first");
+        fault(&bag);
+        some_more(&bag, "after the fault");
+        drop(closing);
         if let Err(panic) = delivering.join() {
             std::panic::resume_unwind(panic);
         }
@@ -238,8 +253,62 @@ fn garage_is_killed_in_the_middle_of_deliveries(server: &Server) {
         sent.refused.len(),
         found.len() - sent.acknowledged.len()
     );
-    assert!(!sent.refused.is_empty(), "Garage was not missed");
     // What the server holds in memory is what is stored.
     server.restart();
     assert!(check(server, &sent) == found, "UIDs changed");
+    sent.refused.len()
+}
+
+fn garage_is_killed_in_the_middle_of_deliveries(server: &Server) {
+    let node = server.garage().node();
+    let refused = deliver_through(server, |bag| {
+        for round in 0..KILLS {
+            // At another step of the deliveries each time.
+            thread::sleep(Duration::from_millis(7 * round));
+            node.kill();
+            thread::sleep(OUTAGES[usize::from(round % 4 == 3)]);
+            node.start_again();
+            some_more(bag, "after Garage came back");
+        }
+    });
+    assert!(refused > 0, "Garage was not missed");
+}
+
+fn the_network_is_cut_in_the_middle_of_deliveries(server: &Server) {
+    let garage = server.garage();
+    deliver_through(server, |bag| {
+        for outage in OUTAGES {
+            garage.network(Mode::Cut);
+            is_refused(bag);
+            thread::sleep(outage);
+            garage.network(Mode::Pass);
+            some_more(bag, "after the network came back");
+        }
+    });
+}
+
+fn the_network_swallows_deliveries_for_a_while(server: &Server) {
+    let garage = server.garage();
+    deliver_through(server, |bag| {
+        garage.network(Mode::Hang);
+        is_refused(bag);
+        thread::sleep(OUTAGES[0]);
+        garage.network(Mode::Pass);
+        some_more(bag, "after the network went on");
+    });
+}
+
+/// What was begun with the node is carried out by the other two.
+fn one_of_three_nodes_dies_in_the_middle_of_deliveries(server: &Server) {
+    let nodes = server.garage().three_nodes();
+    let refused = deliver_through(server, |bag| {
+        nodes[1].kill();
+        some_more(bag, "with two of three nodes");
+        thread::sleep(OUTAGES[0]);
+        nodes[1].start_again();
+    });
+    assert_eq!(
+        refused, 0,
+        "deliveries were refused, though two nodes were there"
+    );
 }

@@ -14,6 +14,8 @@ pub(crate) const TESTS: &[Test] = tests![
     garage_is_killed_in_the_middle_of_idle => storage(Storage::OwnGarage),
     what_another_server_writes_wakes_after_garage_was_killed => storage(Storage::OwnGarage),
     what_another_server_writes_wakes_after_the_network_was_cut => storage(Storage::OwnGarage),
+    what_another_server_writes_wakes_though_one_of_three_nodes_died
+        => storage(Storage::ThreeNodes),
     idle_can_be_ended_while_garage_is_gone => storage(Storage::OwnGarage),
 ];
 
@@ -74,8 +76,7 @@ fn garage_is_killed_in_the_middle_of_idle(server: &Server) {
 
 /// Only a poll that goes on after each fault can tell the idle client's server what the other
 /// one wrote.
-fn another_server_wakes_after(server: &Server, fault: impl Fn()) {
-    let second = server.second();
+fn another_server_wakes_after(server: &Server, second: &Server, mut fault: impl FnMut()) {
     let mut idler = server.select("Box", &[&samples::plain("one", "1")]);
     let mut other = second.login();
     let tag = idle(&mut idler);
@@ -99,7 +100,7 @@ fn another_server_wakes_after(server: &Server, fault: impl Fn()) {
 
 fn what_another_server_writes_wakes_after_garage_was_killed(server: &Server) {
     let node = server.garage().node();
-    another_server_wakes_after(server, || {
+    another_server_wakes_after(server, &server.second(), || {
         node.kill();
         thread::sleep(OUTAGE);
         node.start_again();
@@ -108,10 +109,24 @@ fn what_another_server_writes_wakes_after_garage_was_killed(server: &Server) {
 
 fn what_another_server_writes_wakes_after_the_network_was_cut(server: &Server) {
     let garage = server.garage();
-    another_server_wakes_after(server, || {
+    another_server_wakes_after(server, &server.second(), || {
         garage.network(Mode::Cut);
         thread::sleep(OUTAGE);
         garage.network(Mode::Pass);
+    });
+}
+
+/// The node dies in the middle of polls that it takes part in, and comes back in the middle of
+/// others.
+fn what_another_server_writes_wakes_though_one_of_three_nodes_died(server: &Server) {
+    let nodes = server.garage().three_nodes();
+    let mut is_there = true;
+    another_server_wakes_after(server, &server.second_at(2), || {
+        match is_there {
+            true => nodes[1].kill(),
+            false => nodes[1].start_again(),
+        }
+        is_there = !is_there;
     });
 }
 

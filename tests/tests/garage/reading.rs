@@ -16,6 +16,7 @@ use restante_tests::{
 pub(crate) const TESTS: &[Test] = tests![
     garage_is_killed_in_the_middle_of_a_fetch => storage(Storage::OwnGarage),
     the_network_is_cut_in_the_middle_of_a_fetch => storage(Storage::OwnGarage),
+    one_of_three_nodes_dies_in_the_middle_of_a_fetch => storage(Storage::ThreeNodes),
     objects_break_off_in_the_middle => storage(Storage::OwnGarage),
 ];
 
@@ -212,6 +213,19 @@ fn the_network_is_cut_in_the_middle_of_a_fetch(server: &Server) {
         || garage.network(Mode::Cut),
         || garage.network(Mode::Pass),
     );
+}
+
+/// What the node had begun to send the other two have as well.
+fn one_of_three_nodes_dies_in_the_middle_of_a_fetch(server: &Server) {
+    let messages = mailbox(server);
+    let garage = server.garage();
+    garage.network(SHORT_ANSWERS);
+    let fetching = Fetching::begin(server);
+    garage.three_nodes()[1].kill();
+    let outcome = fetching.finish(&messages);
+    garage.network(Mode::Pass);
+    assert!(outcome.ok, "only {} messages came", outcome.whole);
+    assert_eq!(outcome.whole, MESSAGES);
 }
 
 fn objects_break_off_in_the_middle(server: &Server) {

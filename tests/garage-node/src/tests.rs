@@ -199,7 +199,7 @@ fn an_answer_ends_as_it_began_whatever_the_mode_is_by_then() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let proxy = Proxy::to(listener.local_addr().expect("an address"));
     // An answer in two pieces, and a mode for each of them.
-    let mut answer = |before, after| {
+    let answer = |before, after| {
         proxy.set(before);
         let mut client = connect(&proxy);
         client.write_all(b"\n").expect("the proxy listens");

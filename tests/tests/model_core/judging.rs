@@ -5,7 +5,9 @@ use crate::judge::{Ever, Round, Shown, View};
 use std::collections::BTreeMap;
 
 /// UIDVALIDITY, name, and messages by UID.
-fn view(mailboxes: &[(u32, &str, &[(u32, u32)])]) -> View {
+type Row<'a> = (u32, &'a str, &'a [(u32, u32)]);
+
+fn view(mailboxes: &[Row<'_>]) -> View {
     let mailboxes = mailboxes.iter().map(|(validity, name, messages)| {
         let shown = Shown {
             name: (*name).to_owned(),

@@ -8,7 +8,6 @@
 
 mod runtime;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};

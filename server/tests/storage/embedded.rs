@@ -11,8 +11,8 @@ use restante_core::storage::{ItemKey, StorageError, StorageRequest, StorageRespo
 use restante_server::storage::embedded::{Embedded, EmbeddedConfig, OpenError};
 
 use crate::fixture::{
-    TestFolder, ask, body, config, embedded, get, get_range, insert, items, key, list, object, put,
-    sleeper, values,
+    TestFolder, ask, body, config, embedded, embedded_with, get, get_range, insert, items, key,
+    list, object, put, sleeper, values,
 };
 
 #[test]
@@ -113,7 +113,7 @@ fn the_file_of_a_long_object_of_version_1_is_read_for_ever() {
         inline_bytes_max: 4,
         ..config()
     };
-    let storage = Embedded::open(&folder.0, config, sleeper()).unwrap();
+    let storage = embedded_with(&folder.0, &config);
     put(&storage, "o", &Bytes::from("golden")).unwrap();
     drop(storage);
     let storage = embedded(&folder.0);
@@ -245,7 +245,7 @@ fn below_the_reserve_writes_are_full_and_deletes_are_not() {
         reserve_bytes: u64::MAX / 2,
         ..config()
     };
-    let storage = Embedded::open(&folder.0, full, sleeper()).unwrap();
+    let storage = embedded_with(&folder.0, &full);
     let answer = insert(&storage, &at, None, "two");
     assert_eq!(answer, StorageResponse::Failed(StorageError::Full));
     for bytes in [100, 300_000] {
@@ -282,7 +282,7 @@ fn below_twice_the_reserve_objects_are_full_and_items_are_not() {
         reserve_bytes: system.f_bavail * system.f_frsize / 3 * 2,
         ..config()
     };
-    let storage = Embedded::open(&folder.0, nearly_full, sleeper()).unwrap();
+    let storage = embedded_with(&folder.0, &nearly_full);
     for bytes in [100, 300_000] {
         assert_eq!(
             put(&storage, "new", &body(2, bytes)),
@@ -404,7 +404,7 @@ fn a_disk_that_is_really_full_loses_nothing_and_works_again() {
         reserve_bytes: 0,
         ..config()
     };
-    let storage = Embedded::open(&folder, config, sleeper()).unwrap();
+    let storage = embedded_with(&folder, &config);
     let ballast = disk.0.0.join("ballast");
     let mut kept = Vec::new();
     for round in 0..4_u64 {

@@ -11,7 +11,7 @@ use restante_core::storage::{
     CausalityToken, InsertItem, Item, ItemKey, ItemRange, ObjectKey, PartitionKey, SortKey,
     StorageError, StorageRequest, StorageResponse,
 };
-use restante_server::storage::embedded::{Embedded, EmbeddedConfig};
+use restante_server::storage::embedded::{Embedded, EmbeddedConfig, OpenError};
 use restante_server::storage::{Sleeper, Storage};
 
 /// A folder that is removed with this.
@@ -48,6 +48,9 @@ pub(crate) fn sleeper() -> Sleeper {
     })
 }
 
+/// How long a process may take to become another program.
+const LOCKED_MAX: Duration = Duration::from_secs(10);
+
 /// Small enough that tests reach tables, files and merging.
 pub(crate) fn config() -> EmbeddedConfig {
     EmbeddedConfig {
@@ -57,7 +60,21 @@ pub(crate) fn config() -> EmbeddedConfig {
 }
 
 pub(crate) fn embedded(folder: &Path) -> Embedded {
-    Embedded::open(folder, config(), sleeper()).unwrap()
+    embedded_with(folder, &config())
+}
+
+/// Opens a store, also one that was closed just now: a process that another test has just started holds the
+/// lock of whatever was open, until it becomes another program.
+pub(crate) fn embedded_with(folder: &Path, config: &EmbeddedConfig) -> Embedded {
+    let begin = std::time::Instant::now();
+    loop {
+        match Embedded::open(folder, config.clone(), sleeper()) {
+            Err(OpenError::InUse { .. }) if begin.elapsed() < LOCKED_MAX => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 pub(crate) fn key(partition: &str, sort: &str) -> ItemKey {

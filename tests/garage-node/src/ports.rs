@@ -14,8 +14,9 @@ pub fn unused_port() -> SocketAddr {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test processes that run at the same time begin at different places.
-    let offset = u16::try_from(std::process::id().wrapping_mul(97) % u32::from(COUNT))
+    // Test processes that run at the same time begin at different places, far from each other also where
+    // their numbers are neighbours.
+    let offset = u16::try_from(std::process::id().wrapping_mul(7_919) % u32::from(COUNT))
         .expect("below the count");
     for _ in 0..COUNT {
         let next = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;

@@ -1,13 +1,10 @@
 //! What is known of a log, and what of it storage need not be asked for again.
 
-use super::parts::Parts;
-use crate::mailbox::{CheckpointPointer, LogPosition, VersionVector, WriterId};
+use super::apart::Apart;
+use crate::mailbox::{CheckpointPointer, VersionVector, WriterId};
 use crate::storage::SortKey;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Items of one log that are remembered not to be readable. Of more, each reading tells anew.
-const UNREADABLE_MAX: usize = 10_000;
 
 /// Stretches of one log that are left out when looking for what is new.
 const STRETCHES_MAX: usize = 15;
@@ -19,11 +16,8 @@ pub(super) struct Known<S> {
     pub(super) covered: VersionVector,
     /// The number behind the last item in storage, by writer.
     pub(super) present: BTreeMap<WriterId, u64>,
-    /// Items that were read and are not contained in the state yet.
-    pub(super) parts: Parts,
-    /// Items that were read and cannot be understood, [`UNREADABLE_MAX`] at most. They are contained in
-    /// nothing, so no checkpoint hides them, and are asked for again with all that is new.
-    pub(super) unreadable: BTreeSet<LogPosition>,
+    /// Items that were read and are not contained in the state.
+    pub(super) apart: Arc<Apart>,
     /// Operations that the newest checkpoint does not contain.
     pub(super) operations: usize,
     /// Checkpoints that were seen, by the sort keys of their pointers.
@@ -44,8 +38,7 @@ impl<S> Known<S> {
             state: Arc::new(state),
             covered: VersionVector::default(),
             present: BTreeMap::new(),
-            parts: Parts::default(),
-            unreadable: BTreeSet::new(),
+            apart: Arc::default(),
             operations: 0,
             checkpoints: BTreeMap::new(),
             pointers: 0,
@@ -54,10 +47,9 @@ impl<S> Known<S> {
         }
     }
 
-    /// Notes that an item cannot be understood; `false` if that is known.
-    pub(super) fn note_unreadable(&mut self, position: LogPosition) -> bool {
-        !self.unreadable.contains(&position)
-            && (self.unreadable.len() >= UNREADABLE_MAX || self.unreadable.insert(position))
+    /// Items that were read and are not contained in the state, to be changed.
+    pub(super) fn apart(&mut self) -> &mut Apart {
+        Arc::make_mut(&mut self.apart)
     }
 
     /// Whether it has all that any of the checkpoints has.
@@ -97,7 +89,7 @@ impl<S> Known<S> {
         if next >= end {
             return Vec::new();
         }
-        let mut read: Vec<u64> = beyond.chain(self.parts.of_writer(writer)).collect();
+        let mut read: Vec<u64> = beyond.chain(self.apart.of_writer(writer)).collect();
         read.sort_unstable();
         let mut gaps = Vec::new();
         for seq in read.into_iter().chain([end]) {
@@ -113,7 +105,7 @@ impl<S> Known<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::Part;
+    use crate::mailbox::{LogPosition, Part};
     use bytes::Bytes;
 
     const WRITER: WriterId = WriterId([3; 16]);
@@ -135,7 +127,7 @@ mod tests {
                 count,
                 piece,
             };
-            assert_eq!(known.parts.take(at(seq), part), Ok(None));
+            assert_eq!(known.apart().take(at(seq), part), Ok(None));
         }
         known
     }

@@ -18,8 +18,8 @@ pub(super) use damage::Damaged;
 pub(super) use start::{is_pointer, pointer_key, pointer_stamp};
 pub(super) use value::{counting, is_sound, pointer_of};
 
+use super::apart::{Finished, Misplaced};
 use super::known::Known;
-use super::parts::{Finished, Misplaced};
 use crate::config::Config;
 use crate::mailbox::{Floor, LogPosition, LogState, Owed, Stamp};
 use crate::seal::{AccountKeys, Places};
@@ -306,8 +306,8 @@ impl Reader {
         let values = open_values::<S>(&self.keys, item);
         let opened = values.counts.map(|(_, opened)| opened);
         let told = match opened.is_some() {
-            true => work.known.unreadable.remove(&position),
-            false => !work.known.note_unreadable(position),
+            true => work.known.apart().note_readable(position),
+            false => !work.known.apart().note_unreadable(position),
         };
         if !told {
             self.obscure_values(&item.key, values.obscure, opened.is_some());
@@ -317,11 +317,11 @@ impl Reader {
                 work.known.covered.insert(position);
                 work.take_in(writer, batch);
             }
-            Some(Opened::Part(part)) => match work.known.parts.take(position, part) {
+            Some(Opened::Part(part)) => match work.known.apart().take(position, part) {
                 Ok(Some(finished)) => self.take_in(work, &item.key, finished),
                 Ok(None) => {}
                 Err(Misplaced) => {
-                    if work.known.note_unreadable(position) && !told {
+                    if work.known.apart().note_unreadable(position) && !told {
                         self.damaged(&item.key, "it contradicts other items".to_owned());
                     }
                 }
@@ -344,7 +344,7 @@ impl Reader {
             Err(why) => {
                 let mut is_new = false;
                 for position in finished.positions() {
-                    is_new |= work.known.note_unreadable(position);
+                    is_new |= work.known.apart().note_unreadable(position);
                 }
                 if is_new {
                     self.obscure(key, why.into());

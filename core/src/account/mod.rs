@@ -1,6 +1,7 @@
 //! One user: the machine that owns a user's mailboxes, shared by all of that user's
 //! connections and owned by one task.
 
+mod apart;
 mod boundary;
 mod checkpoint;
 mod commit;
@@ -8,7 +9,6 @@ mod known;
 mod load;
 mod log;
 mod machine;
-mod parts;
 mod plan;
 mod requests;
 mod ringing;

@@ -56,7 +56,7 @@ impl<S: LogState> Progressing<S> {
             return false;
         }
         let gaps = self.known.covered.gaps(GAPS_MAX).into_iter();
-        let mut gaps = gaps.filter(|gap| !self.known.unreadable.contains(gap));
+        let mut gaps = gaps.filter(|gap| !self.known.apart.is_unreadable(*gap));
         if gaps.any(|gap| self.gaps.binary_search(&gap).is_err()) {
             return true;
         }

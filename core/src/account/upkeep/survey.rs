@@ -117,8 +117,7 @@ impl Survey {
             let damaged = reader.damaged.into_inner();
             let complete = known.is_complete();
             let empty = known.present.is_empty() && known.checkpoints.is_empty();
-            let mut apart = known.unreadable;
-            apart.extend(known.parts.positions());
+            let apart = known.apart.positions().collect();
             let (pointers, checkpoints) = known.checkpoints.into_iter().unzip();
             return Ok(Whole {
                 partition,

@@ -1,17 +1,26 @@
-//! Batches of which some items were read and others are not there yet.
+//! Items of a log that are there and contained in nothing.
 //!
-//! Either they are just being written, or their writer died over it, or one of them cannot be
-//! read. The rest may still come late or never: what is here waits for it, counted as nothing.
+//! Of some batches a part was read and others are not there yet. Either they are just being written, or
+//! their writer died over it, or one of them cannot be read. The rest may still come late or
+//! never: what is here waits for it, counted as nothing.
+//!
+//! And some items cannot be understood. They are asked for again with all that is new, for the right value may
+//! come beside the wrong one.
 
 use crate::mailbox::{LogPosition, Part, WriterId};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Items of one log that are remembered not to be readable. Of more, each reading tells anew.
+const UNREADABLE_MAX: usize = 10_000;
 
 /// See the module. A clone shares the octets.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Parts {
+pub(super) struct Apart {
     /// By the position of their first item.
     batches: BTreeMap<LogPosition, Unfinished>,
+    /// [`UNREADABLE_MAX`] at most.
+    unreadable: BTreeSet<LogPosition>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +44,7 @@ pub(super) struct Finished {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misplaced;
 
-impl Parts {
+impl Apart {
     /// Takes in the part at a position. The batch, if that was the last one missing.
     pub(super) fn take(
         &mut self,
@@ -59,7 +68,23 @@ impl Parts {
         Ok(self.finish(first))
     }
 
-    /// The numbers of a writer's items that are here, without order.
+    /// Notes that an item cannot be understood; `false` if that is known.
+    pub(super) fn note_unreadable(&mut self, position: LogPosition) -> bool {
+        !self.unreadable.contains(&position)
+            && (self.unreadable.len() >= UNREADABLE_MAX || self.unreadable.insert(position))
+    }
+
+    /// Notes that an item can be understood; whether it could not be before.
+    pub(super) fn note_readable(&mut self, position: LogPosition) -> bool {
+        self.unreadable.remove(&position)
+    }
+
+    /// Whether it is known that an item cannot be understood.
+    pub(super) fn is_unreadable(&self, position: LogPosition) -> bool {
+        self.unreadable.contains(&position)
+    }
+
+    /// The numbers of a writer's parts that are here, without order.
     pub(super) fn of_writer(&self, writer: WriterId) -> impl Iterator<Item = u64> {
         let from = LogPosition { writer, seq: 0 };
         let to = LogPosition {
@@ -73,12 +98,13 @@ impl Parts {
     /// All items that are here, without order.
     pub(super) fn positions(&self) -> impl Iterator<Item = LogPosition> {
         let batches = self.batches.iter();
-        batches.flat_map(|(first, it)| {
+        let parts = batches.flat_map(|(first, it)| {
             it.read.keys().map(|index| LogPosition {
                 seq: first.seq + index,
                 ..*first
             })
-        })
+        });
+        parts.chain(self.unreadable.iter().copied())
     }
 
     fn finish(&mut self, first: LogPosition) -> Option<Finished> {
@@ -128,7 +154,7 @@ mod tests {
     #[test]
     fn a_batch_is_there_with_its_last_part_in_any_order() {
         for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]] {
-            let mut parts = Parts::default();
+            let mut parts = Apart::default();
             for index in &order[..2] {
                 assert_eq!(parts.take(at(5 + index), part(*index, 3)), Ok(None));
                 // Read again: no change.
@@ -145,8 +171,8 @@ mod tests {
 
     #[test]
     fn a_batch_with_an_item_that_cannot_be_read_waits_for_it() {
-        let mut parts = Parts::default();
-        let numbers = |parts: &Parts, writer| {
+        let mut parts = Apart::default();
+        let numbers = |parts: &Apart, writer| {
             let mut numbers: Vec<_> = parts.of_writer(writer).collect();
             numbers.sort_unstable();
             numbers
@@ -163,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_part_that_contradicts_the_others_is_refused() {
-        let mut parts = Parts::default();
+        let mut parts = Apart::default();
         assert_eq!(parts.take(at(1), part(2, 3)), Err(Misplaced));
         parts.take(at(4), part(0, 3)).unwrap();
         assert_eq!(parts.take(at(5), part(1, 4)), Err(Misplaced));

@@ -66,6 +66,7 @@ impl Check {
         let ledger = ledger.unwrap_or_default();
         let partition = self.survey.places.directory();
         let (whole, _) = self.log(None, partition, ()).await?;
+        self.compare(None, &whole, ()).await?;
         let directory: &Directory = &whole.state;
         for mailbox in ledger.mailboxes.keys().filter(|id| !directory.knows(**id)) {
             let place = self.survey.places.log(*mailbox).0;
@@ -124,6 +125,7 @@ impl Check {
         let partition = self.survey.places.log(mailbox);
         let origin = directory.uid_validity(mailbox);
         let (whole, lacks) = self.log(name, partition.clone(), origin).await?;
+        self.compare(name, &whole, origin).await?;
         let state: &MailboxState = &whole.state;
         let known = ledger.mailboxes.get(&mailbox).copied();
         let floor = known.unwrap_or(Uid::FIRST).max(state.uid_next());
@@ -235,21 +237,36 @@ impl Check {
             self.found_repaired(at(), place, Trouble::Checkpoint, repaired);
         }
         if !whole.is_complete() {
-            self.find(at(), partition.0.clone(), Trouble::Disagreement);
-        }
-        let others = whole.checkpoints.len().saturating_sub(1);
-        if whole.is_sound() && others > 0 {
-            let reader = self.survey.reader(partition.clone());
-            let older = reader.load_from::<S>(origin, others).await?.known;
-            let newest = whole.checkpoints.last().and_then(Option::as_ref);
-            let lacks = newest.is_some_and(|newest| !older.covered.covers(&newest.covered));
-            // Others may have written between the two readings.
-            let same = older.covered == whole.covered;
-            if lacks || (same && !older.state.agrees_with(&whole.state)) {
-                self.find(at(), partition.0, Trouble::Disagreement);
-            }
+            self.find(at(), partition.0, Trouble::Disagreement);
         }
         Ok((whole, lacks))
+    }
+
+    /// Whether a log says the same from its oldest checkpoint as from its newest.
+    async fn compare<S: LogState>(
+        &mut self,
+        name: Option<&MailboxName>,
+        whole: &Whole<S>,
+        origin: S::Origin,
+    ) -> Result<(), StorageError> {
+        let others = whole.checkpoints.len().saturating_sub(1);
+        if !whole.is_sound() || others == 0 {
+            return Ok(());
+        }
+        let reader = self.survey.reader(whole.partition.clone());
+        let older = reader.load_from::<S>(origin, others).await?.known;
+        let newest = whole.checkpoints.last().and_then(Option::as_ref);
+        let lacks = newest.is_some_and(|newest| !older.covered.covers(&newest.covered));
+        // Others may have written between the two readings.
+        let same = older.covered == whole.covered;
+        if lacks || (same && !older.state.agrees_with(&whole.state)) {
+            let at = Where {
+                mailbox: name,
+                uid: None,
+            };
+            self.find(at, whole.partition.0.clone(), Trouble::Disagreement);
+        }
+        Ok(())
     }
 
     /// Keeps elsewhere what cannot be opened.

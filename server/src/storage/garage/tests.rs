@@ -233,7 +233,7 @@ fn what_is_long_may_take_the_time_that_it_is_sent_in() {
     });
     let garage = Arc::new(garage.unwrap());
     // A second's worth at the slowest.
-    let long = "a".repeat(16 * 1024).leak();
+    let long = "a".repeat(64 * 1024).leak();
     assert_eq!(put(&garage, long), Ok(()));
     assert!(put(&garage, "short").is_err());
 }

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Octets in a second by the slowest line that requests are sent over, each of those under way at once.
-const SENT_PER_SECOND_MIN: u32 = 16 * 1024;
+const SENT_PER_SECOND_MIN: u32 = 64 * 1024;
 
 /// How long the header of an answer may take, and what the answer counts against until its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,6 +31,10 @@ impl World {
     }
 
     fn copy_to(&mut self, client: usize, moves: bool, from: u32, to: &str, mails: &[(u32, usize)]) {
+        if moves {
+            let leaving = mails.iter().map(|(_, mail)| (from, *mail));
+            self.ledger.leaving.extend(leaving);
+        }
         let verb = if moves { "MOVE" } else { "COPY" };
         let line = format!("UID {verb} {} {to}", set_of(mails));
         let command = Command::Copy {
@@ -102,6 +106,8 @@ impl World {
             }
             if moves {
                 self.ledger.mails[mail].gone.insert((from, original));
+                let gone_at = self.ledger.gone_at.entry((from, original));
+                gone_at.or_insert(self.now);
             }
         }
         Ok(())

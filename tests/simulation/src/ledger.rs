@@ -77,6 +77,10 @@ pub(crate) struct Ledger {
     /// What MOVE brings from one place to one mailbox arrives once, however often and by whom it is
     /// asked for.
     pub(crate) moves: BTreeMap<(Place, String), Moved>,
+    /// When it was acknowledged that a message is not at a place any more.
+    pub(crate) gone_at: BTreeMap<Place, u64>,
+    /// What somebody asked to be moved away: of which mailbox, by UIDVALIDITY, and which mail.
+    pub(crate) leaving: BTreeSet<(u32, usize)>,
     /// Where COPY or MOVE found nothing any more.
     pub(crate) left_out: BTreeSet<Place>,
     /// Who is where, as any client was told.

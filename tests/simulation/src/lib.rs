@@ -17,6 +17,7 @@ mod copying;
 mod device;
 mod doorbell;
 mod garage;
+mod judging;
 mod ledger;
 mod line;
 mod onlooker;

@@ -403,6 +403,9 @@ impl World {
         if code.starts_with("CORRUPTION") || code.starts_with("SERVERBUG") {
             return Err(format!("[{code}] to {:?}", pending.command));
         }
+        if !ok {
+            self.judge_refusal(&pending, code)?;
+        }
         let Some(session) = &mut self.clients[client].session else {
             return Ok(());
         };
@@ -439,6 +442,7 @@ impl World {
                     // Else its UID was burned just then: it is there under another one.
                     if let Some(mail) = mail.filter(|mail| mail.exposed.contains(&place)) {
                         mail.gone.insert(place);
+                        self.ledger.gone_at.entry(place).or_insert(self.now);
                     }
                 }
             }
@@ -477,9 +481,11 @@ impl World {
             return Ok(());
         }
         view.listed = true;
+        let listed = view.clone();
         if view.messages.iter().all(|seen| seen.mail.is_some()) {
             it.device.is_complete(view.uid_validity, view.uid_next);
         }
+        self.judge_list(&listed)?;
         self.audit_listed(client)
     }
 

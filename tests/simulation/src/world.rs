@@ -107,6 +107,8 @@ pub(crate) struct World {
     pub(crate) checked: Option<CheckReport>,
     /// How long an account's machine stays that nobody needs, in microseconds.
     pub(crate) linger_us: u64,
+    /// When something was wrong last.
+    pub(crate) trouble_at: u64,
     /// Clients go on with new commands, and things break.
     pub(crate) busy: bool,
     queue: BTreeMap<(u64, u64), Event>,
@@ -140,6 +142,7 @@ impl World {
             ledger: Ledger::default(),
             violation: None,
             busy: true,
+            trouble_at: 0,
             collects: options.collects,
             collected: 0,
             forgotten: 0,
@@ -318,7 +321,15 @@ impl World {
         let pause = self.chance.between(SECOND / 10, 20 * SECOND);
         self.at(self.now + pause, Event::Chaos);
         let process = self.chance.index(self.processes.len());
-        match self.chance.below(13) {
+        // What it was until now counts as well.
+        if !self.garage.is_whole() {
+            self.note_trouble();
+        }
+        let what = self.chance.below(13);
+        if what < 12 {
+            self.note_trouble();
+        }
+        match what {
             0..=3 => {
                 let what = self.garage.disturb(&mut self.chance);
                 self.note(format_args!("{what}"));

@@ -378,6 +378,13 @@ impl Garage {
         self.reach.fill([true; NODES]);
     }
 
+    /// Whether all nodes and all ways to them are as they should be, and the weather is fair.
+    pub(crate) fn is_whole(&self) -> bool {
+        let ways = self.links.iter().chain(&self.reach);
+        let mut all = ways.flatten().chain(&self.up);
+        all.all(|works| *works) && self.weather == Weather::fair()
+    }
+
     /// All nodes have everything.
     pub(crate) fn repair(&mut self, chance: &mut Chance) {
         for (one, two) in [(0, 1), (1, 2), (2, 0), (0, 1)] {

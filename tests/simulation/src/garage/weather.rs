@@ -7,7 +7,7 @@ use restante_core::storage::StorageRequest;
 const HICCUP_US_MAX: u64 = 3_000_000;
 
 /// Faults per thousand requests, and delays.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Weather {
     /// 503 at once; nothing was done.
     pub(crate) refused: u64,

@@ -219,7 +219,7 @@ class GarageRun(rounds.Run):
         out = subprocess.run([self.floor_binary, *map(str, command)], env=self.place(name), stdout=subprocess.PIPE,
                              check=True)
         lines = [json.loads(line) for line in out.stdout.decode().splitlines()]
-        if command[0] != "get":
+        if not command[0].startswith("get"):
             return lines[0]
         kept = {}
         for quick in (True, False):

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Checkpoints that are kept: the newest, and one should that be damaged.
-const KEPT: usize = 2;
+pub(super) const KEPT: usize = 2;
 
 /// What is to become a checkpoint.
 pub(super) struct Checkpointing<S> {

@@ -137,7 +137,7 @@ impl Survey {
     }
 
     /// The sort keys of the pointers to a log's checkpoints.
-    async fn pointers(&self, reader: &Reader) -> Result<Vec<SortKey>, StorageError> {
+    pub(super) async fn pointers(&self, reader: &Reader) -> Result<Vec<SortKey>, StorageError> {
         let mut pointers = Vec::new();
         let mut start = Some(SortKey("#".to_owned()));
         while let Some(from) = start.take() {

@@ -486,6 +486,28 @@ fn two_servers_that_wrote_at_once_leave_nothing_to_find() {
     }
 }
 
+/// Storage does a write twice: the pointer to a checkpoint that is forgotten, object and all, comes back.
+#[test]
+fn a_pointer_that_came_back_is_no_disagreement() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let mut pointers = std::collections::BTreeMap::new();
+    for from in [1, 11, 21, 31, 41] {
+        fill(&mut server, &mut storage, "INBOX", from, from + 9);
+        pass(&mut server, &mut storage, Duration::from_secs(61));
+        let there = storage.items.iter();
+        let there = there.filter(|(key, _)| key.sort.0.starts_with("#checkpoint"));
+        pointers.extend(there.map(|(key, item)| (key.clone(), item.clone())));
+    }
+    let first = pointers.pop_first().unwrap();
+    assert!(!storage.items.contains_key(&first.0), "it was forgotten");
+    storage.items.extend([first]);
+    assert_eq!(
+        troubles(&check(&mut server, &mut storage, false, false)),
+        []
+    );
+}
+
 #[test]
 fn what_was_expunged_before_its_mailbox_was_deleted_is_no_orphan() {
     let mut storage = Store::default();

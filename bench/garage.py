@@ -223,7 +223,7 @@ class GarageRun(rounds.Run):
             return lines[0]
         kept = {}
         for quick in (True, False):
-            for ways in sorted({line["in_flight"] for line in lines}):
+            for ways in sorted({line["in_flight"] for line in lines if line["quick_ack"] == quick}):
                 walls = [x["wall_s"] for x in lines if (x["in_flight"], x["quick_ack"]) == (ways, quick)]
                 kept[f"{ways}{'' if quick else '_delayed_ack'}"] = statistics.median(walls)
         return {"objects": lines[0]["objects"], "bytes": lines[0]["bytes"], "wall_s": kept}

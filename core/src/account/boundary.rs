@@ -208,6 +208,10 @@ pub struct CheckOptions {
     /// The index is lost, or parts of it: messages that are not named are orphans however
     /// young they are, and checkpoints that cannot be read are given up.
     pub rebuild: bool,
+    /// Storage is as it was some time before then (milliseconds since 1970), because it was put back from
+    /// a backup: UIDs that are not known may have been shown in every mailbox, and messages that were
+    /// stored before then and are not named are orphans however young they are.
+    pub restored_ms: Option<u64>,
 }
 
 /// How much of the messages' bodies a check reads.

@@ -270,6 +270,7 @@ impl World {
             bodies: Bodies::Full,
             repair: false,
             rebuild: false,
+            restored_ms: None,
         };
         self.mail(
             process,

@@ -57,6 +57,7 @@ fn is_left_alone(server: &mut Server, storage: &mut Store) {
         bodies: Bodies::Skip,
         repair: true,
         rebuild: false,
+        restored_ms: None,
     };
     for request in [AccountRequest::Check(options), AccountRequest::Sweep] {
         let connection = server.connect();

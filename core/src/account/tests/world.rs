@@ -66,7 +66,7 @@ pub(super) enum Fate {
 pub(super) struct Server {
     pub(super) account: Account,
     config: Arc<Config>,
-    now: Now,
+    pub(super) now: Now,
     pub(super) open: VecDeque<(RequestId, StorageRequest)>,
     streams: BTreeMap<RequestId, Stream>,
     replies: BTreeMap<ConnectionId, VecDeque<AccountReply>>,

@@ -142,8 +142,9 @@ impl Check {
             || !whole.is_complete()
             || lacks
             || self.options.rebuild
+            || self.options.restored_ms.is_some()
         {
-            // What is rebuilt may be an earlier state: clients were told of UIDs that it does
+            // What is rebuilt or put back may be an earlier state: clients were told of UIDs that it does
             // not know.
             self.report.lost.push((mailbox, floor));
         }
@@ -473,7 +474,10 @@ impl Check {
         content: ContentId,
         key: &ObjectKey,
     ) -> Result<(), StorageError> {
-        let young = !self.survey.is_old(content.unix_ms()) && !self.options.rebuild;
+        let unix_ms = content.unix_ms();
+        // One that was stored since may be on its way into a mailbox.
+        let lost = self.options.rebuild || self.options.restored_ms.is_some_and(|at| unix_ms < at);
+        let young = !self.survey.is_old(unix_ms) && !lost;
         if young || self.gone.contains(&content) {
             self.report.waiting += 1;
             return Ok(());

@@ -426,6 +426,7 @@ fn an_item_that_comes_while_the_log_is_read_is_not_missed() {
         bodies: Bodies::Skip,
         repair: false,
         rebuild: false,
+        restored_ms: None,
     };
     server.send(connection, AccountRequest::Check(options));
     // It is there when the log is read for the second time.
@@ -623,6 +624,36 @@ fn where_an_earlier_state_was_put_back_a_rebuild_gives_no_uid_that_was_told() {
     let message = store_at(&mut storage, 51, START_MS);
     let uids = server.append(&mut storage, "INBOX", vec![message]);
     assert!(uids[0] > told[0], "{uids:?} {told:?}");
+}
+
+#[test]
+fn where_a_backup_was_put_back_every_mailbox_is_lost_and_what_was_stored_before_comes_back() {
+    let (mut server, mut storage) = full();
+    let earlier = storage.items.clone();
+    let restored_ms = server.now.unix_ms + 1;
+    // Their numbers are added to these times.
+    let before = store_at(&mut storage, 50, restored_ms - 1 - 50);
+    server.append(&mut storage, "INBOX", vec![before]);
+    storage.items = earlier;
+    // Another server has stored a body since, and not yet said where it belongs.
+    store_at(&mut storage, 51, restored_ms - 51);
+    server.restart(2);
+    let kept = storage.items.clone();
+    let connection = server.connect();
+    let options = CheckOptions {
+        bodies: Bodies::Skip,
+        repair: false,
+        rebuild: false,
+        restored_ms: Some(restored_ms),
+    };
+    let reply = server.ask(&mut storage, connection, AccountRequest::Check(options));
+    let AccountReply::Checked(report) = reply else {
+        panic!("{reply:?}");
+    };
+    let orphans: Vec<u32> = report.orphans.iter().map(number).collect();
+    assert_eq!(orphans, [50], "{report:?}");
+    assert_eq!(report.lost.len() as u64, report.mailboxes);
+    assert_eq!(storage.items, kept, "it only looks");
 }
 
 #[test]

@@ -146,6 +146,7 @@ fn check(server: &mut Server, storage: &mut Store, repair: bool, rebuild: bool) 
         bodies: Bodies::Full,
         repair,
         rebuild,
+        restored_ms: None,
     };
     let connection = server.connect();
     match server.ask(storage, connection, AccountRequest::Check(options)) {

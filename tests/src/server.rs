@@ -279,6 +279,15 @@ impl Server {
         self.told(&command, &format!("{}\n", self.alice.password))
     }
 
+    /// Runs a command on the accounts file, beside the server if it runs, and returns its exit code and
+    /// what it says.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn accounts(&self, command: &[&str]) -> (Option<i32>, String) {
+        self.told(&[&["account"], command].concat(), "")
+    }
+
     /// Tries to change a password beside the server, and returns the exit code and what is said.
     ///
     /// # Panics

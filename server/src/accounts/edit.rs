@@ -10,6 +10,7 @@ use argon2::Params;
 use restante_core::mailbox::{AccountId, Directory, MailboxId};
 use restante_core::random::Random;
 use restante_core::seal::{self, AccountKeys, SlotKind};
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Makes an account with new keys, whose mail will be in a bucket of its own where one is
@@ -35,6 +36,7 @@ pub fn add(
         public_key: keys.public_key(),
         inbox: Some(Directory::inbox(&keys)),
         bucket,
+        restored_ms: None,
         slots: vec![password_slot(&keys, password, params, &mut random)?],
     };
     file.edit(|list| {
@@ -103,6 +105,54 @@ pub fn note_inbox(
         let list = changed(file, list, |entries| {
             for entry in entries.iter_mut().filter(|entry| entry.id == id) {
                 entry.inbox = Some(inbox);
+            }
+        })?;
+        Ok((list, ()))
+    })
+}
+
+/// Marks accounts as those whose storage was put back from a backup now: all of them, or those with
+/// these login names. How many there are.
+///
+/// # Errors
+/// `Unknown`, and when the file is not there or cannot be changed.
+pub fn mark_restored(
+    file: &AccountsFile,
+    names: Option<&[String]>,
+) -> Result<usize, AccountsError> {
+    file.edit_existing(|list| {
+        let ids = match names {
+            None => list.entries().iter().map(|entry| entry.id).collect(),
+            Some(names) => names
+                .iter()
+                .map(|name| Ok(find(list, name)?.id))
+                .collect::<Result<BTreeSet<_>, AccountsError>>()?,
+        };
+        let now = unix_ms();
+        let list = changed(file, list, |entries| {
+            for entry in entries.iter_mut().filter(|entry| ids.contains(&entry.id)) {
+                entry.restored_ms = Some(now);
+            }
+        })?;
+        Ok((list, ids.len()))
+    })
+}
+
+/// Takes such a mark away, unless there is another one by now. An account that is not there has none.
+///
+/// # Errors
+/// When the file is not there or cannot be changed.
+pub fn note_settled(
+    file: &AccountsFile,
+    id: AccountId,
+    restored_ms: u64,
+) -> Result<(), AccountsError> {
+    file.edit_existing(|list| {
+        let list = changed(file, list, |entries| {
+            let marked =
+                |entry: &&mut Entry| entry.id == id && entry.restored_ms == Some(restored_ms);
+            for entry in entries.iter_mut().filter(marked) {
+                entry.restored_ms = None;
             }
         })?;
         Ok((list, ()))

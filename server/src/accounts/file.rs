@@ -279,6 +279,7 @@ mod tests {
             addresses: Vec::new(),
             public_key: [number; 32],
             inbox: None,
+            restored_ms: None,
             bucket: None,
             slots: Vec::new(),
         }

@@ -1,7 +1,7 @@
 //! The accounts and the text that stands for them in the accounts file.
 //!
 //! ```toml
-//! version = 2                  # 3, where an account has `addresses`
+//! version = 2                  # 3, where an account has `addresses`; 4, where one has `restored_ms`
 //!
 //! [[account]]
 //! id = "0192…"                 # 16 octets in hexadecimal
@@ -13,6 +13,8 @@
 //! bucket = "…"                 # of Garage; where given, key_id and secret are as well
 //! key_id = "…"
 //! secret = "…"
+//! restored_ms = 1796000000000  # its storage was put back from a backup then, milliseconds since
+//!                              # 1970; until somebody logs in
 //!
 //! [[account.slot]]
 //! kind = "password"
@@ -35,9 +37,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The newest version of the format.
-const VERSION: u32 = 3;
-/// The version that is written where nothing needs a newer one, so that a server of before
+const VERSION: u32 = 4;
+/// The versions that are written where nothing needs a newer one, so that a server of before
 /// can be gone back to.
+const VERSION_WITHOUT_MARKS: u32 = 3;
 const VERSION_WITHOUT_ADDRESSES: u32 = 2;
 /// Octets of a login name.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -72,6 +75,9 @@ pub struct Entry {
     pub inbox: Option<MailboxId>,
     /// Where its mail is in Garage, if not in the bucket of all.
     pub bucket: Option<OwnBucket>,
+    /// When its storage was put back from a backup, milliseconds since 1970; `None` once somebody has
+    /// logged in since.
+    pub restored_ms: Option<u64>,
     /// Its keys, wrapped, once for each password.
     pub slots: Vec<PasswordSlot>,
 }
@@ -207,10 +213,12 @@ impl AccountList {
     /// The text of the accounts file.
     #[must_use]
     pub fn to_text(&self) -> String {
+        let marked = self.entries.iter().any(|entry| entry.restored_ms.is_some());
         let file = File {
-            version: match self.by_address.is_empty() {
-                true => VERSION_WITHOUT_ADDRESSES,
-                false => VERSION,
+            version: match (marked, self.by_address.is_empty()) {
+                (true, _) => VERSION,
+                (false, false) => VERSION_WITHOUT_MARKS,
+                (false, true) => VERSION_WITHOUT_ADDRESSES,
             },
             account: self.entries.iter().map(AccountText::new).collect(),
         };
@@ -249,6 +257,8 @@ struct AccountText {
     key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     slot: Vec<SlotText>,
 }
@@ -279,6 +289,7 @@ impl AccountText {
                 .bucket
                 .as_ref()
                 .map(|own| own.secret.reveal().to_owned()),
+            restored_ms: entry.restored_ms,
             slot: entry.slots.iter().map(SlotText::new).collect(),
         }
     }
@@ -307,6 +318,7 @@ impl AccountText {
             id,
             inbox,
             bucket,
+            restored_ms: self.restored_ms,
             names: self.names.iter().map(|name| fold_name(name)).collect(),
             addresses: self.addresses.iter().map(|name| fold_name(name)).collect(),
             public_key,
@@ -377,6 +389,7 @@ mod tests {
     const GOLDEN_1: &str = include_str!("golden/accounts-v1.toml");
     const GOLDEN: &str = include_str!("golden/accounts-v2.toml");
     const GOLDEN_3: &str = include_str!("golden/accounts-v3.toml");
+    const GOLDEN_4: &str = include_str!("golden/accounts-v4.toml");
 
     #[test]
     fn golden() {
@@ -425,6 +438,23 @@ mod tests {
         for (from, to) in [("postmaster", "alice"), ("postmaster", "SALES@example.org")] {
             let error = AccountList::parse(&GOLDEN_3.replacen(from, to, 1)).unwrap_err();
             assert!(error.contains("twice"), "{error}");
+        }
+    }
+
+    #[test]
+    fn version_4_has_marks_of_storage_that_was_put_back() {
+        let list = AccountList::parse(GOLDEN_4).unwrap();
+        assert_eq!(list.to_text(), GOLDEN_4);
+        for before in [GOLDEN, GOLDEN_3] {
+            let old = AccountList::parse(before).unwrap();
+            let mark = |mark| move |entries: &mut Vec<Entry>| entries[1].restored_ms = mark;
+            let marked = old.changed(mark(Some(1_796_000_000_000))).unwrap();
+            assert!(marked.to_text().contains("version = 4\n"));
+            let unmarked = marked.changed(mark(None)).unwrap();
+            assert_eq!(unmarked.to_text(), before);
+            if before == GOLDEN_3 {
+                assert_eq!(marked, list);
+            }
         }
     }
 
@@ -481,7 +511,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_by_name() {
         for (from, to, reason) in [
-            ("version = 2", "version = 4", "version: 4 is unknown"),
+            ("version = 2", "version = 5", "version: 5 is unknown"),
             ("version = 2\n", "", "version"),
             ("04040404", "0404", "account.inbox"),
             ("passes", "pases", "pases"),

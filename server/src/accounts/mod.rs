@@ -57,6 +57,14 @@ pub struct Accounts<R> {
     nobody: Entry,
 }
 
+/// An account that a password opened.
+pub struct Opened {
+    /// For the connection.
+    pub login: Login,
+    /// When storage was put back from a backup ([`Entry::restored_ms`]).
+    pub restored_ms: Option<u64>,
+}
+
 impl<R: Runtime> Accounts<R> {
     /// Accounts from `file`; `params` is what most of their passwords were set with.
     pub fn new(
@@ -87,6 +95,7 @@ impl<R: Runtime> Accounts<R> {
                 public_key: keys.public_key(),
                 inbox: Some(Directory::inbox(&keys)),
                 bucket: None,
+                restored_ms: None,
                 slots: vec![slot],
             },
         }
@@ -102,7 +111,7 @@ impl<R: Runtime> Accounts<R> {
         &self,
         credentials: Credentials,
         source: IpAddr,
-    ) -> Result<Login, LoginError> {
+    ) -> Result<Opened, LoginError> {
         let name = fold_name(&credentials.user);
         let attempt = Attempt {
             source,
@@ -139,7 +148,8 @@ impl<R: Runtime> Accounts<R> {
         }
         // Only now, so that who is let in next knows of this one.
         drop(permit);
-        result
+        let restored_ms = entry.restored_ms;
+        result.map(|login| Opened { login, restored_ms })
     }
 
     /// How much longer an attempt has to wait.
@@ -188,6 +198,18 @@ impl<R: Runtime> Accounts<R> {
                 tracing::warn!(%error, "where to deliver mail for an account was not noted");
             }
         });
+    }
+
+    /// Takes the mark away that an account's storage was put back, unless it is another one by now. What fails
+    /// is made good by the first login of the next process.
+    pub async fn note_settled(&self, id: AccountId, restored_ms: u64) {
+        let file = Arc::clone(&self.file);
+        let noted = self
+            .runtime
+            .blocking(move || edit::note_settled(&file, id, restored_ms));
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "the mark of an account whose storage was put back stays");
+        }
     }
 
     /// To whom mail for this address is delivered.

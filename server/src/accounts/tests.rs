@@ -33,8 +33,8 @@ async fn login(
         password: Zeroizing::new(password.to_owned()),
         source: None,
     };
-    let login = accounts.login(credentials, source.parse().unwrap()).await?;
-    Ok(login.keys.account())
+    let opened = accounts.login(credentials, source.parse().unwrap()).await?;
+    Ok(opened.login.keys.account())
 }
 
 #[test]

@@ -37,7 +37,12 @@ pub(super) fn run(command: AccountCommand) -> Result<(), Failure> {
             for entry in file.read()?.entries() {
                 let names: Vec<_> = entry.names.iter().chain(&entry.addresses).collect();
                 let names: Vec<_> = names.into_iter().map(String::as_str).collect();
-                println!("{}\t{}", entry.id, names.join(" "));
+                // Until somebody logs in.
+                let mark = match entry.restored_ms {
+                    Some(_) => "\trestored",
+                    None => "",
+                };
+                println!("{}\t{}{mark}", entry.id, names.join(" "));
             }
         }
         AccountCommand::Remove { name, config, yes } => {
@@ -47,6 +52,14 @@ pub(super) fn run(command: AccountCommand) -> Result<(), Failure> {
             }
             let id = edit::remove(&file, &name)?;
             println!("removed {name} ({id})");
+        }
+        AccountCommand::Restored { names, all, config } => {
+            let (file, _) = open(&config)?;
+            let names = (!all).then_some(&*names);
+            match edit::mark_restored(&file, names)? {
+                1 => println!("marked 1 account"),
+                count => println!("marked {count} accounts"),
+            }
         }
         AccountCommand::Address(command) => address(command)?,
         AccountCommand::Password {

@@ -91,6 +91,17 @@ enum AccountCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Storage was put back from a backup: the next login to each account makes it safe to be shown again.
+    Restored {
+        /// What the accounts log in as.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        names: Vec<String>,
+        /// Every account.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Further addresses of accounts: they get mail for them, but do not log in as that.
     #[command(subcommand)]
     Address(AddressCommand),

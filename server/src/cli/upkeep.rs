@@ -10,22 +10,17 @@ use crate::accounts::edit;
 use crate::accounts::file::AccountsFile;
 use crate::config::Config;
 use crate::driver::steward::Steward;
+use crate::driver::steward::mending::RECOVERED;
 use crate::runtime::Runtime;
 use core::time::Duration;
 use restante_core::account::{
-    AccountFailure, AccountReply, AccountRequest, Bodies, CheckOptions, CheckReport, NewMessage,
-    Recoverable, Trouble,
+    AccountReply, AccountRequest, Bodies, CheckOptions, NewMessage, Recoverable, Trouble,
 };
 use restante_core::config::Config as CoreConfig;
-use restante_core::mailbox::MailboxName;
+use restante_core::mailbox::{AccountId, MailboxName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use zeroize::Zeroizing;
-
-/// Messages that are appended together.
-const APPENDED_MAX: usize = 64;
-/// Where messages go whose mailbox is not known, or is no more.
-const RECOVERED: &str = "Recovered";
 
 /// Whose account, and how it is opened.
 #[derive(clap::Args)]
@@ -80,20 +75,34 @@ pub(super) fn fsck<R: Runtime>(command: Fsck) -> Result<(), Failure> {
         },
         repair: command.repair || command.rebuild,
         rebuild: command.rebuild,
+        restored_ms: None,
     };
+    let mark = command.rebuild.then(|| Mark::find(&command.whose));
+    let mark = mark.transpose()?.flatten();
     with_account::<R, _>(command.whose, async move |steward| {
         if options.repair {
-            skip_uids(steward, options).await?;
+            // Before anything is put right.
+            let look = CheckOptions {
+                bodies: Bodies::Skip,
+                repair: false,
+                ..options
+            };
+            let report = steward.check(look).await?;
+            steward.skip_uids(&report.lost).await?;
         }
         let mut left = 0;
-        let mut report = check(steward, options).await?;
+        let mut report = steward.check(options).await?;
         println!(
             "{} mailboxes, {} messages, {} bodies and {} checkpoints stored, {} of them only kept for a while",
             report.mailboxes, report.messages, report.bodies, report.checkpoints, report.waiting
         );
         loop {
             if options.repair {
-                recover(steward, &mut report).await?;
+                let orphans = core::mem::take(&mut report.orphans);
+                steward.recover(orphans).await?;
+                for finding in &mut report.findings {
+                    finding.repaired |= finding.trouble == Trouble::Orphan;
+                }
             }
             for finding in &report.findings {
                 println!("{finding}");
@@ -111,9 +120,13 @@ pub(super) fn fsck<R: Runtime>(command: Fsck) -> Result<(), Failure> {
                 bodies: Bodies::Skip,
                 ..options
             };
-            report = check(steward, rest).await?;
+            report = steward.check(rest).await?;
             report.findings.retain(|it| it.trouble == Trouble::Orphan);
             report.findings_left_out = 0;
+        }
+        if let Some(mark) = mark {
+            // The next login would do what is done.
+            edit::note_settled(&mark.file, mark.account, mark.restored_ms)?;
         }
         match left {
             0 => println!("no problems are left"),
@@ -123,80 +136,27 @@ pub(super) fn fsck<R: Runtime>(command: Fsck) -> Result<(), Failure> {
     })
 }
 
-async fn check<R: Runtime>(
-    steward: &mut Steward<R>,
-    options: CheckOptions,
-) -> Result<CheckReport, Failure> {
-    match steward.ask(AccountRequest::Check(options)).await {
-        AccountReply::Checked(report) => Ok(*report),
-        other => Err(refused(steward, &other)),
-    }
+/// That an account's storage was put back from a backup.
+struct Mark {
+    file: AccountsFile,
+    account: AccountId,
+    restored_ms: u64,
 }
 
-/// Before anything is put right: UIDs that may have been shown are not given again.
-async fn skip_uids<R: Runtime>(
-    steward: &mut Steward<R>,
-    options: CheckOptions,
-) -> Result<(), Failure> {
-    let look = CheckOptions {
-        bodies: Bodies::Skip,
-        repair: false,
-        ..options
-    };
-    for (mailbox, above) in check(steward, look).await?.lost {
-        let request = AccountRequest::SkipUids { mailbox, above };
-        match steward.ask(request).await {
-            AccountReply::Done => {}
-            // Who would see its UIDs? It is deleted, or it is not known any more what it was called.
-            AccountReply::Failed(AccountFailure::NonExistent) => {}
-            other => return Err(refused(steward, &other)),
-        }
+impl Mark {
+    fn find(whose: &Whose) -> Result<Option<Self>, Failure> {
+        let config = Config::load(&whose.config.config)?;
+        let file = AccountsFile::new(config.accounts.file);
+        let list = file.read()?;
+        let entry = list.find(&whose.name);
+        Ok(entry.and_then(|entry| {
+            Some(Self {
+                account: entry.id,
+                restored_ms: entry.restored_ms?,
+                file,
+            })
+        }))
     }
-    Ok(())
-}
-
-/// Gives the messages that no mailbox names to one.
-async fn recover<R: Runtime>(
-    steward: &mut Steward<R>,
-    report: &mut CheckReport,
-) -> Result<(), Failure> {
-    let orphans = core::mem::take(&mut report.orphans);
-    if orphans.is_empty() {
-        return Ok(());
-    }
-    append(steward, &MailboxName::new(RECOVERED), orphans).await?;
-    for finding in &mut report.findings {
-        finding.repaired |= finding.trouble == Trouble::Orphan;
-    }
-    Ok(())
-}
-
-/// Appends messages to a mailbox, which is made if it is not there.
-async fn append<R: Runtime>(
-    steward: &mut Steward<R>,
-    name: &MailboxName,
-    messages: Vec<NewMessage>,
-) -> Result<(), Failure> {
-    let create = AccountRequest::Create {
-        name: name.clone(),
-        special_use: None,
-    };
-    match steward.ask(create).await {
-        AccountReply::Done | AccountReply::Failed(AccountFailure::AlreadyExists) => {}
-        other => return Err(refused(steward, &other)),
-    }
-    for messages in messages.chunks(APPENDED_MAX) {
-        let append = AccountRequest::Append {
-            name: name.clone(),
-            messages: messages.to_vec(),
-            summaries: Vec::new(),
-        };
-        match steward.ask(append).await {
-            AccountReply::Appended { .. } => {}
-            other => return Err(refused(steward, &other)),
-        }
-    }
-    Ok(())
 }
 
 /// Brings expunged messages back.
@@ -218,7 +178,7 @@ pub(super) fn undelete<R: Runtime>(command: Undelete) -> Result<(), Failure> {
             };
             let found = match steward.ask(request).await {
                 AccountReply::Recoverable(found) => found,
-                other => return Err(refused(steward, &other)),
+                other => return Err(steward.refused(&other).into()),
             };
             if list {
                 found.messages.iter().for_each(|it| show(it, now_ms));
@@ -266,7 +226,7 @@ async fn bring_back<R: Runtime>(
         messages.push(found.message);
     }
     for (name, messages) in targets {
-        append(steward, &name, messages).await?;
+        steward.append(&name, messages).await?;
     }
     Ok(())
 }
@@ -301,24 +261,12 @@ where
     };
     R::run(config.threads(cores()), |runtime| async move {
         let storage = open_storage(&config, &runtime, &file).await?;
-        let mut steward = Steward::new(runtime.clone(), Arc::clone(&storage), core, keys);
+        let mut steward = Steward::new(runtime.clone(), Arc::clone(&storage), core, Arc::new(keys));
         let outcome = work(&mut steward).await;
         steward.finish().await;
         close_storage(&runtime, storage).await;
         outcome
     })?
-}
-
-/// A reply that is none.
-fn refused<R: Runtime>(steward: &Steward<R>, reply: &AccountReply) -> Failure {
-    let reason = match reply {
-        AccountReply::Failed(AccountFailure::NonExistent) => "there is no such mailbox",
-        AccountReply::Failed(AccountFailure::OverQuota) => "storage is full",
-        AccountReply::Failed(AccountFailure::Corrupt) => "what is stored is damaged",
-        AccountReply::Failed(AccountFailure::Cannot(why) | AccountFailure::Limit(why)) => why,
-        _ => steward.trouble().unwrap_or("storage does not answer"),
-    };
-    reason.to_owned().into()
 }
 
 fn millis(duration: Duration) -> u64 {

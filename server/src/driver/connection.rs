@@ -267,7 +267,13 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin + 'static> Driver
     fn derive(&mut self, id: RequestId, credentials: Credentials) {
         let server = Arc::clone(&self.server);
         let source = credentials.source.unwrap_or(self.source);
-        let login = async move { server.accounts.login(credentials, source).await };
+        let login = async move {
+            let opened = server.accounts.login(credentials, source).await?;
+            match M::OPENS_ACCOUNTS {
+                true => server.settle_restored(opened).await,
+                false => Ok(opened.login),
+            }
+        };
         self.logins.push((id, Box::pin(login)));
     }
 

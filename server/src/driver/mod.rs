@@ -22,6 +22,7 @@ mod phase;
 mod places;
 mod post;
 mod registry;
+mod restored;
 mod room;
 pub mod service;
 mod socket;
@@ -56,6 +57,7 @@ use restante_core::boundary::{Event, Login, LoginError};
 use restante_core::config::Config as CoreConfig;
 use restante_core::doorbell::Change;
 use restante_core::imap::{Connection, Peer};
+use restored::Restored;
 use room::Room;
 use socket::Socket;
 use std::net::{SocketAddr, TcpListener};
@@ -83,6 +85,7 @@ pub struct Server<R: Runtime> {
     registry: Arc<Registry>,
     /// As whom the machines of closed accounts have written.
     machine_writers: KeptWriters,
+    restored: Restored,
     /// Where other processes may use the same storage.
     ringer: Option<Arc<Ringer>>,
     /// As whom LMTP and deliverers write.
@@ -121,6 +124,7 @@ impl<R: Runtime> Server<R> {
             certificate,
             shutdown_timeout: Duration::from_secs(limits.shutdown_timeout_s),
             machine_writers: KeptWriters::default(),
+            restored: Restored::default(),
             registry: Arc::new(Registry::new(limits.connections_per_account_max)),
             ringer,
             writers: Writers::default(),

@@ -1,5 +1,7 @@
-//! An account without connections and without a server: a command asks it one thing after
+//! An account without connections: a command, or a server before it shows an account, asks it one thing after
 //! another. Servers that share the storage are rung at its end.
+
+pub(crate) mod mending;
 
 use super::clock::Clock;
 use super::connection::Answers;
@@ -51,7 +53,7 @@ impl<R: Runtime> Steward<R> {
         runtime: R,
         storage: Arc<dyn Storage>,
         config: Config,
-        keys: AccountKeys,
+        keys: Arc<AccountKeys>,
     ) -> Self {
         let clock = Clock::new();
         let config = Config {
@@ -59,7 +61,7 @@ impl<R: Runtime> Steward<R> {
             ..config
         };
         let (config, account) = (Arc::new(config), keys.account());
-        let machine = Account::new(Arc::clone(&config), Arc::new(keys), seed(), clock.now());
+        let machine = Account::new(Arc::clone(&config), keys, seed(), clock.now());
         Self {
             runtime,
             clock,
@@ -96,14 +98,25 @@ impl<R: Runtime> Steward<R> {
         }
     }
 
-    /// Lets what was begun come to its end.
-    pub(crate) async fn finish(mut self) {
+    /// Lets what was begun come to its end; what other servers are to be told of.
+    pub(crate) async fn end(mut self) -> BTreeSet<Change> {
+        self.come_to_an_end().await;
+        self.changes
+    }
+
+    async fn come_to_an_end(&mut self) {
         let runtime = self.runtime.clone();
         self.input(AccountInput::Detach(CONNECTION));
         self.input(AccountInput::Shutdown);
         let end = async { while !matches!(self.next().await, AccountOutput::Done) {} };
         // What was answered is durable; the rest are only checkpoints.
         let _in_time = runtime::timeout(&runtime, END_TIMEOUT, end).await;
+    }
+
+    /// The same where there is no server, and tells the others.
+    pub(crate) async fn finish(mut self) {
+        let runtime = self.runtime.clone();
+        self.come_to_an_end().await;
         if self.config.shared_storage && !self.changes.is_empty() {
             // Who is not rung finds the news with the next look.
             let _in_time = runtime::timeout(&runtime, END_TIMEOUT, self.ring()).await;

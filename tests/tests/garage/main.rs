@@ -11,8 +11,10 @@ mod idle;
 mod kills;
 mod ledger;
 mod own_bucket;
+mod raw;
 mod reading;
 mod resets;
+mod restored;
 mod secrecy;
 mod slow;
 mod starting;
@@ -29,6 +31,7 @@ fn main() -> std::process::ExitCode {
         ("own_bucket", own_bucket::TESTS),
         ("reading", reading::TESTS),
         ("resets", resets::TESTS),
+        ("restored", restored::TESTS),
         ("secrecy", secrecy::TESTS),
         ("slow", slow::TESTS),
         ("starting", starting::TESTS),

@@ -210,6 +210,9 @@ pub struct Config {
     /// How long an LMTP command waits for the accounts to be read, or for room to store a
     /// message, before the client is told to try again later.
     pub lmtp_patience: Duration,
+    /// How long a message that is stored waits until those before it are in the same INBOX, and the client with it, which has
+    /// 600 s at least for its last dot (RFC 5321 §4.5.3.2.6); then it is told to try again later.
+    pub lmtp_turn_patience: Duration,
     /// Commands that make no sense, with no MAIL in between that does, before an LMTP
     /// connection is closed.
     pub lmtp_bad_commands_max: u32,
@@ -319,6 +322,7 @@ impl Default for Config {
             lmtp_data_timeout: Duration::from_secs(180),
             lmtp_message_timeout: Duration::from_secs(3_600),
             lmtp_patience: Duration::from_secs(30),
+            lmtp_turn_patience: Duration::from_secs(120),
             lmtp_bad_commands_max: 20,
             auth_line_bytes_max: 16 * 1024,
             auth_requests_max: 128,

@@ -38,7 +38,8 @@ pub struct Numbers {
 /// - [`transmit`](Self::transmit) holds what is to be sent: at most
 ///   [`transmit_bytes_max`](Config::transmit_bytes_max) and the answers to
 ///   [`auth_requests_max`](Config::auth_requests_max) requests.
-/// - Each request gets one last answer, OK or FAIL, unless it is cancelled. A number that is
+/// - Each request gets one last answer, OK or FAIL, unless it is cancelled; and so does each CONT that belongs to
+///   none, as one does that crossed our FAIL. A number that is
 ///   used again while its request is under way ends both with one FAIL: nobody could tell
 ///   whose an OK would be.
 /// - If there are as many requests as there may be, the one whose user has been silent for

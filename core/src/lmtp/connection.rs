@@ -231,7 +231,7 @@ impl Connection {
             "250-{host}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-8BITMIME\r\n\
              250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n"
         );
-        self.transmit.end().extend_from_slice(lines.as_bytes());
+        self.end_of_transmit().extend_from_slice(lines.as_bytes());
     }
 
     fn mail(&mut self, mail: Mail) {
@@ -334,10 +334,15 @@ impl Connection {
     }
 
     fn say(&mut self, reply: Reply) {
+        reply.write(self.end_of_transmit());
+    }
+
+    /// Where the next answer goes. The client has time to read it from now on, if it has read all before.
+    fn end_of_transmit(&mut self) -> &mut Vec<u8> {
         if self.transmit.len() == 0 {
             self.read = self.now.instant;
         }
-        reply.write(self.transmit.end());
+        self.transmit.end()
     }
 
     /// Answers what the client should not have said.

@@ -12,6 +12,7 @@ use crate::storage::{RequestId, StorageResponse};
 use crate::time::{Instant, Now};
 use crate::workflow::RequestIds;
 use bytes::Bytes;
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub(super) struct Copies {
     copies: Vec<Copy>,
     /// Whose each request is, also those that were answered.
     asked: BTreeMap<RequestId, usize>,
+    /// How long one waits for its turn.
+    turn_patience: Duration,
 }
 
 #[derive(Debug)]
@@ -29,6 +32,8 @@ struct Copy {
     delivery: Delivery,
     /// Whether a writer was lent to it that was not given back.
     lent: bool,
+    /// Its turn was asked for, and until when that is waited for.
+    turn: Option<(RequestId, Instant)>,
     /// Octets that it can take now, and when it wants to be told the time.
     wait: (usize, Option<Instant>),
     outcome: Option<Result<(), DeliveryFailure>>,
@@ -45,6 +50,7 @@ pub(super) struct Start<'a> {
 impl Copies {
     /// Begins a copy for each of these, with what stands in front of it.
     pub(super) fn start(start: Start<'_>, to: impl Iterator<Item = (Recipient, Bytes)>) -> Self {
+        let turn_patience = start.config.lmtp_turn_patience;
         let copies = to.map(|(recipient, head)| {
             // What stands in front is not the client's: it may send as much as it was told.
             let bytes_max = start.config.message_bytes_max + head.len() as u64;
@@ -62,6 +68,7 @@ impl Copies {
                 recipient,
                 delivery,
                 lent: false,
+                turn: None,
                 wait: (0, None),
                 outcome: None,
             }
@@ -69,6 +76,7 @@ impl Copies {
         Self {
             copies: copies.collect(),
             asked: BTreeMap::new(),
+            turn_patience,
         }
     }
 
@@ -94,15 +102,15 @@ impl Copies {
         for copy in 0..self.copies.len() {
             if self.copies[copy].outcome.is_none() {
                 self.copies[copy].delivery.handle_input(now, input());
-                self.drain(copy, outputs);
+                self.drain(copy, now, outputs);
             }
         }
     }
 
     /// Hands on what the copies have to say since they were begun.
-    pub(super) fn begin(&mut self, outputs: &mut VecDeque<Output>) {
+    pub(super) fn begin(&mut self, now: Now, outputs: &mut VecDeque<Output>) {
         for copy in 0..self.copies.len() {
-            self.drain(copy, outputs);
+            self.drain(copy, now, outputs);
         }
     }
 
@@ -127,6 +135,7 @@ impl Copies {
     ) {
         if let Some(&copy) = self.asked.get(&id) {
             self.copies[copy].lent = true;
+            self.copies[copy].turn = None;
             self.give(id, now, DeliveryInput::Turn(writer), outputs);
         }
     }
@@ -140,26 +149,34 @@ impl Copies {
     ) {
         if let Some(&copy) = self.asked.get(&id) {
             self.copies[copy].delivery.handle_input(now, input);
-            self.drain(copy, outputs);
+            self.drain(copy, now, outputs);
         }
     }
 
-    /// Tells those the time that want to know it.
+    /// Tells those the time that want to know it. One that had no turn for too long ends: nothing names it yet, so it
+    /// can be said for certain that it is not there, as long as the mail server still listens.
     pub(super) fn timeout(&mut self, now: Now, outputs: &mut VecDeque<Output>) {
         for copy in 0..self.copies.len() {
+            if self.copies[copy]
+                .turn
+                .is_some_and(|(_, until)| until <= now.instant)
+            {
+                self.copies[copy].give_up(outputs);
+            }
             let due = self.copies[copy].wait.1;
             if due.is_some_and(|at| at <= now.instant) {
                 let delivery = &mut self.copies[copy].delivery;
                 delivery.handle_input(now, DeliveryInput::Timeout);
-                self.drain(copy, outputs);
+                self.drain(copy, now, outputs);
             }
         }
     }
 
     /// When the first of them wants to know the time.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        let turns = self.copies.iter().filter_map(|copy| copy.turn);
         let waits = self.copies.iter().filter_map(|copy| copy.wait.1);
-        waits.min()
+        waits.chain(turns.map(|(_, until)| until)).min()
     }
 
     /// How a copy ended, if it has.
@@ -173,6 +190,9 @@ impl Copies {
             if copy.outcome.is_some() {
                 continue;
             }
+            if let Some((id, _)) = copy.turn {
+                outputs.push_back(Output::Abandon(id));
+            }
             copy.delivery.abandon();
             while let DeliveryOutput::Abandon(id) = copy.delivery.poll_output() {
                 outputs.push_back(Output::Abandon(id));
@@ -185,7 +205,7 @@ impl Copies {
         *self = Self::default();
     }
 
-    fn drain(&mut self, number: usize, outputs: &mut VecDeque<Output>) {
+    fn drain(&mut self, number: usize, now: Now, outputs: &mut VecDeque<Output>) {
         let copy = &mut self.copies[number];
         loop {
             let output = match copy.delivery.poll_output() {
@@ -198,6 +218,7 @@ impl Copies {
                 DeliveryOutput::Turn => {
                     let id = copy.delivery.next_id();
                     self.asked.insert(id, number);
+                    copy.turn = Some((id, now.instant.after(self.turn_patience)));
                     Output::Post(id, PostRequest::Turn(copy.recipient))
                 }
                 DeliveryOutput::Wait { receive, deadline } => {
@@ -217,6 +238,15 @@ impl Copies {
 }
 
 impl Copy {
+    /// Waits for its turn no more.
+    fn give_up(&mut self, outputs: &mut VecDeque<Output>) {
+        if let Some((id, _)) = self.turn.take() {
+            outputs.push_back(Output::Abandon(id));
+        }
+        self.delivery.abandon();
+        self.end(Err(DeliveryFailure::Unavailable), None, outputs);
+    }
+
     fn end(
         &mut self,
         outcome: Result<(), DeliveryFailure>,

@@ -2,7 +2,13 @@
 
 use crate::world::World;
 use crate::{begin, codes, greeted};
+use core::time::Duration;
+use restante_core::boundary::{Input, Output, Reason};
 use restante_core::config::Config;
+use restante_core::lmtp::Connection;
+use restante_core::random::Seed;
+use restante_core::time::{Instant, Now};
+use std::sync::Arc;
 
 #[test]
 fn the_greeting_offers_what_there_is() {
@@ -206,4 +212,25 @@ fn recipients_of_a_transaction_are_limited() {
     assert_eq!(codes(&answer), ["452 4.5.3"]);
     let answer = crate::data(&mut world, id, b"a: b\r\n.\r\n");
     assert_eq!(codes(&answer), ["250 2.0.0"; 3]);
+}
+
+#[test]
+fn the_client_has_time_to_read_the_answer_to_lhlo() {
+    let at = |seconds| Now {
+        instant: Instant::default().after(Duration::from_secs(seconds)),
+        unix_ms: 1_800_000_000_000 + seconds * 1_000,
+    };
+    let config = Arc::new(Config {
+        stall_timeout: Duration::from_secs(10),
+        ..Config::default()
+    });
+    let mut connection = Connection::new(config, Seed::new([1; 32]), at(0));
+    let greeting = connection.transmit().len();
+    connection.handle_input(at(0), Input::Transmitted(greeting));
+    connection.handle_input(at(20), Input::Received(b"LHLO a\r\n"));
+    let Output::Wait(wait) = connection.poll_output() else {
+        panic!("it waits");
+    };
+    let (until, reason) = wait.deadline.expect("it is given time");
+    assert_eq!((until, reason), (at(30).instant, Reason::Stall));
 }

@@ -145,6 +145,30 @@ fn a_directory_that_does_not_answer() {
 }
 
 #[test]
+fn a_message_waits_for_its_turn_but_not_for_ever() {
+    let mut world = small();
+    let id = greeted(&mut world);
+    begin(&mut world, id, &["alice", "bob"]);
+    assert_eq!(codes(&world.say(id, b"DATA\r\n")), ["354 End t"]);
+    // Those before it cannot be stored, and do not end.
+    world.post.silent = true;
+    assert_eq!(world.say(id, MAIL), "");
+    world.wait_s(119);
+    assert_eq!(world.read(id), "");
+    world.wait_s(2);
+    assert_eq!(codes(&world.read(id)), ["451 4.3.0"; 2]);
+    world.post.silent = false;
+    assert_eq!(
+        count(&mut world),
+        0,
+        "it does not come when the client has gone"
+    );
+    begin(&mut world, id, &["alice"]);
+    assert_eq!(codes(&data(&mut world, id, MAIL)), ["250 2.0.0"]);
+    assert_eq!(count(&mut world), 1);
+}
+
+#[test]
 fn messages_wait_for_room_but_not_for_ever() {
     let mut world = small();
     world.post.room = 2;

@@ -38,10 +38,11 @@ pub fn records(service: &Service, domain: &str) -> String {
         "; Where clients ask for the rest: Mozilla's and Outlook's autodiscovery.".to_owned(),
     );
     for name in ["autoconfig", "autodiscover"] {
-        lines.push(record(
-            &format!("{name}.{domain}."),
-            &format!("CNAME {web}."),
-        ));
+        let name = format!("{name}.{domain}");
+        // Where it is the web server's own name it has an address, and beside a CNAME nothing may be (RFC 1034 §3.6.2).
+        if !name.eq_ignore_ascii_case(web) {
+            lines.push(record(&format!("{name}."), &format!("CNAME {web}.")));
+        }
     }
     let port = web_port(&service.url);
     let target = format!("SRV 0 1 {port} {web}.");
@@ -91,5 +92,23 @@ mod tests {
         assert!(find("_imap._tcp").ends_with("IN SRV 0 0 0 ."), "{records}");
         assert!(find("_autodiscover").ends_with("SRV 0 1 8443 web.example.org."));
         assert!(find("autoconfig.").ends_with("CNAME web.example.org."));
+    }
+
+    #[test]
+    fn no_name_stands_for_itself() {
+        let mut service = service();
+        service.url = "https://Autoconfig.example.org".to_owned();
+        let records = records(&service, "example.org");
+        let names = |name: &str| {
+            records
+                .lines()
+                .filter(|line| line.starts_with(name))
+                .count()
+        };
+        assert_eq!(
+            (names("autoconfig."), names("autodiscover.")),
+            (0, 1),
+            "{records}"
+        );
     }
 }

@@ -227,8 +227,9 @@ async fn read<'a, R: Runtime>(
     if body.size_hint().lower() > limits.body_bytes_max as u64 {
         return Err(last(StatusCode::PAYLOAD_TOO_LARGE));
     }
-    // RFC 9112 §3.2
-    if head.version == Version::HTTP_11 && !head.headers.contains_key(header::HOST) {
+    // RFC 9112 §3.2: exactly one, where before it needed none.
+    let hosts = head.headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || hosts == 0 && head.version == Version::HTTP_11 {
         return Err(last(StatusCode::BAD_REQUEST));
     }
     if leads_away && let Some(answer) = to_https(&web.service, &head.method, &head.uri) {

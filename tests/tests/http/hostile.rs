@@ -130,6 +130,10 @@ fn heads_that_are_too_big_or_no_heads(server: &Server) {
             format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"),
             &[414, 431],
         ),
+        (
+            "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".to_owned(),
+            &[400],
+        ),
         ("GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), &[400]),
         (
             "GET / HTTP/1.1\r\nHost: x\r\nA\0: b\r\n\r\n".to_owned(),

@@ -74,7 +74,7 @@ impl Connection {
                 now: self.now,
             };
             let mut message = transaction.begin(start);
-            message.copies.begin(&mut self.outputs);
+            message.copies.begin(self.now, &mut self.outputs);
             transaction.message = Some(message);
         }
         if !chunked {

@@ -1,6 +1,7 @@
 //! A server process under test, in its own folder, with its own accounts.
 
 mod beginnings;
+mod panics;
 
 use std::{
     fs::{self, OpenOptions},
@@ -13,6 +14,8 @@ use std::{
 };
 
 use restante_garage_node::unused_port;
+
+pub use panics::panic_in;
 
 use beginnings::{accounts, add_account, configuration, embedded, prepared};
 
@@ -381,11 +384,8 @@ impl Server {
     /// # Panics
     /// When one has, with what it said.
     pub(crate) fn never_panicked(&self) {
-        let log = self.log();
-        let mut lines = log.lines();
-        if let Some(line) = lines.find(|line| line.contains("panicked at")) {
-            let why = lines.next().unwrap_or_default();
-            panic!("a panic in the server's log: {line}\n{why}");
+        if let Some(panic) = panic_in(&self.log()) {
+            panic!("a panic in the server's log: {panic}");
         }
     }
 

@@ -47,3 +47,50 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         "a task panicked"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(octets);
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_logged_without_what_it_was_about() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        let log = tracing::Dispatch::new(subscriber);
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| match std::thread::current().name() {
+            Some("panics here") => tracing::dispatcher::with_default(&log, || log_panic(panic)),
+            _ => before(panic),
+        }));
+        let secret = "hunter2";
+        let thread = std::thread::Builder::new().name("panics here".to_owned());
+        let thread = thread.spawn(move || panic!("it was {secret}")).unwrap();
+        thread.join().unwrap_err();
+        let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        // What the tests of whole servers look for in their logs.
+        assert!(said.contains("a task panicked"), "{said}");
+        assert!(
+            said.contains("logging.rs") && !said.contains(secret),
+            "{said}"
+        );
+    }
+}

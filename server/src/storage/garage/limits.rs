@@ -24,7 +24,7 @@ pub struct GarageLimits {
     /// Milliseconds that connecting may take.
     pub connect_timeout_ms: u64,
     /// Milliseconds that the answer to a request may take, or the next part of a body; one second
-    /// more for each 16 KiB that are sent with it. After that time a request is not made again.
+    /// more for each 64 KiB that are sent with it. After that time a request is not made again.
     pub request_timeout_ms: u64,
     /// How often a request is made at most before it has failed.
     pub attempts_max: u32,

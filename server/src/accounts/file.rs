@@ -6,15 +6,20 @@
 //! `account add` does beside it.
 
 use super::AccountsError;
+use super::as_owner::AsOwner;
 use super::list::AccountList;
+use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Octets of an accounts file (some hundred thousand accounts).
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Who may read the accounts file at most: its owner and a group.
+const MODE_MAX: u32 = 0o640;
 
 /// An accounts file that is read when it changed.
 pub struct AccountsFile {
@@ -101,10 +106,10 @@ impl AccountsFile {
         if let Some(folder) = self.path.parent().filter(|path| *path != Path::new("")) {
             fs::create_dir_all(folder).map_err(|error| self.io_error(error))?;
         }
-        let _lock = self.lock()?;
-        let (list, output) = change(&*self.read()?)?;
-        self.replace(&list, |_| Ok(()))?;
-        Ok(output)
+        self.edit_at(change, |file| match file {
+            Some(mut file) => self.parse(&mut file),
+            None => Ok(AccountList::default()),
+        })
     }
 
     /// The same, but a file that does not exist is an error. Blocks.
@@ -115,18 +120,38 @@ impl AccountsFile {
         &self,
         change: impl FnOnce(&AccountList) -> Result<(AccountList, T), AccountsError>,
     ) -> Result<T, AccountsError> {
-        let _lock = self.lock()?;
-        let (list, output) = change(&*self.read_existing()?)?;
-        self.replace(&list, |_| Ok(()))?;
+        self.edit_at(change, |file| match file {
+            Some(mut file) => self.parse(&mut file),
+            None => Err(self.io_error(io::ErrorKind::NotFound.into())),
+        })
+    }
+
+    /// `read` is given the file if it is there.
+    fn edit_at<T>(
+        &self,
+        change: impl FnOnce(&AccountList) -> Result<(AccountList, T), AccountsError>,
+        read: impl FnOnce(Option<File>) -> Result<AccountList, AccountsError>,
+    ) -> Result<T, AccountsError> {
+        // Once for all that follows: the path may lead elsewhere a moment later.
+        let real = self.real()?;
+        let _owner = AsOwner::of(folder_of(&real)).map_err(|error| self.io_error(error))?;
+        let _lock = self.lock(&real)?;
+        let file = match File::open(&real) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(self.io_error(error)),
+        };
+        let (list, output) = change(&read(file)?)?;
+        self.replace(&real, &list, |_| Ok(()))?;
         Ok(output)
     }
 
     /// Waits until nobody else changes the file.
-    fn lock(&self) -> Result<File, AccountsError> {
-        let io = |error| self.io_error(error);
-        let path = beside(&self.real()?, "lock");
+    fn lock(&self, real: &Path) -> Result<File, AccountsError> {
+        let path = beside(real, "lock");
+        let io = |error| AccountsError::Io(path.clone(), error);
         let lock = private().open(&path).map_err(io)?;
-        self.leave_to_owner(&lock, &path)?;
+        leave_to_owner(&lock, real, 0o600).map_err(io)?;
         lock.lock().map_err(io)?;
         Ok(lock)
     }
@@ -135,12 +160,12 @@ impl AccountsFile {
     /// there, as a crash would.
     fn replace(
         &self,
+        real: &Path,
         list: &AccountList,
         reached: impl Fn(Step) -> io::Result<()>,
     ) -> Result<(), AccountsError> {
         let io = |error| self.io_error(error);
-        let real = self.real()?;
-        let new = beside(&real, "new");
+        let new = beside(real, "new");
         reached(Step::Create).map_err(io)?;
         // Of a crash before this; whoever holds the lock may remove it.
         match fs::remove_file(&new) {
@@ -148,7 +173,7 @@ impl AccountsFile {
             _ => {}
         }
         let mut file = private().create_new(true).open(&new).map_err(io)?;
-        self.leave_to_owner(&file, &new)?;
+        leave_to_owner(&file, real, MODE_MAX).map_err(io)?;
         reached(Step::Write).map_err(io)?;
         file.write_all(list.to_text().as_bytes()).map_err(io)?;
         reached(Step::Sync).map_err(io)?;
@@ -159,38 +184,11 @@ impl AccountsFile {
             return Err(self.format_error("what was written reads differently".to_owned()));
         }
         reached(Step::Rename).map_err(io)?;
-        fs::rename(&new, &real).map_err(io)?;
+        fs::rename(&new, real).map_err(io)?;
         reached(Step::SyncFolder).map_err(io)?;
-        let folder = match real.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        File::open(folder)
+        File::open(folder_of(real))
             .and_then(|folder| folder.sync_all())
             .map_err(io)
-    }
-
-    /// Gives a file to whom the accounts file belongs: root may edit it, and the server must
-    /// still be able to read it, and to edit it itself.
-    fn leave_to_owner(&self, file: &File, path: &Path) -> Result<(), AccountsError> {
-        let io = |error| self.io_error(error);
-        let owner = match fs::metadata(&self.path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(io(error)),
-        };
-        if file.metadata().map_err(io)?.uid() == owner.uid() {
-            return Ok(());
-        }
-        fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(|error| {
-            let why = format!(
-                "{} cannot be given to the owner of the accounts file (user {}), who could not \
-                 read it any more: {error}; do this as that user",
-                path.display(),
-                owner.uid()
-            );
-            io(io::Error::new(error.kind(), why))
-        })
     }
 
     fn parse(&self, file: &mut File) -> Result<AccountList, AccountsError> {
@@ -228,6 +226,41 @@ impl AccountsFile {
     }
 }
 
+/// Gives a new file to whom the accounts file belongs, and to whom else may read that, up to `mode_max`: root may edit
+/// it, and the server must still be able to.
+fn leave_to_owner(file: &File, accounts: &Path, mode_max: u32) -> io::Result<()> {
+    let old = match fs::metadata(accounts) {
+        Ok(old) => old,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let new = file.metadata()?;
+    let mut mode = old.mode() & mode_max | 0o600;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        match fchown(file, Some(old.uid()), Some(old.gid())) {
+            Ok(()) => {}
+            // Ours it can stay; but not for another group.
+            Err(_) if new.uid() != 0 => mode = 0o600,
+            Err(error) => {
+                let why = format!(
+                    "it cannot be given to the owner of the accounts file (user {}), who could not read it any \
+                     more: {error}; do this as that user",
+                    old.uid()
+                );
+                return Err(io::Error::new(error.kind(), why));
+            }
+        }
+    }
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
@@ -262,6 +295,8 @@ impl Stamp {
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).mode(0o600);
+    // What stands there instead is not ours.
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
 
@@ -328,7 +363,7 @@ mod tests {
             let new = old
                 .changed(|entries| entries.push(entry("bob", 2)))
                 .unwrap();
-            file.replace(&new, |step| match step == crash {
+            file.replace(file.path(), &new, |step| match step == crash {
                 true => Err(io::Error::other("crash")),
                 false => Ok(()),
             })
@@ -405,5 +440,59 @@ mod tests {
             assert_eq!((metadata.uid(), metadata.gid()), (SOMEBODY, SOMEBODY));
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn who_else_may_read_the_file_may_do_so_after_an_edit() {
+        const SERVER: u32 = 65_533;
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("not tested: giving files away needs root");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = AccountsFile::new(folder.path().join("accounts.toml"));
+        add(&file, "alice", 1).unwrap();
+        std::os::unix::fs::chown(file.path(), Some(0), Some(SERVER)).unwrap();
+        for (mode, after) in [(0o640, 0o640), (0o666, 0o640), (0o600, 0o600)] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            file.edit(|list| Ok((list.clone(), ()))).unwrap();
+            let metadata = fs::metadata(file.path()).unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), (0, SERVER));
+            assert_eq!(metadata.permissions().mode() & 0o777, after);
+        }
+    }
+
+    #[test]
+    fn root_follows_nothing_in_the_folder_of_another_user() {
+        const SERVER: u32 = 65_533;
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("not tested: giving files away needs root");
+            return;
+        }
+        let root = tempfile::tempdir().unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let shadow = root.path().join("shadow");
+        fs::write(&shadow, "root's").unwrap();
+        let folder = root.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::chown(&folder, Some(SERVER), Some(SERVER)).unwrap();
+        let file = AccountsFile::new(folder.join("accounts.toml"));
+        add(&file, "alice", 1).unwrap();
+        let owner = |path: &Path| fs::symlink_metadata(path).unwrap().uid();
+        assert_eq!(owner(file.path()), SERVER);
+        let lock = beside(file.path(), "lock");
+        assert_eq!(owner(&lock), SERVER);
+        fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink(&shadow, &lock).unwrap();
+        add(&file, "bob", 2).unwrap_err();
+        fs::remove_file(&lock).unwrap();
+        // A link that somebody made on purpose leads to the file itself, in a folder of root's.
+        let real = root.path().join("accounts.toml");
+        fs::rename(file.path(), &real).unwrap();
+        std::os::unix::fs::symlink(&real, file.path()).unwrap();
+        add(&file, "bob", 2).unwrap();
+        assert_eq!((owner(&real), owner(&shadow)), (SERVER, 0));
+        assert_eq!(fs::read_to_string(&shadow).unwrap(), "root's");
+        assert!(rustix::process::geteuid().is_root());
     }
 }

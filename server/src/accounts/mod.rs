@@ -6,6 +6,7 @@
 //! password opens, so that time tells nothing. [`edit`] is what the command line does.
 
 pub mod address;
+mod as_owner;
 pub mod edit;
 pub mod file;
 mod known;

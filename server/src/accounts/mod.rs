@@ -259,11 +259,16 @@ impl<R: Runtime> Accounts<R> {
             // Who keeps the last one's would wait for itself.
             drop(permit.take());
             let admitted = self.admit(&params, attempt, &mut waited).await?;
-            let (stretched, admitted) = self
+            let guess = Guess {
+                accounts: self,
+                attempt,
+            };
+            let stretched = self
                 .stretcher
                 .stretch(admitted, params, salt, credentials.password.clone())
-                .await
-                .map_err(unchecked)?;
+                .await;
+            guess.come_to_end();
+            let (stretched, admitted) = stretched.map_err(unchecked)?;
             *permit = Some(admitted);
             match opening::open(entry, slot, &stretched) {
                 Ok(keys) => {
@@ -289,6 +294,26 @@ impl<R: Runtime> Accounts<R> {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A password that is being stretched. Whoever goes away before it is known whether it was right has used a processor as
+/// much as who guessed wrong, and counts as such.
+struct Guess<'a, R: Runtime> {
+    accounts: &'a Accounts<R>,
+    attempt: Attempt<'a>,
+}
+
+impl<R: Runtime> Guess<'_, R> {
+    fn come_to_end(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl<R: Runtime> Drop for Guess<'_, R> {
+    fn drop(&mut self) {
+        let accounts = self.accounts;
+        accounts.penalties.failed(self.attempt, accounts.now_ms());
     }
 }
 

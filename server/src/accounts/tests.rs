@@ -5,7 +5,9 @@ use crate::runtime::threads::Threads;
 use crate::runtime::timeout;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use core::task::Poll;
 use std::fs;
+use std::future::Future;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -279,4 +281,33 @@ fn accounts_that_cannot_be_read_are_no_unknown_recipients() {
     }
     fs::write(&path, text).unwrap();
     assert_eq!(find("alice"), Ok(alice));
+}
+
+#[test]
+fn a_guess_that_is_broken_off_counts() {
+    let (accounts, _folder) = accounts();
+    async_io::block_on(async {
+        for _ in 0..20 {
+            let before = accounts.stretcher.asked.lock().unwrap().len();
+            let mut guess = Box::pin(login(&accounts, "alice", "guess", "192.0.2.1"));
+            // Until a processor is busy with it.
+            core::future::poll_fn(|cx| {
+                let done = guess.as_mut().poll(cx).is_ready();
+                let asked = accounts.stretcher.asked.lock().unwrap().len();
+                match done || asked > before {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+        }
+        let attempt = Attempt {
+            source: "192.0.2.1".parse().unwrap(),
+            name: "carol",
+        };
+        let wait = accounts
+            .penalties
+            .wait(attempt, &mut Waited::default(), accounts.now_ms());
+        assert!(!wait.unwrap().is_zero());
+    });
 }

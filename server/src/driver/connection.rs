@@ -194,6 +194,11 @@ impl<R: Runtime, M: Machine, S: AsyncRead + AsyncWrite + Unpin + 'static> Driver
                     }
                 }
                 Stage::Open | Stage::BeforeTls => {
+                    if self.socket.is_shaking_hands() && self.server.phases.now() >= Phase::Draining
+                    {
+                        // Nobody there has a command that could be finished, or could be told BYE.
+                        return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                    }
                     if self.poll_handshake(cx)? {
                         (progress, silent) = (true, false);
                     }

@@ -374,8 +374,7 @@ impl<R: Runtime> Server<R> {
         login: &Login,
     ) -> Result<Attachment, LoginError> {
         let account = login.keys.account();
-        server.clients.logged_in(id);
-        server.registry.attach(account, id, |way| {
+        let attached = server.registry.attach(account, id, |way| {
             let (config, keys) = (Arc::clone(&server.core), Arc::clone(&login.keys));
             let owner = Arc::clone(server);
             let new_machine = move |now, sleepers| {
@@ -387,7 +386,11 @@ impl<R: Runtime> Server<R> {
             let task = AssertUnwindSafe(task).catch_unwind().map(drop);
             let span = tracing::info_span!(parent: None, "account", id = %account);
             server.runtime.spawn(task.instrument(span));
-        })
+        });
+        if attached.is_ok() {
+            server.clients.logged_in(id);
+        }
+        attached
     }
 }
 

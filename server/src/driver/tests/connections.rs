@@ -371,3 +371,27 @@ fn strangers_give_way_when_there_are_too_many_and_those_who_logged_in_do_not() {
         assert!(say(client, "NOOP").starts_with("a OK"));
     }
 }
+
+#[test]
+fn who_is_refused_for_too_many_connections_gives_way() {
+    let limits = Limits {
+        connections_max: 2,
+        connections_per_account_max: 1,
+        ..Limits::default()
+    };
+    let (server, _folder) = server(&limits);
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let tls = TlsMode::None;
+    let listener = Listener { address, tls };
+    let core = CoreConfig::default();
+    server.listen(socket, &listener, core).unwrap();
+    let (mut first, _) = client(address);
+    assert!(say(&mut first, "LOGIN alice secret").starts_with("a OK"));
+    let (mut second, _) = client(address);
+    let said = say(&mut second, "LOGIN alice secret");
+    assert!(said.starts_with("a NO [LIMIT]"), "{said}");
+    let (_third, said) = client(address);
+    assert!(said.starts_with("* OK"), "{said}");
+    assert!(say(&mut first, "NOOP").starts_with("a OK"));
+}

@@ -208,3 +208,36 @@ fn files_that_cannot_be_used_are_named_and_the_old_ones_stay() {
     }
     certificate.reload().unwrap();
 }
+
+#[test]
+fn stopping_waits_for_nobody_in_the_handshake_of_starttls() {
+    use std::io::{Read, Write};
+    let (server, folder) = server(&Limits::default());
+    let mut server = Arc::into_inner(server).unwrap();
+    server.certificate = Some(certificate(folder.path()));
+    let server = Arc::new(server);
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let tls = TlsMode::StartTls;
+    let listener = Listener { address, tls };
+    let core = CoreConfig {
+        starttls: true,
+        ..CoreConfig::default()
+    };
+    server.listen(socket, &listener, core).unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    Write::write_all(&mut client, b"a STARTTLS\r\n").unwrap();
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains("a OK") {
+        let mut octets = [0; 500];
+        let count = Read::read(&mut client, &mut octets).unwrap();
+        assert!(count > 0);
+        said.extend_from_slice(&octets[..count]);
+    }
+    async_io::block_on(server.stop());
+    // It was ended, not left behind.
+    assert_eq!(server.clients.taken(), 0);
+    let mut rest = Vec::new();
+    Read::read_to_end(&mut client, &mut rest).unwrap_or_default();
+    assert_eq!(rest, b"");
+}

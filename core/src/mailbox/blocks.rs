@@ -123,6 +123,24 @@ impl<T: Keyed> SortedBlocks<T> {
         Some(&mut Arc::make_mut(&mut block.items)[index])
     }
 
+    /// Puts others in the place of some items, with their keys. Blocks without such an item stay
+    /// shared.
+    pub(crate) fn change(&mut self, other: impl Fn(&T) -> Option<T>) {
+        for index in 0..self.blocks.len() {
+            let items = self.blocks[index].items.iter().enumerate();
+            let others = items.filter_map(|(at, item)| Some((at, other(item)?)));
+            let others: Vec<(usize, T)> = others.collect();
+            if others.is_empty() {
+                continue;
+            }
+            let block = &mut Arc::make_mut(&mut self.blocks)[index];
+            let items = Arc::make_mut(&mut block.items);
+            for (at, other) in others {
+                items[at] = other;
+            }
+        }
+    }
+
     /// All items from a position on.
     pub(crate) fn iter_from(&self, index: usize) -> impl Iterator<Item = &T> {
         let block = self

@@ -181,6 +181,7 @@ fn decode_arrival(decoder: &mut Decoder<'_>, version: u8) -> Result<Arrival, Dec
 impl MailboxState {
     /// Appends the encoded form.
     pub(super) fn encode(&self, encoder: &mut Encoder) {
+        debug_assert!(self.told_again.is_empty(), "a reading is at its end");
         let bits = BitMap::new(self);
         let mut last = None;
         encoder.number(u64::from(self.uid_validity.0.get()));

@@ -9,6 +9,7 @@
 
 use super::blocks::{Keyed, SortedBlocks};
 use super::encoding::{DecodeError, Decoder, Encoder};
+use super::told_again::ToldAgain;
 use super::{ModSeq, Uid};
 
 /// Of so many last changes of a mailbox it is known exactly which UIDs went with each.
@@ -100,10 +101,14 @@ impl GoneUids {
         self.runs.insert(new);
     }
 
-    /// All that may have gone after `modseq` did so with the change `to`.
-    pub(super) fn tell_again(&mut self, modseq: ModSeq, to: ModSeq) {
+    /// What is told again went with that change.
+    pub(super) fn tell_again(&mut self, told: &ToldAgain) {
+        let concerned = |run: &Run| told.instead_of(run.modseq).is_some();
+        if !self.runs.iter().any(concerned) {
+            return;
+        }
         let runs = self.runs.iter().map(|run| Run {
-            modseq: if run.modseq > modseq { to } else { run.modseq },
+            modseq: told.instead_of(run.modseq).unwrap_or(run.modseq),
             ..*run
         });
         *self = Self::of(runs);
@@ -250,7 +255,9 @@ mod tests {
             for (number, modseq, again) in steps {
                 if again {
                     let raised = |old: u64| if old > modseq { 21 } else { old };
-                    gone.tell_again(ModSeq(modseq), ModSeq(21));
+                    let mut told = ToldAgain::default();
+                    told.tell(ModSeq(modseq), ModSeq(21));
+                    gone.tell_again(&told);
                     model.values_mut().for_each(|old| *old = raised(*old));
                 } else {
                     gone.insert(uid(number), ModSeq(modseq));
@@ -294,6 +301,22 @@ mod tests {
             }
             check(&decoded, &all);
         }
+    }
+
+    #[test]
+    fn runs_of_which_none_is_told_again_stay_shared() {
+        let mut gone = GoneUids::default();
+        for number in 1..1_000 {
+            gone.insert(uid(2 * number), ModSeq(5));
+        }
+        let mut told = ToldAgain::default();
+        told.tell(ModSeq(5), ModSeq(7));
+        let mut same = gone.clone();
+        same.tell_again(&told);
+        assert_eq!(same.runs.unshared(&gone.runs).count(), 0);
+        told.tell(ModSeq(4), ModSeq(8));
+        same.tell_again(&told);
+        assert!(same.since(ModSeq(7)).eq(gone.since(ModSeq(4))));
     }
 
     #[test]

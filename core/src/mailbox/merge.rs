@@ -158,8 +158,9 @@ impl MailboxState {
         }
     }
 
-    /// Makes positions right after a number of batches.
+    /// Makes positions and MODSEQs right after a number of batches.
     pub(crate) fn renumber(&mut self) {
+        self.tell_again();
         self.messages.renumber();
         self.ids.renumber();
         self.gone.renumber();

@@ -6,6 +6,7 @@ use super::claims::Owed;
 use super::clock::{Clock, Stamp};
 use super::convergence::{check_counts, visible};
 use super::merge::Floor;
+use super::modseq_tests::readings_come_to_the_same;
 use super::operation::tests::arrival;
 use super::operation::{Batch, Operation};
 use super::version_vector::{LogPosition, VersionVector};
@@ -291,6 +292,12 @@ proptest! {
         state.renumber();
         check_counts(&state);
         prop_assert_eq!(&visible(&state), &expected);
+
+        // However what is read is divided into readings, also below what clients were shown.
+        let again = again.iter().map(|(position, batch)| (position.writer, batch));
+        let again: Vec<_> = again.collect();
+        let uid_next = (order % 8) as u32;
+        readings_come_to_the_same(&again, Floor { uid_next, ..Floor::default() }, order);
     }
 }
 

@@ -26,6 +26,8 @@ mod merge;
 mod merge_tests;
 mod message;
 mod modseq;
+#[cfg(test)]
+mod modseq_tests;
 mod naming;
 mod operation;
 mod part;
@@ -34,6 +36,7 @@ mod reserved;
 #[cfg(test)]
 mod roaming_tests;
 mod state;
+mod told_again;
 mod touched;
 mod version_vector;
 

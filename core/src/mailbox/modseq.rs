@@ -14,11 +14,12 @@
 //! > knew; so what it lacks was unknown to b and is stamped with the highest number, which
 //! > is that of all batches, and T has fewer.
 //!
-//! [`History`](super::history::History) knows which batches these are.
+//! [`History`](super::history::History) knows which batches these are. The stamps are given at the
+//! end of a reading, see [`told_again`](super::told_again).
 
 use super::history::{BatchId, Past};
 use super::operation::Batch;
-use super::{MailboxState, ModSeq, Uid, WriterId};
+use super::{MailboxState, Message, ModSeq, WriterId};
 use std::sync::Arc;
 
 impl MailboxState {
@@ -62,22 +63,25 @@ impl MailboxState {
         }
         let found = history.take_in(id, self.highest_modseq, heads);
         if found.knew < before {
-            self.tell_again(found.knew);
+            self.told_again.tell(found.knew, self.highest_modseq);
         }
         found.late
     }
 
-    /// Whatever has a higher MODSEQ gets the highest.
-    fn tell_again(&mut self, knew: ModSeq) {
-        let modseq = self.highest_modseq;
-        let changed = self.messages.iter().filter(|it| it.modseq > knew);
-        let changed: Vec<Uid> = changed.map(|message| message.uid).collect();
-        for uid in changed {
-            if let Some(message) = self.messages.find_mut(uid) {
-                message.modseq = modseq;
-            }
+    /// Gives what is told again its MODSEQ.
+    pub(super) fn tell_again(&mut self) {
+        if self.told_again.is_empty() {
+            return;
         }
-        self.gone.tell_again(knew, modseq);
+        let told = core::mem::take(&mut self.told_again);
+        self.messages.change(|message| {
+            let modseq = told.instead_of(message.modseq)?;
+            Some(Message {
+                modseq,
+                ..message.clone()
+            })
+        });
+        self.gone.tell_again(&told);
     }
 
     /// HIGHESTMODSEQ rises without a batch.

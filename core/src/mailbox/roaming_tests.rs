@@ -5,6 +5,8 @@
 use super::claims::Owed;
 use super::clock::{Clock, Stamp};
 use super::log::LogState;
+use super::merge::Floor;
+use super::modseq_tests::{Choices, readings_come_to_the_same};
 use super::operation::tests::arrival;
 use super::operation::{Batch, Operation};
 use super::version_vector::VersionVector;
@@ -205,6 +207,21 @@ impl World {
         }
     }
 
+    /// All that was written, in one of the orders in which each comes after what its writer had read.
+    fn in_an_order(&self, choice: u64) -> Vec<usize> {
+        let mut choices = Choices(choice);
+        let (mut order, mut read) = (Vec::new(), Set::new());
+        while order.len() < self.log.len() {
+            let numbers = 0..self.log.len();
+            let fits = |it: &usize| !read.contains(it) && self.log[*it].past.is_subset(&read);
+            let next: Vec<usize> = numbers.filter(fits).collect();
+            let next = next[choices.below(next.len())];
+            read.insert(next);
+            order.push(next);
+        }
+        order
+    }
+
     /// The client comes to a server, which reads what was acknowledged before: with that
     /// everything that the client was told.
     fn come(&mut self, at: usize) {
@@ -265,6 +282,22 @@ proptest! {
         let all = world.servers.iter().map(|server| server.state.highest_modseq());
         let all: BTreeSet<ModSeq> = all.collect();
         prop_assert_eq!(all.len(), 1, "{:?}", all);
+    }
+
+    #[test]
+    fn however_a_log_is_divided_into_readings_it_comes_to_the_same(
+        steps in prop::collection::vec((0usize..3, step()), 1..80),
+        clocks in [1_000u64..1_003, 1_000u64..1_003, 1_000u64..9_000],
+        order in any::<u64>(),
+    ) {
+        let mut world = World::new(clocks);
+        for (server, step) in &steps {
+            world.act(*server, step);
+        }
+        let batches = world.in_an_order(order).into_iter();
+        let batches = batches.map(|number| &world.log[number]);
+        let batches: Vec<_> = batches.map(|it| (it.writer, &it.batch)).collect();
+        readings_come_to_the_same(&batches, Floor::default(), order);
     }
 }
 

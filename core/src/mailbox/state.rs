@@ -10,6 +10,7 @@ use super::gone::{EXACT_CHANGES, GoneUids};
 use super::history::History;
 use super::last::LastOnes;
 use super::message::{FlagBit, FlagSet, Message, Registers};
+use super::told_again::ToldAgain;
 use super::{ContentId, Flag, Keyword, MessageId, ModSeq, Uid, UidValidity, WriterId};
 use crate::account::InternalDate;
 use crate::seal::ContentKind;
@@ -29,6 +30,8 @@ pub struct MailboxState {
     pub(super) lead: u64,
     /// The batches that made the changes.
     pub(super) history: Arc<History>,
+    /// What changed with one MODSEQ and has another; nothing, in a state that is shown.
+    pub(super) told_again: ToldAgain,
     /// Messages that have a UID.
     pub(super) messages: SortedBlocks<Message>,
     /// The UID of each of them.
@@ -125,6 +128,7 @@ impl MailboxState {
             highest_modseq: ModSeq(1),
             lead: 0,
             history: Arc::default(),
+            told_again: ToldAgain::default(),
             messages: SortedBlocks::default(),
             ids: SortedBlocks::default(),
             pending: Arc::default(),

@@ -5,7 +5,7 @@
 //! kept checkpoint contains, once the older of the two has been there for the grace
 //! period, which this server counts by its own clock. So the checkpoint before the newest always has all the items that it needs.
 
-use super::load::{Reader, is_pointer, is_sound, pointer_key, pointer_of, pointer_stamp};
+use super::load::{Reader, is_sound, pointer_key, pointer_of, pointer_stamp};
 use crate::mailbox::{
     CheckpointPointer, ContentId, LogPosition, LogState, Stamp, VersionVector, WriterId,
 };
@@ -131,16 +131,11 @@ impl<S: LogState> Checkpointing<S> {
     async fn shorten(&mut self) -> Result<bool, StorageError> {
         let io = self.reader.io.clone();
         io.step("forget old checkpoints");
-        let (items, more) = self
-            .reader
-            .page(SortKey("#".to_owned()), Some(SortKey("$".to_owned())))
-            .await?;
-        let pointers: Vec<_> = items
-            .into_iter()
-            .filter(|item| is_pointer(&item.key.sort) && !item.values.is_empty())
+        let pointers = self.reader.pointers().await?.into_iter();
+        let pointers: Vec<_> = pointers
             .map(|item| (pointer_of::<S>(&self.reader.keys, &item), item))
             .collect();
-        if more.is_some() || pointers.iter().any(|(pointer, _)| pointer.is_none()) {
+        if pointers.iter().any(|(pointer, _)| pointer.is_none()) {
             // What cannot be read may name what cannot be found again: touch nothing.
             return Ok(true);
         }

@@ -84,6 +84,20 @@ impl Reader {
         Ok(Begun::Empty)
     }
 
+    /// The pointers to the log's checkpoints, the oldest first. They are read to the end: deleted ones
+    /// are among them, without values, as many as there were checkpoints in a day.
+    pub(in crate::account) async fn pointers(&self) -> Result<Vec<Item>, StorageError> {
+        let mut pointers = Vec::new();
+        let mut start = Some(SortKey("#".to_owned()));
+        while let Some(from) = start.take() {
+            let (items, next) = self.page(from, Some(SortKey("$".to_owned()))).await?;
+            let is_there = |item: &Item| is_pointer(&item.key.sort) && !item.values.is_empty();
+            pointers.extend(items.into_iter().filter(is_there));
+            start = next;
+        }
+        Ok(pointers)
+    }
+
     /// Whether a checkpoint is still named by its item.
     async fn is_named(&self, pointer: &SortKey) -> Result<bool, StorageError> {
         let range = ItemRange {

@@ -10,8 +10,9 @@ use crate::mailbox::{
     CheckpointPointer, Flag, FlagAction, FlagChange, Keyword, LogState as _, MailboxState,
 };
 use crate::seal::Places;
-use crate::storage::{ItemKey, StorageRequest};
+use crate::storage::{ItemKey, ObjectKey, StorageRequest};
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 fn fill(server: &mut Server, storage: &mut Store, from: u32, to: u32) {
     for number in from..=to {
@@ -66,6 +67,29 @@ fn the_log_stays_short_and_two_checkpoints_are_kept() {
         server.wait(Duration::from_secs(61));
         server.drain(&mut storage);
     }
+    let (pointers, operations, objects) = counts(&storage);
+    assert_eq!((pointers, objects), (2, 2));
+    assert!(operations < 60, "{operations}");
+    server.restart(2);
+    assert_eq!(view(&server.status(&mut storage, "INBOX")), expected(120));
+}
+
+/// Garage's pages have what was deleted for a day, and each of them is as long as other items.
+#[test]
+fn a_log_is_shortened_however_many_pointers_were_deleted() {
+    let mut server = Server::new(1, config());
+    let mut storage = Store::default();
+    storage.deleted = Some(BTreeSet::new());
+    let one = server.connect();
+    server.select(&mut storage, one, "INBOX");
+    for round in 0..8 {
+        fill(&mut server, &mut storage, round * 15 + 1, round * 15 + 15);
+        server.wait(Duration::from_secs(61));
+        server.drain(&mut storage);
+    }
+    let deleted = storage.deleted.iter().flatten();
+    let deleted = deleted.filter(|key| key.sort.0.starts_with('#')).count();
+    assert!(deleted > config().log_page_items as usize, "{deleted}");
     let (pointers, operations, objects) = counts(&storage);
     assert_eq!((pointers, objects), (2, 2));
     assert!(operations < 60, "{operations}");
@@ -469,6 +493,18 @@ fn pointers(storage: &Store) -> Vec<ItemKey> {
         .collect()
 }
 
+/// The newest checkpoint of INBOX, and its object.
+fn newest(storage: &Store) -> (CheckpointPointer, ObjectKey) {
+    let key = pointers(storage).pop().unwrap();
+    let (value, _) = &storage.items[&key];
+    let plain = keys()
+        .open_item(&key, MailboxState::POINTER, value)
+        .unwrap();
+    let pointer = CheckpointPointer::decode(&plain).unwrap();
+    let object = Places::new(keys().account()).checkpoint(pointer.content);
+    (pointer, object)
+}
+
 #[test]
 fn checkpoints_that_come_late_and_look_newer_hide_nothing() {
     let mut storage = Store::default();
@@ -519,15 +555,7 @@ fn checkpoints_that_come_late_and_look_newer_hide_nothing() {
     }
     let kept = pointers(&storage);
     assert_eq!(kept.len(), 2, "{kept:?}");
-    let key = kept.last().unwrap();
-    let (value, _) = &storage.items[key];
-    let plain = keys().open_item(key, MailboxState::POINTER, value).unwrap();
-    let pointer = CheckpointPointer::decode(&plain).unwrap();
-    let places = Places::new(keys().account());
-    storage
-        .objects
-        .remove(&places.checkpoint(pointer.content))
-        .unwrap();
+    storage.objects.remove(&newest(&storage).1).unwrap();
     let mut fresh = Server::new(7, config());
     assert_eq!(view(&fresh.status(&mut storage, "INBOX")), expected(127));
 }

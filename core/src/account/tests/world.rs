@@ -7,18 +7,19 @@ use crate::account::{
 use crate::boundary::Event;
 use crate::config::Config;
 use crate::mailbox::{
-    AccountId, ContentId, Directory, Flag, MailboxId, MailboxName, MailboxState, Uid,
+    AccountId, Batch, ContentId, Directory, Flag, MailboxId, MailboxName, MailboxState, MessageId,
+    ModSeq, Operation, Part, Stamp, Uid, WriterId,
 };
 use crate::random::{Random, Seed};
-use crate::seal::{AccountKeys, ContentKind, Places};
+use crate::seal::{AccountKeys, ContentKind, Places, seal_arrival};
 use crate::storage::{
-    CausalityToken, InsertItem, Item, ItemKey, ObjectKey, RequestId, StorageError, StorageRequest,
-    StorageResponse,
+    CausalityToken, InsertItem, Item, ItemKey, ItemRange, ObjectKey, RequestId, StorageError,
+    StorageRequest, StorageResponse,
 };
 use crate::time::{Instant, Now};
 use bytes::Bytes;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What is durable.
@@ -33,6 +34,8 @@ pub(super) struct Store {
     pub(super) given: usize,
     /// Objects that were finished.
     pub(super) created: usize,
+    /// Items that were deleted, if pages are to have them without values, as Garage's have for a day.
+    pub(super) deleted: Option<BTreeSet<ItemKey>>,
     writes: u64,
     late: Vec<StorageRequest>,
 }
@@ -395,6 +398,7 @@ impl Store {
             beside: BTreeMap::new(),
             given: 0,
             created: 0,
+            deleted: None,
             writes: 0,
             late: Vec::new(),
         }
@@ -403,6 +407,20 @@ impl Store {
     fn values(&self, key: &ItemKey, value: &Bytes) -> Vec<Bytes> {
         let beside = self.beside.get(key).into_iter().flatten();
         beside.chain([value]).cloned().collect()
+    }
+
+    /// The items of a range that were deleted, if pages have them.
+    fn deleted(&self, range: &ItemRange) -> impl Iterator<Item = Item> {
+        let deleted = self.deleted.iter().flatten().filter(|key| {
+            key.partition == range.partition
+                && range.contains(&key.sort)
+                && !self.items.contains_key(key)
+        });
+        deleted.map(|key| Item {
+            key: key.clone(),
+            token: CausalityToken("0".to_owned()),
+            values: Vec::new(),
+        })
     }
 
     /// What is late comes now.
@@ -440,15 +458,15 @@ impl Store {
                     key.partition == range.partition && range.contains(&key.sort)
                 });
                 let limit = range.limit;
-                let mut found: Vec<_> = found.collect();
-                let next = found.get(limit as usize).map(|(key, _)| key.sort.clone());
-                found.truncate(limit as usize);
-                let items = found.into_iter().map(|(key, (value, version))| Item {
+                let found = found.map(|(key, (value, version))| Item {
                     key: key.clone(),
                     token: CausalityToken(version.to_string()),
                     values: self.values(key, value),
                 });
-                let items: Vec<_> = items.collect();
+                let mut items: Vec<_> = found.chain(self.deleted(&range)).collect();
+                items.sort_by(|one, other| one.key.sort.cmp(&other.key.sort));
+                let next = items.get(limit as usize).map(|it| it.key.sort.clone());
+                items.truncate(limit as usize);
                 self.given += items.len();
                 StorageResponse::Range { items, next }
             }
@@ -483,6 +501,9 @@ impl Store {
                     {
                         self.items.remove(&key);
                         self.beside.remove(&key);
+                        if let Some(deleted) = &mut self.deleted {
+                            deleted.insert(key);
+                        }
                     }
                 }
                 StorageResponse::Done
@@ -565,6 +586,47 @@ impl Store {
             }
             (request, _) => panic!("{request:?} on a stream in another state"),
         }
+    }
+}
+
+/// Puts an arrival somewhere as anybody could who knows the public key.
+pub(super) fn leave(storage: &mut Store, key: ItemKey, batch: &Batch) {
+    let (account, public_key) = (keys().account(), keys().public_key());
+    let mut random = Random::new(Seed::new([5; 32]));
+    let part = Part::whole(&batch.encode());
+    let value = seal_arrival(account, &public_key, &key, &part, &mut random).unwrap();
+    insert(storage, key, value);
+}
+
+pub(super) fn insert(storage: &mut Store, key: ItemKey, value: Bytes) {
+    let token = None;
+    let insert = StorageRequest::InsertItems(vec![InsertItem { key, token, value }]);
+    storage.carry_out(&mut BTreeMap::new(), RequestId(0), insert);
+}
+
+/// The first item of a writer in the log of a mailbox.
+pub(super) fn first_item(mailbox: MailboxId, writer: u8) -> ItemKey {
+    let places = Places::new(keys().account());
+    ItemKey {
+        partition: places.log(mailbox),
+        sort: places.operation(WriterId([writer; 16]), 0),
+    }
+}
+
+/// What who delivers a message writes.
+pub(super) fn arriving(message: MessageId, arrival: NewMessage) -> Batch {
+    Batch {
+        stamp: Stamp::default(),
+        modseq: ModSeq(1),
+        past: None,
+        operations: vec![Operation::Arrive { message, arrival }],
+    }
+}
+
+pub(super) fn delivered(number: u32, flags: &[Flag]) -> NewMessage {
+    NewMessage {
+        kind: ContentKind::Delivery,
+        ..message(number, flags)
     }
 }
 

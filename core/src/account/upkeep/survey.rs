@@ -1,7 +1,7 @@
 //! Reading the whole index of an account, fresh from storage: what upkeep is based on, not
 //! what this server happens to remember.
 
-use super::super::load::{Damaged, Reader, is_pointer};
+use super::super::load::{Damaged, Reader};
 use crate::config::Config;
 use crate::mailbox::{
     CheckpointPointer, ContentId, Directory, Ledger, LogPosition, LogState, MailboxId,
@@ -138,16 +138,8 @@ impl Survey {
 
     /// The sort keys of the pointers to a log's checkpoints.
     pub(super) async fn pointers(&self, reader: &Reader) -> Result<Vec<SortKey>, StorageError> {
-        let mut pointers = Vec::new();
-        let mut start = Some(SortKey("#".to_owned()));
-        while let Some(from) = start.take() {
-            // Deleted ones are among them, without values.
-            let (items, next) = reader.page(from, Some(SortKey("$".to_owned()))).await?;
-            let items = items.into_iter().filter(|item| !item.values.is_empty());
-            pointers.extend(items.map(|item| item.key.sort).filter(is_pointer));
-            start = next;
-        }
-        Ok(pointers)
+        let pointers = reader.pointers().await?.into_iter();
+        Ok(pointers.map(|item| item.key.sort).collect())
     }
 
     /// What the last sweep noted, and how to replace it. What cannot be opened counts as

@@ -5,14 +5,22 @@
 //! never: what is here waits for it, counted as nothing.
 //!
 //! And some items cannot be understood. They are asked for again with all that is new, for the right value may
-//! come beside the wrong one.
+//! come beside the wrong one. It may never come: what clients were told of it under UIDs and a MODSEQ must not be
+//! told of something else, so with the next batch as many are passed over as it may have given.
 
-use crate::mailbox::{LogPosition, Part, WriterId};
+use crate::mailbox::{Floor, LogPosition, ModSeq, Part, WriterId};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Items of one log that are remembered not to be readable. Of more, each reading tells anew.
 const UNREADABLE_MAX: usize = 10_000;
+
+/// UIDs that are passed over at most for what cannot be read: whoever may write to the storage can put much there, and
+/// a mailbox has 2^32 of them.
+const GIVEN_UIDS_MAX: u32 = 1 << 16;
+
+/// Octets that a batch takes at least for each UID that it gives: a kind, an identity of 16 octets, a number.
+const CLAIM_BYTES_MIN: usize = 18;
 
 /// See the module. A clone shares the octets.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +29,16 @@ pub(super) struct Apart {
     batches: BTreeMap<LogPosition, Unfinished>,
     /// [`UNREADABLE_MAX`] at most.
     unreadable: BTreeSet<LogPosition>,
+    /// What these may have given, and was not passed over yet.
+    given: Given,
+}
+
+/// UIDs and changes that batches may hold which nobody can read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Given {
+    /// [`GIVEN_UIDS_MAX`] at most.
+    uids: u32,
+    changes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +92,23 @@ impl Apart {
             && (self.unreadable.len() >= UNREADABLE_MAX || self.unreadable.insert(position))
     }
 
+    /// Notes that nobody knows what an item of so many octets has given.
+    pub(super) fn note_given(&mut self, octets: usize) {
+        let uids = u32::try_from(octets / CLAIM_BYTES_MIN + 1).unwrap_or(u32::MAX);
+        self.given.uids = self.given.uids.saturating_add(uids).min(GIVEN_UIDS_MAX);
+        self.given.changes += 1;
+    }
+
+    /// What is to be passed over with the next batch.
+    pub(super) fn given(&self) -> Given {
+        self.given
+    }
+
+    /// Notes that it was.
+    pub(super) fn pass_over(&mut self) {
+        self.given = Given::default();
+    }
+
     /// Notes that an item can be understood; whether it could not be before.
     pub(super) fn note_readable(&mut self, position: LogPosition) -> bool {
         self.unreadable.remove(&position)
@@ -120,6 +155,16 @@ impl Apart {
             count: it.count,
             batch: pieces.concat(),
         })
+    }
+}
+
+impl Given {
+    /// Where to go on behind all of them.
+    pub(super) fn above(self, floor: Floor) -> Floor {
+        Floor {
+            modseq: ModSeq(floor.modseq.0.saturating_add(self.changes)),
+            uid_next: floor.uid_next.saturating_add(self.uids),
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! another writer, and reads the log before it writes.
 
 use super::AccountFailure;
+use super::apart::Given;
 use super::log::{Activity, Happened, Log, RETRY_PAUSE};
 use super::plan::{Planned, Planner};
 use super::shared::Shared;
@@ -43,12 +44,20 @@ pub(super) struct Commit<S: Planner> {
     pub(super) done: Vec<(S::Work, S::Answer)>,
     /// Whether UIDs are claimed in it, or UIDVALIDITYs reserved.
     claims: bool,
+    /// Whether what unreadable items may have given is passed over.
+    passes_over: bool,
 }
 
 impl<S: Planner> Log<S> {
     pub(super) fn start_commit(&mut self, shared: &mut Shared, happened: &mut Vec<Happened<S>>) {
         let Some(known) = &self.known else { return };
-        let mut next = S::clone(&known.state);
+        let mut before = Arc::clone(&known.state);
+        let given = known.apart.given();
+        if given != Given::default() {
+            let floor = given.above(before.floor());
+            Arc::make_mut(&mut before).stay_above(floor);
+        }
+        let mut next = S::clone(&before);
         let stamp = shared.clock.tick(shared.now);
         let (writer, seq) = shared.writer(self.id);
         let (mut operations, mut weight) = (Vec::new(), 0);
@@ -72,7 +81,7 @@ impl<S: Planner> Log<S> {
                     answer,
                 }) => {
                     stamped |= S::stamps(&work);
-                    weight += next.take_in(&known.state, writer, stamp, &new);
+                    weight += next.take_in(&before, writer, stamp, &new);
                     operations.extend(new);
                     let summaries = S::beside(&work);
                     beside_bytes += summaries.iter().map(|it| it.value.len()).sum::<usize>();
@@ -89,8 +98,15 @@ impl<S: Planner> Log<S> {
             self.confirm(happened);
             return;
         }
+        let passes_over = S::is_change(&operations);
+        if !passes_over && given != Given::default() {
+            // Others would not know what was passed over.
+            before = Arc::clone(&known.state);
+            next = S::clone(&before);
+            next.take_in(&before, writer, stamp, &operations);
+        }
         let claims = operations.iter().any(S::claims);
-        let batch = S::encode_batch(&known.state.batch(stamp, operations));
+        let batch = S::encode_batch(&before.batch(stamp, operations));
         let mut items = self.seal(shared, LogPosition { writer, seq }, &batch);
         let numbers = items.len() as u64;
         items.append(&mut beside);
@@ -106,6 +122,7 @@ impl<S: Planner> Log<S> {
             settles: done.iter().any(|(work, _)| S::settles(work)),
             done,
             claims,
+            passes_over,
         }));
     }
 
@@ -174,6 +191,9 @@ impl<S: Planner> Log<S> {
             return;
         };
         known.state = Arc::new(S::clone(&commit.next));
+        if commit.passes_over {
+            known.apart().pass_over();
+        }
         for seq in seq..end {
             known.covered.insert(LogPosition { writer, seq });
         }

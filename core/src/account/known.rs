@@ -1,7 +1,7 @@
 //! What is known of a log, and what of it storage need not be asked for again.
 
 use super::apart::Apart;
-use crate::mailbox::{CheckpointPointer, VersionVector, WriterId};
+use crate::mailbox::{CheckpointPointer, LogState, VersionVector, WriterId};
 use crate::storage::SortKey;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,6 +56,21 @@ impl<S> Known<S> {
     pub(super) fn is_complete(&self) -> bool {
         let mut pointers = self.checkpoints.values().flatten();
         self.partial || pointers.all(|pointer| self.covered.covers(&pointer.covered))
+    }
+
+    /// Leaves out what was told of checkpoints that have more. What they have cannot be told any more,
+    /// but what it was told under is not given to others.
+    pub(super) fn stay_above_checkpoints(&mut self)
+    where
+        S: LogState,
+    {
+        if self.is_complete() {
+            return;
+        }
+        let state = Arc::make_mut(&mut self.state);
+        for pointer in self.checkpoints.values().flatten() {
+            state.stay_above(pointer.floor);
+        }
     }
 
     /// Where nothing new can be: for each writer from a number up to another one, ascending. That

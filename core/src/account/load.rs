@@ -22,7 +22,7 @@ use super::apart::{Finished, Misplaced};
 use super::known::Known;
 use crate::config::Config;
 use crate::mailbox::{Floor, LogPosition, LogState, Owed, Stamp};
-use crate::seal::{AccountKeys, Places};
+use crate::seal::{AccountKeys, Places, is_arrival};
 use crate::storage::{
     Item, ItemKey, ItemRange, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
@@ -76,8 +76,9 @@ impl Reader {
     ) -> Result<ReadOutcome<S>, StorageError> {
         for _ in 0..LOADS_MAX {
             let newest = self.load_from(origin, 0).await?;
-            if let Some(outcome) = self.complete(newest, origin).await? {
+            if let Some(mut outcome) = self.complete(newest, origin).await? {
                 self.knows_all_of(&outcome.known)?;
+                outcome.known.stay_above_checkpoints();
                 return Ok(outcome);
             }
         }
@@ -311,6 +312,9 @@ impl Reader {
         };
         if !told {
             self.obscure_values(&item.key, values.obscure, opened.is_some());
+            if opened.is_none() {
+                note_given(work, item);
+            }
         }
         match opened {
             Some(Opened::Arrival(batch)) => {
@@ -323,6 +327,7 @@ impl Reader {
                 Err(Misplaced) => {
                     if work.known.apart().note_unreadable(position) && !told {
                         self.damaged(&item.key, "it contradicts other items".to_owned());
+                        note_given(work, item);
                     }
                 }
             },
@@ -347,6 +352,7 @@ impl Reader {
                     is_new |= work.known.apart().note_unreadable(position);
                 }
                 if is_new {
+                    work.known.apart().note_given(finished.batch.len());
                     self.obscure(key, why.into());
                 }
             }
@@ -376,6 +382,15 @@ impl Reader {
             StorageResponse::Range { items, next } => Ok((items, next)),
             other => Err(StorageError::Refused(format!("not a range: {other:?}"))),
         }
+    }
+}
+
+/// Notes that an item that cannot be understood may have given UIDs. What comes without the account's keys
+/// gives none.
+fn note_given<S: LogState>(work: &mut Progressing<S>, item: &Item) {
+    let own = item.values.iter().filter(|value| !is_arrival(value));
+    if let Some(octets) = own.map(|value| value.len()).max() {
+        work.known.apart().note_given(octets);
     }
 }
 

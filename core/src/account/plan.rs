@@ -43,6 +43,10 @@ pub(super) trait Planner: LogState + fmt::Debug {
     fn claims(_: &Self::Operation) -> bool {
         false
     }
+    /// Whether these are told under a MODSEQ of their own.
+    fn is_change(_: &[Self::Operation]) -> bool {
+        true
+    }
     /// Makes an answer say what became of the UIDs that it names; `false` if a message has
     /// none.
     fn confirm(&self, _: &mut Self::Answer) -> bool {

@@ -221,6 +221,10 @@ impl Planner for MailboxState {
         matches!(operation, Operation::Claim { .. })
     }
 
+    fn is_change(operations: &[Operation]) -> bool {
+        Batch::is_change(operations)
+    }
+
     fn confirm(&self, answer: &mut MailboxAnswer) -> bool {
         let (MailboxAnswer::Appended(_, uids) | MailboxAnswer::Copied(_, _, uids)) = answer else {
             return true;

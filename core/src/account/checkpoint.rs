@@ -142,18 +142,16 @@ impl<S: LogState> Checkpointing<S> {
         let (mut old, mut pointers) = late(pointers);
         let kept = pointers.split_off(pointers.len().saturating_sub(KEPT));
         old.append(&mut pointers);
-        self.remove_checkpoints(old, &kept).await?;
+        let stay = self.remove_checkpoints(old, &kept).await?;
         let (Some((_, oldest)), KEPT) = (kept.first(), kept.len()) else {
             return Ok(true);
         };
         if !self.is_settled(&oldest.key.sort) {
             return Ok(false);
         }
-        let kept: Vec<_> = kept
-            .into_iter()
-            .filter_map(|(pointer, _)| pointer)
-            .collect();
-        self.remove_items(&kept).await?;
+        let kept = kept.into_iter().filter_map(|(pointer, _)| pointer);
+        let all: Vec<_> = kept.chain(stay).collect();
+        self.remove_items(&all).await?;
         Ok(true)
     }
 
@@ -167,22 +165,22 @@ impl<S: LogState> Checkpointing<S> {
         self.settled.contains(key) || made.saturating_add(grace) <= self.reader.unix_ms
     }
 
-    /// Forgets checkpoints that the newest one contains.
+    /// Forgets checkpoints that all those contain which are kept: each of them may be the only one that can be
+    /// read. The others stay until the next one, or the one after that, is made.
     async fn remove_checkpoints(
         &self,
         old: Vec<Pointed>,
         kept: &[Pointed],
-    ) -> Result<(), StorageError> {
-        let Some((Some(newest), _)) = kept.last() else {
-            return Ok(());
-        };
-        let (mut items, mut objects) = (Vec::new(), Vec::new());
+    ) -> Result<Vec<CheckpointPointer>, StorageError> {
+        let kept = || kept.iter().filter_map(|(pointer, _)| pointer.as_ref());
+        let (mut items, mut objects, mut stay) = (Vec::new(), Vec::new(), Vec::new());
         for (pointer, item) in old {
-            if let Some(pointer) = pointer
-                && newest.covered.covers(&pointer.covered)
-            {
+            let Some(pointer) = pointer else { continue };
+            if kept().all(|it| it.covered.covers(&pointer.covered)) {
                 items.push((item.key, item.token));
                 objects.push(self.reader.places.checkpoint(pointer.content));
+            } else {
+                stay.push(pointer);
             }
         }
         if !items.is_empty() {
@@ -195,11 +193,11 @@ impl<S: LogState> Checkpointing<S> {
                 .request(StorageRequest::DeleteObjects(objects))
                 .await?;
         }
-        Ok(())
+        Ok(stay)
     }
 
-    /// Forgets the items of the log that all checkpoints contain.
-    async fn remove_items(&self, kept: &[CheckpointPointer]) -> Result<(), StorageError> {
+    /// Forgets the items of the log that all of these checkpoints contain.
+    async fn remove_items(&self, all: &[CheckpointPointer]) -> Result<(), StorageError> {
         let io = &self.reader.io;
         io.step("shorten a log");
         let mut start = Some(self.reader.places.first_operation());
@@ -212,8 +210,7 @@ impl<S: LogState> Checkpointing<S> {
                     let position = self.reader.places.parse_operation(&item.key.sort);
                     position.is_some_and(|(writer, seq)| {
                         let position = LogPosition { writer, seq };
-                        kept.iter()
-                            .all(|pointer| pointer.covered.contains(position))
+                        all.iter().all(|pointer| pointer.covered.contains(position))
                     })
                 })
                 // What cannot be understood is in no checkpoint: it is kept for a repair.

@@ -607,3 +607,64 @@ fn checkpoints_that_come_late_and_look_newer_hide_nothing() {
     let mut fresh = Server::new(7, config());
     assert_eq!(view(&fresh.status(&mut storage, "INBOX")), expected(127));
 }
+
+/// It has what no other one has, and lacks what only they have: it cannot stand in for all of them.
+#[test]
+fn a_checkpoint_that_comes_late_with_news_takes_the_place_of_no_other() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    fill(&mut server, &mut storage, 1, 15);
+    // What another server writes from here on comes late, with its checkpoints.
+    let mut away = Store::default();
+    away.items.clone_from(&storage.items);
+    away.objects.clone_from(&storage.objects);
+    let mut other = Server::at(2, config(), 1_800_003_600_000);
+    fill(&mut other, &mut away, 201, 207);
+    assert_ne!(pointers(&away), pointers(&storage));
+    for round in 1..4 {
+        fill(&mut server, &mut storage, round * 15 + 1, round * 15 + 15);
+        server.wait(Duration::from_secs(61));
+        server.drain(&mut storage);
+    }
+    assert!(counts(&storage).1 < 40, "it was shortened");
+    let old = pointers(&storage).into_iter().map(|key| key.sort);
+    let is_new = |sort| old.clone().all(|old| old < sort);
+    let news = away.items.into_iter();
+    let news = news.filter(|(key, _)| !key.sort.0.starts_with('#') || is_new(key.sort.clone()));
+    storage.items.extend(news);
+    storage.objects.extend(away.objects);
+    // The next one has all, and it is damaged.
+    let seldom = Config {
+        checkpoint_operations_min: 20,
+        ..config()
+    };
+    let mut next = Server::at(3, seldom, 1_800_007_200_000);
+    let connection = next.connect();
+    next.select(&mut storage, connection, "INBOX");
+    fill(&mut next, &mut storage, 61, 67);
+    for _ in 0..3 {
+        next.wait(Duration::from_secs(61));
+        next.drain(&mut storage);
+    }
+    let (_, object) = newest(&storage);
+    let damaged = storage.objects.remove(&object).unwrap();
+    let mut all: Vec<u32> = (1..=67).chain(201..=207).collect();
+    let mut fresh = Server::new(4, config());
+    let seen = view(&fresh.status(&mut storage, "INBOX"));
+    let mut seen: Vec<u32> = seen.into_iter().map(|(_, mail, _)| mail).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, all);
+    // Those before go with the one after it.
+    storage.objects.insert(object, damaged);
+    fill(&mut next, &mut storage, 68, 90);
+    for _ in 0..3 {
+        next.wait(Duration::from_secs(61));
+        next.drain(&mut storage);
+    }
+    assert_eq!(pointers(&storage).len(), 2);
+    all.extend(68..=90);
+    let seen = Server::new(5, config()).status(&mut storage, "INBOX");
+    assert_eq!(seen.len(), all.len());
+}

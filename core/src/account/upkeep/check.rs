@@ -246,6 +246,7 @@ impl Check {
 
     /// Whether a log says the same from the older one of the two checkpoints that are kept. One before that may be
     /// a pointer only that came back with a write that storage did twice, and that is forgotten again.
+    /// Where the older one came late and lacks what the others have, that is told until the next checkpoint is made.
     async fn compare<S: LogState>(
         &mut self,
         name: Option<&MailboxName>,

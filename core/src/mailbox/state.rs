@@ -369,6 +369,14 @@ impl MailboxState {
             || pending.is_some_and(|pending| pending.arrival.is_some())
     }
 
+    /// The content of a message that is here, also of one that waits for a UID.
+    pub(crate) fn content_of(&self, id: MessageId) -> Option<ContentId> {
+        match self.ids.find(id) {
+            Some(numbered) => Some(self.find(numbered.uid)?.content),
+            None => Some(self.pending.get(&id)?.arrival?.content),
+        }
+    }
+
     /// The contents of all messages, also of those that wait for a UID.
     pub(crate) fn contents(&self) -> impl Iterator<Item = ContentId> {
         let waiting = self.pending.values();

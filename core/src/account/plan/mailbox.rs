@@ -289,10 +289,18 @@ fn plan_rename(
     shared: &mut Shared,
 ) -> Result<Arrivals, AccountFailure> {
     let ids = origin.originals.iter().map(|(_, id)| *id);
-    let missing = ids.zip(messages).filter(|(id, _)| !state.knows(*id));
+    let (known, missing): (Vec<_>, Vec<_>) =
+        ids.zip(messages).partition(|(id, _)| state.knows(*id));
+    let missing = missing.into_iter();
     let (ids, messages): (Vec<_>, Vec<_>) =
         missing.map(|(id, message)| (id, message.clone())).unzip();
-    plan_arrivals(state, &messages, Some(&ids), shared)
+    let (mut operations, uids) = plan_arrivals(state, &messages, Some(&ids), shared)?;
+    // They were in INBOX all the time: flags that were set there since come as well.
+    operations.extend(known.into_iter().filter_map(|(id, message)| {
+        let uid = state.last_uid(id)?;
+        add_flags(state, uid, &message.flags)
+    }));
+    Ok((operations, uids))
 }
 
 /// How often a message may come back to a mailbox that it was expunged from, by MOVE of one original,
@@ -313,7 +321,8 @@ fn plan_move(
     let ids: Vec<MessageId> = origin
         .originals
         .iter()
-        .map(|(_, original)| moved_id(state, *original, origin.target, shared))
+        .zip(messages)
+        .map(|((_, id), message)| moved_id(state, (*id, message), origin, shared))
         .collect();
     let missing = ids.iter().zip(messages);
     let missing = missing.filter(|(id, _)| state.last_uid(**id).is_none());
@@ -332,16 +341,26 @@ fn plan_move(
     Ok((operations, uids))
 }
 
-/// The identity of a message that moves here; of one that was here and was expunged another one.
+/// The identity of a message that moves here; of one that was here and was expunged another one. Half a RENAME
+/// of INBOX has brought it under its own. What is here with another content is another message, whoever has given
+/// it this identity: the original must not go for it.
 fn moved_id(
     state: &MailboxState,
-    original: MessageId,
-    target: MailboxId,
+    (original, message): (MessageId, &NewMessage),
+    origin: &Origin,
     shared: &mut Shared,
 ) -> MessageId {
-    (0..MOVED_AGAIN_MAX)
-        .map(|again| original.moved(target, again))
-        .find(|id| !state.was_expunged(*id))
+    let target = origin.target;
+    let is_another = |id| {
+        let content = state.content_of(id);
+        content.is_some_and(|content| content != message.content)
+    };
+    // Where it moves to the mailbox that it is in, that is the original itself.
+    let renamed =
+        (origin.mailbox != target && state.content_of(original).is_some()).then_some(original);
+    let moved = (0..MOVED_AGAIN_MAX).map(|again| original.moved(target, again));
+    let mut ids = renamed.into_iter().chain(moved);
+    ids.find(|id| !state.was_expunged(*id) && !is_another(*id))
         .unwrap_or_else(|| MessageId::at(shared.now.unix_ms, &mut shared.random))
 }
 

@@ -1,10 +1,13 @@
 //! MOVE by two servers at the same moment, and after one that failed half way: a message that
 //! moves arrives once.
 
-use super::world::{Fate, Server, Store, config, message, name, uid, view};
+use super::world::{
+    Fate, Server, Store, arriving, config, delivered, first_item, inbox_id, leave, message, name,
+    uid, view,
+};
 use crate::account::{AccountReply, AccountRequest, ConnectionId, Copied};
 use crate::config::Config;
-use crate::mailbox::{Flag, FlagAction, FlagChange};
+use crate::mailbox::{Flag, FlagAction, FlagChange, MessageId};
 use crate::storage::StorageRequest;
 
 /// A server with a client that has selected INBOX.
@@ -153,4 +156,54 @@ fn what_was_expunged_after_half_a_move_moves_again() {
     assert_eq!(uids, [(uid(1), uid(3)), (uid(2), uid(4))]);
     let archive = vec![(3, 1, vec![]), (4, 2, vec![Flag::Flagged])];
     assert_eq!(shown(&mut storage), [vec![], archive]);
+}
+
+/// Whoever delivers a message chooses its identity, and knows that of its copy in any mailbox.
+#[test]
+fn what_was_put_in_the_place_of_a_copy_is_not_taken_for_it() {
+    for archive_is_read_before in [true, false] {
+        let mut storage = Store::default();
+        let id = MessageId([1; 16]);
+        let original = arriving(id, delivered(1, &[]));
+        leave(&mut storage, first_item(inbox_id(), 1), &original);
+        let (mut one, at_one) = server(&mut storage, 1);
+        let directory = one.account.directory.state().unwrap();
+        let archive = directory.find(&name("Archive")).unwrap().id;
+        if archive_is_read_before {
+            one.status(&mut storage, "Archive");
+        }
+        let copy = arriving(id.moved(archive, 0), delivered(66, &[]));
+        leave(&mut storage, first_item(archive, 2), &copy);
+        let reply = one.ask(&mut storage, at_one, to_archive(&[1]));
+        let uids = copied(reply).uids;
+        let [inbox, archive] = shown(&mut storage);
+        assert_eq!(inbox, []);
+        let at = |it: &&(u32, u32, Vec<Flag>)| it.1 == 1;
+        let there = archive.iter().find(at).map(|(uid, ..)| *uid);
+        assert!(there.is_some(), "{archive:?}");
+        assert_eq!(uids.last().map(|(_, uid)| uid.get()), there);
+    }
+}
+
+#[test]
+fn what_moves_to_the_mailbox_that_it_is_in_gets_new_uids() {
+    let mut storage = Store::default();
+    let (mut one, at_one) = server(&mut storage, 1);
+    one.append(
+        &mut storage,
+        "INBOX",
+        vec![message(1, &[]), message(2, &[])],
+    );
+    for last in [4, 6] {
+        let [inbox, _] = shown(&mut storage);
+        let uids = inbox.iter().map(|(number, ..)| uid(*number)).collect();
+        let to_itself = AccountRequest::Copy {
+            uids,
+            to: name("INBOX"),
+            expunge: true,
+        };
+        one.ask(&mut storage, at_one, to_itself);
+        let [inbox, _] = shown(&mut storage);
+        assert_eq!(inbox, [(last - 1, 1, vec![]), (last, 2, vec![])]);
+    }
 }

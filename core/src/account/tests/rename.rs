@@ -128,12 +128,9 @@ fn a_mailbox_made_by_create_is_not_taken_for_a_rename_begun() {
     assert_eq!(server.status(&mut storage, "INBOX").len(), 3);
 }
 
-/// What was expunged from the new mailbox before the RENAME was made again is not brought once more, and
-/// it is not taken from INBOX either.
-#[test]
-fn what_was_expunged_where_a_rename_had_brought_it_stays_in_inbox() {
-    let mut storage = Store::default();
-    let mut server = filled(&mut storage);
+/// A RENAME has brought the messages, and the process dies over taking them from INBOX.
+fn half_a_rename(storage: &mut Store) -> Server {
+    let mut server = filled(storage);
     let connection = server.connect();
     server.send(connection, rename());
     let moved = Places::new(keys().account()).log(inbox_id());
@@ -142,11 +139,62 @@ fn what_was_expunged_where_a_rename_had_brought_it_stays_in_inbox() {
         matches!(open, Some(StorageRequest::InsertItems(items)) if items[0].key.partition == moved)
     };
     while !expunges(&server) {
-        assert!(server.step(&mut storage, Fate::Works));
+        assert!(server.step(storage, Fate::Works));
     }
-    // The process dies over it.
     server.restart(2);
-    assert_eq!(server.status(&mut storage, "INBOX").len(), 3);
+    assert_eq!(server.status(storage, "INBOX").len(), 3);
+    assert_eq!(server.status(storage, "old/mail").len(), 3);
+    server
+}
+
+#[test]
+fn flags_that_are_set_after_half_a_rename_come_with_the_other_half() {
+    let mut storage = Store::default();
+    let mut server = half_a_rename(&mut storage);
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    let store = AccountRequest::Store {
+        uids: vec![uid(2)],
+        change: FlagChange {
+            action: FlagAction::Add,
+            flags: vec![Flag::Seen, Flag::Flagged],
+        },
+        unchanged_since: None,
+    };
+    server.ask(&mut storage, connection, store);
+    let reply = server.ask(&mut storage, connection, rename());
+    assert!(matches!(reply, AccountReply::Done), "{reply:?}");
+    let moved = view(&server.status(&mut storage, "old/mail"));
+    let both = vec![Flag::Flagged, Flag::Seen];
+    assert_eq!(
+        moved,
+        [(1, 1, vec![Flag::Seen]), (2, 2, both), (3, 2, vec![])]
+    );
+    assert!(server.status(&mut storage, "INBOX").is_empty());
+}
+
+#[test]
+fn a_move_after_half_a_rename_doubles_nothing() {
+    let mut storage = Store::default();
+    let mut server = half_a_rename(&mut storage);
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    let all = AccountRequest::Copy {
+        uids: vec![uid(1), uid(2), uid(3)],
+        to: name("old/mail"),
+        expunge: true,
+    };
+    let reply = server.ask(&mut storage, connection, all);
+    assert!(matches!(reply, AccountReply::Copied { .. }), "{reply:?}");
+    check(&mut server, &mut storage);
+}
+
+/// What was expunged from the new mailbox before the RENAME was made again is not brought once more, and
+/// it is not taken from INBOX either.
+#[test]
+fn what_was_expunged_where_a_rename_had_brought_it_stays_in_inbox() {
+    let mut storage = Store::default();
+    let mut server = half_a_rename(&mut storage);
     let connection = server.connect();
     server.select(&mut storage, connection, "old/mail");
     let change = FlagChange {

@@ -247,6 +247,10 @@ impl Sweep {
                 Deleted::Since(_) => {
                     let whole = self.survey.mailbox(directory, mailbox).await?;
                     sound(&whole)?;
+                    let origin = directory.uid_validity(mailbox);
+                    if !self.survey.missing(&whole, origin).await?.is_empty() {
+                        return Err(Hindrance::Lost);
+                    }
                     self.note(&whole, &mut named);
                 }
             }

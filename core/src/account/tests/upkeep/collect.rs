@@ -473,6 +473,36 @@ fn an_index_that_lost_something_collects_nothing() {
     }
 }
 
+/// What it named is found by a check as long as the mailbox may be brought back.
+#[test]
+fn a_deleted_mailbox_that_lost_something_is_collected_by_no_sweep() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, config());
+    let connection = server.connect();
+    make_old(&mut server, &mut storage, connection);
+    let before: Vec<_> = storage.items.keys().cloned().collect();
+    fill(&mut server, &mut storage, "Old", 1, 3);
+    let delete = AccountRequest::Delete(name("Old"));
+    server.ask(&mut storage, connection, delete);
+    sweep(&mut server, &mut storage);
+    let log = |key: &&ItemKey| !before.contains(key) && key.partition.0.contains("/m/");
+    let items: Vec<_> = storage.items.keys().filter(log).cloned().collect();
+    assert_eq!(items.len(), 3);
+    storage.items.remove(&items[1]);
+    server.restart(2);
+    for _ in 0..5 {
+        pass(&mut server, &mut storage, DAY);
+        let connection = server.connect();
+        let reply = server.ask(&mut storage, connection, AccountRequest::Sweep);
+        assert_eq!(failure(reply), AccountFailure::Corrupt);
+    }
+    assert_eq!(bodies(&storage), [1, 2, 3]);
+    // Once that is noted the others go on being kept.
+    check(&mut server, &mut storage, true, false);
+    sweep(&mut server, &mut storage);
+    assert_eq!(bodies(&storage), [1, 2, 3]);
+}
+
 #[test]
 fn an_open_account_sweeps_by_itself_once_a_day() {
     let mut storage = Store::default();

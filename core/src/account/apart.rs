@@ -109,9 +109,9 @@ impl Apart {
         self.given = Given::default();
     }
 
-    /// Notes that an item can be understood; whether it could not be before.
-    pub(super) fn note_readable(&mut self, position: LogPosition) -> bool {
-        self.unreadable.remove(&position)
+    /// Notes that an item can be understood.
+    pub(super) fn note_readable(&mut self, position: LogPosition) {
+        self.unreadable.remove(&position);
     }
 
     /// Whether it is known that an item cannot be understood.

@@ -27,6 +27,7 @@ use crate::storage::{
     Item, ItemKey, ItemRange, PartitionKey, SortKey, StorageError, StorageRequest, StorageResponse,
 };
 use crate::workflow::Io;
+use damage::Obscure;
 use progress::Progressing;
 use start::Begun;
 use std::sync::{Arc, Mutex};
@@ -307,7 +308,7 @@ impl Reader {
         let values = open_values::<S>(&self.keys, item);
         let opened = values.counts.map(|(_, opened)| opened);
         let told = match opened.is_some() {
-            true => work.known.apart().note_readable(position),
+            true => work.known.apart.is_unreadable(position),
             false => !work.known.apart().note_unreadable(position),
         };
         if !told {
@@ -318,12 +319,13 @@ impl Reader {
         }
         match opened {
             Some(Opened::Arrival(batch)) => {
+                work.known.apart().note_readable(position);
                 work.known.covered.insert(position);
                 work.take_in(writer, batch);
             }
             Some(Opened::Part(part)) => match work.known.apart().take(position, part) {
-                Ok(Some(finished)) => self.take_in(work, &item.key, finished),
-                Ok(None) => {}
+                Ok(Some(finished)) => self.take_in(work, (&item.key, position), finished),
+                Ok(None) => work.known.apart().note_readable(position),
                 Err(Misplaced) => {
                     if work.known.apart().note_unreadable(position) && !told {
                         self.damaged(&item.key, "it contradicts other items".to_owned());
@@ -337,23 +339,35 @@ impl Reader {
         }
     }
 
-    /// Takes in a batch whose items are all there, at the last of them.
-    fn take_in<S: LogState>(&self, work: &mut Progressing<S>, key: &ItemKey, finished: Finished) {
+    /// Takes in a batch whose items are all there, at the last of them that was read.
+    fn take_in<S: LogState>(
+        &self,
+        work: &mut Progressing<S>,
+        (key, last): (&ItemKey, LogPosition),
+        finished: Finished,
+    ) {
         match S::decode_batch(&finished.batch) {
             Ok(batch) => {
                 for position in finished.positions() {
+                    work.known.apart().note_readable(position);
                     work.known.covered.insert(position);
                 }
                 work.take_in(finished.first.writer, batch);
             }
             Err(why) => {
-                let mut is_new = false;
+                // With each reading it is put together again: that was told if its last item is known to be
+                // of no use. A batch that only a newer server understands is refused each time.
+                let is_new = work.known.apart().note_unreadable(last);
                 for position in finished.positions() {
-                    is_new |= work.known.apart().note_unreadable(position);
+                    work.known.apart().note_unreadable(position);
                 }
-                if is_new {
-                    work.known.apart().note_given(finished.batch.len());
-                    self.obscure(key, why.into());
+                match Obscure::from(why) {
+                    Obscure::Damaged(reason) if is_new => {
+                        work.known.apart().note_given(finished.batch.len());
+                        self.damaged(key, reason);
+                    }
+                    Obscure::Damaged(_) => {}
+                    newer => self.obscure(key, newer),
                 }
             }
         }

@@ -102,12 +102,17 @@ impl Reader {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts an item once, and tells of it, however often it is read.
     pub(super) fn damaged(&self, key: &ItemKey, reason: String) {
-        self.note_damage(|damaged| {
-            if damaged.items.len() < DAMAGED_ITEMS_MAX {
-                damaged.items.insert(key.clone());
-            }
-        });
+        let mut damaged = self.lock();
+        if damaged.items.contains(key) {
+            return;
+        }
+        damaged.count += 1;
+        if damaged.items.len() < DAMAGED_ITEMS_MAX {
+            damaged.items.insert(key.clone());
+        }
+        drop(damaged);
         let place = format!("{}/{}", key.partition, key.sort);
         self.io.event(Event::Damaged { place, reason });
     }

@@ -1,11 +1,16 @@
 //! A batch takes several items of the log and not all of them land: it does not exist
 //! before it is whole, for nobody, and then it does, for everybody.
 
-use super::world::{Fate, Server, Store, config, message, name, uid, view};
+use super::world::{
+    Fate, Server, Store, arriving, config, first_item, inbox_id, insert, keys, message, name, uid,
+    view,
+};
 use crate::account::{AccountFailure, AccountReply, AccountRequest};
 use crate::boundary::Event;
 use crate::config::Config;
-use crate::mailbox::Flag;
+use crate::mailbox::{Flag, LogState as _, MailboxState, MessageId, Part, WriterId};
+use crate::random::{Random, Seed};
+use crate::seal::Places;
 use crate::storage::ItemKey;
 use core::time::Duration;
 
@@ -193,6 +198,37 @@ fn a_damaged_item_spoils_its_batch_only() {
         let state = server.status(&mut storage, "INBOX");
         assert_eq!(texts(view(&state)), [1, 2, 3, 4, 5]);
     }
+}
+
+/// Each of its items can be opened, and what they add up to is nothing that is known here.
+#[test]
+fn a_batch_that_cannot_be_understood_is_told_once() {
+    let mut storage = Store::default();
+    let mut server = Server::new(1, small());
+    server.append(&mut storage, "INBOX", vec![message(1, &[])]);
+    let batch = arriving(MessageId([1; 16]), message(2, &[])).encode();
+    let parts = Part::cut(&batch[..batch.len() - 1], batch.len() / 3);
+    assert!(parts.len() > 2);
+    let first = first_item(inbox_id(), 7);
+    let mut random = Random::new(Seed::new([7; 32]));
+    for (seq, part) in (0..).zip(parts) {
+        let places = Places::new(keys().account());
+        let sort = places.operation(WriterId([7; 16]), seq);
+        let key = ItemKey {
+            sort,
+            ..first.clone()
+        };
+        let value = keys().seal_item(&key, MailboxState::OPERATION, &part, &mut random);
+        insert(&mut storage, key, value);
+    }
+    for number in 2..6 {
+        server.append(&mut storage, "INBOX", vec![message(number, &[])]);
+        let state = server.status(&mut storage, "INBOX");
+        assert_eq!(state.len(), number as usize);
+    }
+    let told = server.events.iter();
+    let told = told.filter(|event| matches!(event, Event::Damaged { .. }));
+    assert_eq!(told.count(), 1);
 }
 
 #[test]

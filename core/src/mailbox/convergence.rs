@@ -237,6 +237,34 @@ impl Fuzzed for MailboxState {
             let forgets = |it: &Operation| matches!(it, Operation::Forget { .. });
             batch.operations.retain(|it| !forgets(it));
         }
+        let keyless = |batch: &&mut Batch| batch.stamp == Stamp::default();
+        let moved: BTreeSet<MessageId> = batches
+            .iter()
+            .filter(|batch| batch.stamp != Stamp::default())
+            .flat_map(|batch| &batch.operations)
+            .filter_map(|operation| match operation {
+                Operation::Arrive { message, .. } => Some(*message),
+                _ => None,
+            })
+            .collect();
+        // What comes without keys adds no flags to what is there already: which of several counts depends on
+        // the order, and so they say the same.
+        let mut delivered: BTreeMap<MessageId, Vec<Flag>> = BTreeMap::new();
+        for operation in batches
+            .iter_mut()
+            .filter(keyless)
+            .flat_map(|it| &mut it.operations)
+        {
+            if let Operation::Arrive { message, arrival } = operation {
+                if moved.contains(message) {
+                    arrival.flags.clear();
+                }
+                let flags = delivered.entry(*message);
+                arrival
+                    .flags
+                    .clone_from(flags.or_insert_with(|| arrival.flags.clone()));
+            }
+        }
         let mut arrivals: BTreeMap<MessageId, NewMessage> = BTreeMap::new();
         let mut keywords = BTreeSet::new();
         for operation in batches.iter_mut().flat_map(|batch| &mut batch.operations) {

@@ -305,7 +305,11 @@ impl Merge<'_> {
         }
         let known = self.state.pending.get(&id);
         if self.state.ids.find(id).is_some() || known.is_some_and(|it| it.arrival.is_some()) {
-            return self.arrive_again(id, &new.flags);
+            // Who has no keys moves nothing, and changes no message that is there.
+            if self.stamp != Stamp::default() {
+                self.arrive_again(id, &new.flags);
+            }
+            return;
         }
         let mut arrival = Arrival {
             content: new.content,

@@ -158,7 +158,8 @@ impl Batch {
     /// Reads a batch that somebody without the account's keys has left. It can be anybody,
     /// so it may do nothing but let delivered messages arrive, with modest values, and what
     /// it says of its time and of MODSEQ is not believed: nothing of it counts before
-    /// somebody with the keys claims UIDs.
+    /// somebody with the keys claims UIDs, and of a message that is there already it changes
+    /// nothing (its stamp says that it came without keys).
     pub(crate) fn decode_arrival(bytes: &[u8]) -> Result<Self, DecodeError> {
         let batch = Self::decode(bytes)?;
         let modest = batch.operations.iter().all(|operation| match operation {

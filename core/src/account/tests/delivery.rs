@@ -441,6 +441,22 @@ fn what_is_put_where_an_item_will_be_does_not_hide_the_item() {
     assert_eq!(damaged(&server), 1);
 }
 
+/// Its identity is known to whoever delivered it.
+#[test]
+fn an_arrival_of_a_message_that_is_there_changes_nothing_of_it() {
+    let mut storage = Store::default();
+    leave(&mut storage, 1, &arriving(1, arrival(1)));
+    let mut server = Server::new(1, config());
+    let connection = server.connect();
+    server.select(&mut storage, connection, "INBOX");
+    let again = delivered(1, &[Flag::Deleted, Flag::Seen]);
+    leave(&mut storage, 2, &arriving(1, again));
+    let state = server.status(&mut storage, "INBOX");
+    assert_eq!(view(&state), [(1, 1, vec![])]);
+    let mut other = Server::new(2, config());
+    assert_eq!(view(&other.status(&mut storage, "INBOX")), view(&state));
+}
+
 #[test]
 fn who_reads_in_pages_sees_a_message_that_came_behind_the_page_with_the_uid_that_came_before_it() {
     let mut storage = Store::default();

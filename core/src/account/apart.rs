@@ -31,6 +31,9 @@ pub(super) struct Apart {
     unreadable: BTreeSet<LogPosition>,
     /// What these may have given, and was not passed over yet.
     given: Given,
+    /// Writers of whom something was read, or written here, that takes the account's keys. Nothing is delivered as
+    /// one of them.
+    own: BTreeSet<WriterId>,
 }
 
 /// UIDs and changes that batches may hold which nobody can read.
@@ -117,6 +120,16 @@ impl Apart {
     /// Whether it is known that an item cannot be understood.
     pub(super) fn is_unreadable(&self, position: LogPosition) -> bool {
         self.unreadable.contains(&position)
+    }
+
+    /// Notes that a writer has the account's keys.
+    pub(super) fn note_own(&mut self, writer: WriterId) {
+        self.own.insert(writer);
+    }
+
+    /// Whether that is known of a writer.
+    pub(super) fn is_own(&self, writer: WriterId) -> bool {
+        self.own.contains(&writer)
     }
 
     /// The numbers of a writer's parts that are here, without order.

@@ -59,7 +59,12 @@ impl<S: Planner> Log<S> {
         }
         let mut next = S::clone(&before);
         let stamp = shared.clock.tick(shared.now);
-        let (writer, seq) = shared.writer(self.id);
+        let (mut writer, mut seq) = shared.writer(self.id);
+        if known.is_taken(LogPosition { writer, seq }) {
+            // Beside it the items would not be seen by who has read that.
+            shared.writers.remove(&self.id);
+            (writer, seq) = shared.writer(self.id);
+        }
         let (mut operations, mut weight) = (Vec::new(), 0);
         let (mut done, mut at_once) = (Vec::new(), Vec::new());
         let mut stamped = false;
@@ -191,6 +196,7 @@ impl<S: Planner> Log<S> {
             return;
         };
         known.state = Arc::new(S::clone(&commit.next));
+        known.apart().note_own(writer);
         if commit.passes_over {
             known.apart().pass_over();
         }

@@ -1,7 +1,7 @@
 //! What is known of a log, and what of it storage need not be asked for again.
 
 use super::apart::Apart;
-use crate::mailbox::{CheckpointPointer, LogState, VersionVector, WriterId};
+use crate::mailbox::{CheckpointPointer, LogPosition, LogState, VersionVector, WriterId};
 use crate::storage::SortKey;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +50,13 @@ impl<S> Known<S> {
     /// Items that were read and are not contained in the state, to be changed.
     pub(super) fn apart(&mut self) -> &mut Apart {
         Arc::make_mut(&mut self.apart)
+    }
+
+    /// Whether something is where a writer's next item is to be, or behind it. Whoever may write to the storage can
+    /// put something there.
+    pub(super) fn is_taken(&self, next: LogPosition) -> bool {
+        let end = self.present.get(&next.writer);
+        self.covered.contains(next) || end.is_some_and(|end| *end > next.seq)
     }
 
     /// Whether it has all that any of the checkpoints has.
@@ -120,7 +127,7 @@ impl<S> Known<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::{LogPosition, Part};
+    use crate::mailbox::Part;
     use bytes::Bytes;
 
     const WRITER: WriterId = WriterId([3; 16]);

@@ -305,8 +305,18 @@ impl Reader {
             work.known.superfluous += 1;
             return;
         }
-        let values = open_values::<S>(&self.keys, item);
-        let opened = values.counts.map(|(_, opened)| opened);
+        let mut values = open_values::<S>(&self.keys, item);
+        let mut opened = values.counts.map(|(_, opened)| opened);
+        match &opened {
+            Some(Opened::Part(_)) => work.known.apart().note_own(writer),
+            Some(Opened::Arrival(_)) if work.known.apart.is_own(writer) => {
+                // It is where an item of the account's own is or will be, and would hide it.
+                let why = "a delivery in the place of the account's own".to_owned();
+                values.obscure.push(Obscure::Damaged(why));
+                opened = None;
+            }
+            _ => {}
+        }
         let told = match opened.is_some() {
             true => work.known.apart.is_unreadable(position),
             false => !work.known.apart().note_unreadable(position),

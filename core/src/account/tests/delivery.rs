@@ -441,6 +441,58 @@ fn what_is_put_where_an_item_will_be_does_not_hide_the_item() {
     assert_eq!(damaged(&server), 1);
 }
 
+/// As whom the account's own write can be seen, and which number comes next. Another server reads the
+/// arrival there before the item comes beside it; who is to write there may have read it as well.
+#[test]
+fn an_arrival_in_the_place_of_the_next_item_takes_no_place_of_it() {
+    let shared = Config {
+        shared_storage: true,
+        ..config()
+    };
+    let places = Places::new(keys().account());
+    for is_read_by_the_writer in [true, false] {
+        let mut storage = Store::default();
+        let mut one = Server::new(1, shared.clone());
+        one.append(&mut storage, "INBOX", vec![message(1, &[])]);
+        let partition = places.log(inbox_id());
+        let items = storage.items.keys();
+        let mut items = items.filter(|key| key.partition == partition);
+        let (writer, seq) = places
+            .parse_operation(&items.next_back().unwrap().sort)
+            .unwrap();
+        let key = ItemKey {
+            sort: places.operation(writer, seq + 1),
+            partition,
+        };
+        world::leave(&mut storage, key.clone(), &arriving(5, arrival(66)));
+        let mut two = Server::new(2, shared.clone());
+        two.status(&mut storage, "INBOX");
+        let mut uids = Vec::new();
+        if is_read_by_the_writer {
+            one.status(&mut storage, "INBOX");
+            uids.extend(one.append(&mut storage, "INBOX", vec![message(2, &[])]));
+        } else {
+            let (put, _) = storage.items.remove(&key).unwrap();
+            uids.extend(one.append(&mut storage, "INBOX", vec![message(2, &[])]));
+            storage.beside.entry(key).or_default().push(put);
+        }
+        for number in 10..60 {
+            two.append(&mut storage, "INBOX", vec![message(number, &[])]);
+            two.wait(Duration::from_secs(11));
+        }
+        two.drain(&mut storage);
+        let mut third = Server::new(3, shared.clone());
+        for server in [&mut one, &mut two, &mut third] {
+            let seen = view(&server.status(&mut storage, "INBOX"));
+            let told = (uids[0].get(), 2, vec![]);
+            assert!(seen.contains(&told), "{is_read_by_the_writer}: {seen:?}");
+            // Where nothing comes beside it, it is one more message that was delivered.
+            let own = seen.iter().filter(|(_, mail, _)| *mail != 66).count();
+            assert_eq!(own, 52, "{seen:?}");
+        }
+    }
+}
+
 /// Its identity is known to whoever delivered it.
 #[test]
 fn an_arrival_of_a_message_that_is_there_changes_nothing_of_it() {

@@ -21,8 +21,8 @@
 //! was a message then has a tombstone that is far too young.
 //!
 //! A tombstone itself is forgotten long after its message can be brought back
-//! (`forget_delay`), when the object is not there any more: then nothing can come back that
-//! it stands against. Where INBOX was renamed to, messages may come twice under one id, and
+//! (`forget_delay`), when the object is not there any more, or another message names it: then
+//! nothing can come back that it stands against. Where INBOX was renamed to, messages may come twice under one id, and
 //! nothing is forgotten (decision 014).
 //!
 //! The log of a deleted mailbox stays until all that it named is gone: as long as something of it is there, a
@@ -166,7 +166,7 @@ impl Sweep {
         Ok(Some(Swept { report, forget }))
     }
 
-    /// Which of the old tombstones name what is not there any more.
+    /// Which of the old tombstones name what is not there any more, or what others name.
     fn forget(&self, old: Vec<Old>, bodies: &Found) -> Forget {
         let (mut doomed, marks) = (bodies.doomed.clone(), &bodies.marks);
         if bodies.left_out {

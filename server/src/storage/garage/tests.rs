@@ -505,6 +505,32 @@ fn a_poll_does_not_try_whether_garage_is_back() {
     assert_eq!(fake.connections(), before + 1);
 }
 
+#[test]
+fn a_poll_that_a_proxy_answers_does_not_say_that_garage_is_there() {
+    let fake =
+        Fake::new(|request| at_start(request).unwrap_or_else(|| Reply::Whole(502, String::new())));
+    let garage = fake.open(GarageLimits {
+        attempts_max: 1,
+        breaker_failures_max: 3,
+        breaker_pause_ms: 60_000,
+        ..limits()
+    });
+    let garage = Arc::new(garage.unwrap());
+    for _ in 0..3 {
+        assert_eq!(garage.breakers().1, BreakerState::Closed);
+        let poll = StorageRequest::PollRange {
+            partition: PartitionKey("p".to_owned()),
+            seen: None,
+            timeout_ms: 1_000,
+        };
+        let read = StorageRequest::ReadRange(range("", &[], 1));
+        assert!(is_unavailable(&ask(&garage, poll)));
+        assert!(is_unavailable(&ask(&garage, read)));
+    }
+    assert_eq!(garage.breakers().1, BreakerState::Open);
+    assert_eq!(fake.asked("POST /b/p?poll_range"), 3);
+}
+
 /// An item of a K2V answer with so many octets.
 fn item(key: &str, octets: usize) -> String {
     let value = STANDARD.encode(vec![0; octets]);

@@ -135,12 +135,12 @@ impl Http {
             None => self.failed("no answer in time"),
             Some(Err(error)) => self.failed(&describe(&error)),
             Some(Ok(mut response)) => {
-                // A poll that Garage could not go on with says nothing about the others.
                 let ill = response.status().is_server_error() && !is_garages(&response);
-                if ill && !matches!(wait, Wait::Poll(_)) {
-                    shared.ill(pass);
-                } else {
-                    response.body_mut().count(pass);
+                match (ill, wait) {
+                    (false, _) => response.body_mut().count(pass),
+                    // A poll that was not gone on with says nothing about the others, and nothing for Garage.
+                    (true, Wait::Poll(_)) => drop(pass),
+                    (true, Wait::Request | Wait::Object) => shared.ill(pass),
                 }
                 if wait != Wait::Object {
                     response.body_mut().keep(permit);

@@ -24,6 +24,8 @@ pub(super) enum Reply {
     Stalled(u16, String),
     /// A status and a body of so many spaces.
     Long(u16, usize),
+    /// A body with 200, and what the clock of Garage says then (RFC 9110 §5.6.7).
+    Dated(&'static str, String),
     /// Nothing, for ever.
     Silence,
 }
@@ -177,6 +179,11 @@ fn serve(stream: &TcpStream, answer: &Answer, asked: &Mutex<Vec<String>>) -> io:
             Reply::Long(status, len) => {
                 to.write_all(header(status, len).as_bytes())?;
                 to.write_all(&vec![b' '; len])?;
+            }
+            Reply::Dated(date, text) => {
+                let date = format!("date: {date}\r\netag: ");
+                let header = header(200, text.len()).replacen("etag: ", &date, 1);
+                to.write_all(format!("{header}{text}").as_bytes())?;
             }
             Reply::Silence => {}
         }

@@ -20,11 +20,19 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::date_time::Format;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
 use restante_core::storage::{ObjectKey, StorageResponse};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Keys of one page of a list (S3's own limit).
 const PAGE_KEYS_MAX: u32 = 1_000;
@@ -294,15 +302,19 @@ impl Objects {
         }
     }
 
-    /// Uploads that were begun before a time (in seconds since 1970) and neither
-    /// finished nor aborted: their keys and names, one page of them.
+    /// Uploads that were begun longer ago than `age_max` and neither finished nor aborted: their keys
+    /// and names, one page of them.
+    ///
+    /// What time it is says the answer, as it says when they were begun: by a clock of ours that is ahead
+    /// those would be old that others have just begun. Where it does not say, none is old.
     pub(super) async fn old_uploads(
         &self,
         bucket: &Bucket,
-        before_s: i64,
+        age_max: Duration,
         after: Option<(String, String)>,
     ) -> Result<(Vec<(String, String)>, Option<(String, String)>), Failure> {
         let (key, upload) = after.unzip();
+        let date = AnswerDate::default();
         let page = || async {
             self.0
                 .client
@@ -311,6 +323,7 @@ impl Objects {
                 .set_key_marker(key.clone())
                 .set_upload_id_marker(upload.clone())
                 .customize()
+                .interceptor(date.clone())
                 .config_override(credentials(bucket))
                 .send()
                 .await
@@ -320,10 +333,13 @@ impl Objects {
         let next = page.next_key_marker.zip(page.next_upload_id_marker);
         let next = next.filter(|_| page.is_truncated == Some(true));
         let uploads = page.uploads.unwrap_or_default().into_iter();
+        let age_max = i64::try_from(age_max.as_secs()).unwrap_or(i64::MAX);
+        let before = date.seconds().map(|now| now.saturating_sub(age_max));
         let old = uploads.filter(|upload| {
-            upload
-                .initiated
-                .is_some_and(|initiated| initiated.secs() < before_s)
+            let begun = upload.initiated.map(|initiated| initiated.secs());
+            begun
+                .zip(before)
+                .is_some_and(|(begun, before)| begun < before)
         });
         Ok((
             old.filter_map(|upload| upload.key.zip(upload.upload_id))
@@ -457,4 +473,34 @@ fn credentials(bucket: &Bucket) -> Builder {
         .credentials_provider(bucket.credentials.clone())
         // One that belongs to this request would need a clock, and would hold nothing.
         .identity_cache(IdentityCache::no_cache())
+}
+
+/// The date of the last answer (RFC 9110 §6.6.1), which the SDK itself tells nobody.
+#[derive(Clone, Debug, Default)]
+struct AnswerDate(Arc<Mutex<Option<DateTime>>>);
+
+impl AnswerDate {
+    /// In seconds since 1970.
+    fn seconds(&self) -> Option<i64> {
+        let date = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        date.map(|date| date.secs())
+    }
+}
+
+impl Intercept for AnswerDate {
+    fn name(&self) -> &'static str {
+        "AnswerDate"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        let date = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = date;
+        Ok(())
+    }
 }

@@ -18,7 +18,6 @@ use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How often connections that wait are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -194,9 +193,6 @@ async fn sweep_connections<R: Runtime>(runtime: R, shared: Weak<Shared>) {
 /// and again, since those of a process that was started again at once are too young yet.
 async fn sweep_uploads<R: Runtime>(runtime: R, shared: Weak<Shared>, age_max: Duration) {
     loop {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let before = now.unwrap_or_default().saturating_sub(age_max).as_secs();
-        let before = i64::try_from(before).unwrap_or(i64::MAX);
         let buckets = match shared.upgrade() {
             Some(shared) => {
                 if let Err(failure) = shared.buckets.refresh().await {
@@ -207,21 +203,20 @@ async fn sweep_uploads<R: Runtime>(runtime: R, shared: Weak<Shared>, age_max: Du
             None => return,
         };
         for bucket in buckets {
-            sweep_bucket(&shared, &bucket, before).await;
+            sweep_bucket(&shared, &bucket, age_max).await;
         }
         runtime::sleep(&runtime, age_max).await;
     }
 }
 
-/// Aborts the uploads of accounts in one bucket that were begun before a time, in seconds
-/// since 1970.
-async fn sweep_bucket(shared: &Weak<Shared>, bucket: &Bucket, before: i64) {
+/// Aborts the uploads of accounts in one bucket that are older than `age_max`.
+async fn sweep_bucket(shared: &Weak<Shared>, bucket: &Bucket, age_max: Duration) {
     let mut after = None;
     loop {
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        let page = shared.objects.old_uploads(bucket, before, after).await;
+        let page = shared.objects.old_uploads(bucket, age_max, after).await;
         let (old, next) = match page {
             Ok(page) => page,
             Err(failure) => {

@@ -292,6 +292,47 @@ fn a_clock_that_is_behind_is_told_and_ends_nothing() {
 }
 
 #[test]
+fn how_old_an_upload_is_tells_the_clock_that_its_beginning_is_of() {
+    // Our own clock is years ahead of it.
+    let uploads = |date: Option<&'static str>| {
+        let key = |name: &str| format!("{}1/c/{name}", "0".repeat(31));
+        let upload = |name: &str, begun: &str| {
+            let key = key(name);
+            format!(
+                "<Upload><Key>{key}</Key><UploadId>{name}</UploadId>\
+                 <Initiated>{begun}</Initiated></Upload>"
+            )
+        };
+        let young = upload("young", "2020-01-02T23:00:00.000Z");
+        let old = upload("old", "2020-01-01T23:00:00.000Z");
+        let list = format!("<ListMultipartUploadsResult>{young}{old}</ListMultipartUploadsResult>");
+        let fake = Fake::new(move |request| match request {
+            it if it.starts_with("GET /b/?uploads") => match date {
+                Some(date) => Reply::Dated(date, list.clone()),
+                None => Reply::Whole(200, list.clone()),
+            },
+            it if it.starts_with("DELETE /b/0") => Reply::Whole(204, String::new()),
+            it => at_start(it).unwrap_or(Reply::Silence),
+        });
+        let garage = fake.open(limits()).unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        let of = |name: &str| fake.asked(&format!("DELETE /b/{}", key(name)));
+        // Where nothing is to be aborted there is nothing to wait for but that it was looked.
+        while fake.asked("GET /b/?uploads") == 0 || (date.is_some() && of("old") == 0) {
+            assert!(Instant::now() < until, "the old upload stays");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if date.is_none() {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        drop(garage);
+        (of("young"), of("old"))
+    };
+    assert_eq!(uploads(Some("Fri, 03 Jan 2020 00:00:00 GMT")), (0, 1));
+    assert_eq!(uploads(None), (0, 0), "nobody says what time it is");
+}
+
+#[test]
 fn an_account_that_is_in_no_list_has_no_bucket() {
     let fake =
         Fake::new(|request| at_start(request).unwrap_or_else(|| Reply::Whole(204, String::new())));

@@ -33,6 +33,8 @@ struct Source {
 
 struct OpenBody {
     body: Body,
+    /// The first octet of the object that it does not bring.
+    end: u64,
     /// Octets that came along with those that were wanted.
     rest: Bytes,
     /// The place of a body that stays open.
@@ -64,6 +66,7 @@ pub(super) async fn open(
                 end,
                 body: Some(OpenBody {
                     body: got.body,
+                    end,
                     rest: Bytes::new(),
                     _place: None,
                 }),
@@ -179,6 +182,7 @@ impl Source {
             .await?;
         Ok(OpenBody {
             body: got.body,
+            end,
             rest: Bytes::new(),
             _place: place,
         })
@@ -186,10 +190,11 @@ impl Source {
 
     /// A body that stays open needs a place; one that has been read does not stay.
     fn settle(&mut self) {
-        if self.at >= self.end {
-            self.body = None;
-        }
         let Some(open) = &mut self.body else { return };
+        if self.at >= open.end {
+            self.body = None;
+            return;
+        }
         if open._place.is_none() {
             open._place = self.objects.streams().try_take();
         }

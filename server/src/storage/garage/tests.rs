@@ -4,6 +4,7 @@ use super::fake::{Fake, Reply, at_start, error};
 use super::items::{READ_BYTES_MAX, SIBLINGS_MAX, TOKEN_BYTES_MAX};
 use super::{BreakerState, Garage, GarageLimits, Storage};
 use crate::accounts::file::AccountsFile;
+use crate::storage::Opened;
 use crate::storage::limits::{RANGE_BYTES_MAX, SORT_KEY_BYTES_MAX};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +15,7 @@ use restante_core::storage::{
     StorageRequest, StorageResponse,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// Tries again at once.
@@ -437,6 +438,41 @@ fn bodies_that_do_not_come_hold_up_nobody_for_longer_than_a_request_may_take() {
         assert!(matches!(opened, Err(StorageError::Unavailable(_))));
         assert!(time < 2 * timeout, "{time:?}");
     }
+}
+
+#[test]
+fn a_body_that_was_opened_for_one_reading_is_not_read_on() {
+    // The one place is taken until the second range is asked for.
+    let other = Arc::<Mutex<Option<Opened>>>::default();
+    let (held, count) = (Arc::clone(&other), AtomicUsize::new(0));
+    let fake = Fake::new(move |request| {
+        at_start(request).unwrap_or_else(|| {
+            let parts = ["abcdef", "cd", "ef"];
+            match request.starts_with("GET /b/other") {
+                true => Reply::Part(0, 6, "abcdef".to_owned()),
+                false => {
+                    let number = count.fetch_add(1, Ordering::SeqCst);
+                    if number == 1 {
+                        drop(held.lock().unwrap().take());
+                    }
+                    Reply::Part(2 * number as u64, 6, parts[number].to_owned())
+                }
+            }
+        })
+    });
+    let garage = fake.open(GarageLimits {
+        attempts_max: 1,
+        streams_max: 1,
+        ..limits()
+    });
+    let garage = garage.unwrap();
+    let open = |key: &str| block_on(garage.open(ObjectKey(key.to_owned()), 0, Some(6), 2));
+    *other.lock().unwrap() = Some(open("other").unwrap());
+    let mut opened = open("o").unwrap();
+    let mut found = vec![Ok(opened.chunk)];
+    found.extend([(); 2].map(|()| block_on(opened.source.read(2))));
+    assert_eq!(found, ["ab", "cd", "ef"].map(|it| Ok(Bytes::from(it))));
+    assert!(other.lock().unwrap().is_none());
 }
 
 #[test]

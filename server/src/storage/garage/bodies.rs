@@ -5,7 +5,7 @@
 use super::answer::{nonsense, rest};
 use super::buckets::Bucket;
 use super::failure::Failure;
-use super::http::{Body, Http, Wait};
+use super::http::{Body, Http, Repeated, Wait};
 use super::signing::{Service, sign_request};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, RANGE};
@@ -100,9 +100,10 @@ impl Bodies {
         if status.is_success() {
             return Ok(answer);
         }
+        let repeated = answer.extensions().get::<Repeated>().is_some();
         let text = rest(&self.http, answer).await.unwrap_or_default();
         let (code, message) = error_of(&text);
-        Err(Failure::of_answer(status, &code, &message))
+        Err(Failure::of_answer(status, &code, &message).if_carried_out(repeated))
     }
 }
 

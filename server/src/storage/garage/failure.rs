@@ -1,5 +1,6 @@
 //! Why a request to Garage failed, and what that means to the core.
 
+use super::http::Repeated;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -98,6 +99,7 @@ impl Failure {
             SdkError::ServiceError(error) => {
                 let status = StatusCode::from_u16(error.raw().status().as_u16())
                     .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let repeated = error.raw().extension::<Repeated>().is_some();
                 let code = error.err().code().unwrap_or("");
                 let message = error.err().message().unwrap_or("");
                 match status {
@@ -105,7 +107,7 @@ impl Failure {
                     status if status.is_success() => {
                         Self::Unavailable(format!("{code}: {message}"))
                     }
-                    status => Self::of_answer(status, code, message),
+                    status => Self::of_answer(status, code, message).if_carried_out(repeated),
                 }
             }
             SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
@@ -121,6 +123,15 @@ impl Failure {
             SdkError::ResponseError(_) => Self::Unavailable("an answer makes no sense".to_owned()),
             SdkError::TimeoutError(_) => Self::Unavailable("no answer in time".to_owned()),
             _ => Self::Unavailable("an unknown error of the S3 SDK".to_owned()),
+        }
+    }
+
+    /// The same failure of a request that `may` have been carried out before: no refusal says then that
+    /// nothing was stored.
+    pub(super) fn if_carried_out(self, may: bool) -> Self {
+        match self {
+            Self::Refused(_) | Self::Full if may => Self::Unavailable(self.to_string()),
+            failure => failure,
         }
     }
 

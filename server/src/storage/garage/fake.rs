@@ -28,6 +28,8 @@ pub(super) enum Reply {
     Dated(&'static str, String),
     /// Nothing, for ever.
     Silence,
+    /// Nothing, and the connection ends.
+    Closed,
 }
 
 /// As Garage writes it: the MD5 of what is stored.
@@ -186,6 +188,7 @@ fn serve(stream: &TcpStream, answer: &Answer, asked: &Mutex<Vec<String>>) -> io:
                 to.write_all(format!("{header}{text}").as_bytes())?;
             }
             Reply::Silence => {}
+            Reply::Closed => return Ok(()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::answer::{next, nonsense, rest};
 use super::buckets::Bucket;
 use super::failure::Failure;
-use super::http::{Body, Http, Wait};
+use super::http::{Body, Http, Repeated, Wait};
 use super::retry::{Effect, Retry};
 use super::signing::{Service, sign_request};
 use super::splitter::{Splitter, TooLong};
@@ -384,13 +384,14 @@ impl Items {
         if status.is_success() {
             return Ok(answer);
         }
+        let repeated = answer.extensions().get::<Repeated>().is_some();
         let text = self.rest(answer).await.unwrap_or_default();
         let error: ErrorAnswer = serde_json::from_slice(&text).unwrap_or_default();
         Err(
             match Failure::of_answer(status, &error.code, &error.message) {
                 // Items that are not there are no error, so this is something else.
                 failure @ (Failure::NotFound | Failure::NoUpload) => nonsense(&failure.to_string()),
-                failure => failure,
+                failure => failure.if_carried_out(repeated),
             },
         )
     }

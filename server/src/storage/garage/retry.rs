@@ -62,15 +62,8 @@ impl Retry {
             };
             number += 1;
             if !failure.is_temporary() {
-                return Err(match failure {
-                    // An attempt before may have stored it after all.
-                    Failure::Refused(_) | Failure::Full
-                        if number > 1 && effect == Effect::Write =>
-                    {
-                        Failure::Unavailable(failure.to_string())
-                    }
-                    failure => failure,
-                });
+                // An attempt before may have stored it after all.
+                return Err(failure.if_carried_out(number > 1 && effect == Effect::Write));
             }
             if !self.goes_on(number, begin) {
                 return Err(failure);

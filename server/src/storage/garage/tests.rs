@@ -476,6 +476,44 @@ fn a_body_that_was_opened_for_one_reading_is_not_read_on() {
 }
 
 #[test]
+fn what_was_sent_on_a_connection_that_broke_may_have_been_carried_out() {
+    for broken in [true, false] {
+        // The key is taken away meanwhile.
+        let counts = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let fake = Fake::new(move |request| {
+            at_start(request).unwrap_or_else(|| {
+                let count = &counts[usize::from(request.starts_with("DELETE"))];
+                match count.fetch_add(1, Ordering::SeqCst) {
+                    0 if broken => Reply::Closed,
+                    _ => Reply::Whole(403, error("AccessDenied")),
+                }
+            })
+        });
+        let limits = GarageLimits {
+            attempts_max: 1,
+            ..limits()
+        };
+        let garage = Arc::new(fake.open(limits).unwrap());
+        let requests = [
+            insert(&["a"]),
+            StorageRequest::DeleteObjects(vec![object()]),
+        ];
+        for request in requests {
+            let answer = ask(&garage, request);
+            match broken {
+                true => assert!(is_unavailable(&answer), "{answer:?}"),
+                false => assert!(
+                    matches!(answer, StorageResponse::Failed(StorageError::Refused(_))),
+                    "{answer:?}"
+                ),
+            }
+        }
+        // On a connection that waited, and then on another one.
+        assert_eq!(fake.asked("PUT /b/p"), 1 + usize::from(broken));
+    }
+}
+
+#[test]
 fn a_request_is_under_way_until_its_answer_has_ended() {
     let fake = Fake::new(|request| match request {
         "POST /b?search" => Reply::Stalled(200, "[{".to_owned()),

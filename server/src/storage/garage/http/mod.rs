@@ -13,7 +13,7 @@ mod socket;
 pub(super) use address::Address;
 pub use breaker::BreakerState;
 pub(super) use dial::{Dialer, tls_config};
-pub(super) use pool::Body;
+pub(super) use pool::{Body, Repeated};
 pub(super) use sdk::SdkHttp;
 
 use super::failure::Failure;

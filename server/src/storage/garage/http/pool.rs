@@ -52,16 +52,20 @@ impl Pool {
     ///
     /// The other side may close a connection just when it is used again. That tells
     /// nothing about Garage, so the request goes to another connection: every request
-    /// of ours may be carried out twice.
+    /// of ours may be carried out twice. An answer is marked as [`Repeated`] then.
     pub(super) async fn send(&self, request: &Request<Bytes>) -> io::Result<Response<Body>> {
+        let mut sent = false;
         while let Some(sender) = self.0.take() {
-            if let Ok(response) = self.0.attempt(sender, request).await {
-                return Ok(response);
+            match self.0.attempt(sender, request).await {
+                Ok(response) => return Ok(marked(response, sent)),
+                // Of those two the connection had ended before it took the request.
+                Err(error) => sent |= !error.is_canceled() && !error.is_closed(),
             }
         }
         let sender = self.0.dial.dial().await?;
         let response = self.0.attempt(sender, request).await;
-        response.map_err(io::Error::other)
+        let response = response.map_err(io::Error::other)?;
+        Ok(marked(response, sent))
     }
 
     /// Closes all that wait.
@@ -118,6 +122,18 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// In the extensions of an answer: the request may have been carried out before, on a connection that
+/// broke then.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Repeated;
+
+fn marked(mut response: Response<Body>, sent: bool) -> Response<Body> {
+    if sent {
+        response.extensions_mut().insert(Repeated);
+    }
+    response
 }
 
 /// The body of an answer, which has a connection to itself until it ends.

@@ -1,8 +1,8 @@
 //! The rows of a store, in fjall: a log-structured tree with a journal.
 //!
 //! Everything that names fjall is here. After a failed write fjall takes no more. Where
-//! the disk was full, [`Engine::reopen`] then reads the journal again, which says what
-//! was not written; after any other failure it would not ([`is_broken`]).
+//! the disk was full, [`Engine::reopen`] then reads the journal again from the disk, which says what
+//! was not written; after any other failure the disk is not asked ([`is_broken`]).
 
 use std::fmt;
 use std::io;

@@ -5,7 +5,8 @@
 //! where the sum of a batch is wrong, be it the last one, of which a power failure left
 //! only some pages. Here is told apart which of both it was: a bad batch that nothing
 //! follows was not finished, and is cut off; one that another batch follows is damage, which
-//! nobody but the operator can decide about.
+//! nobody but the operator can decide about. What is read is what the disk has, not what the system
+//! still has in memory of it.
 //!
 //! ```text
 //! each batch:  u8 1, u32 number of entries, u64 time; the entries; u8 3, u64 sum of the
@@ -149,6 +150,7 @@ fn look_through(path: &Path, time: u64) -> io::Result<Journal> {
         rest: Rest::Nothing,
     };
     let mut file = File::open(path)?;
+    forget_cached(&file)?;
     let mut reader = BatchReader::new(BufReader::with_capacity(CHUNK_BYTES, &file));
     while let Some(batch) = reader.next()? {
         journal.has_batches = true;
@@ -174,6 +176,19 @@ fn look_through(path: &Path, time: u64) -> io::Result<Journal> {
         };
     }
     Ok(journal)
+}
+
+/// Lets go what the system has of a file in memory, so that what is read is what the disk has.
+///
+/// After a sync that failed Linux keeps pages that the disk has not, and counts them as written: a batch of
+/// which nobody can say whether it is stored would be there until the next power failure, and what was
+/// acknowledged after it would be behind a hole then. Only written pages are let go, hence the sync.
+fn forget_cached(file: &File) -> io::Result<()> {
+    file.sync_all()?;
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    // Where it is not taken, what is read is no worse than without.
+    let _kept = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    Ok(())
 }
 
 /// Up to where there is anything but zeros, if that is behind `from`.

@@ -279,7 +279,7 @@ impl Committer {
             Err(error) => return Ending::Missed(error),
         };
         for _ in 0..TRIES_MAX {
-            let error = match rows.commit(&changes) {
+            let error = match self.engine.commit(&rows, &changes) {
                 Ok(()) => return Ending::Landed,
                 Err(error) => error,
             };
@@ -312,8 +312,13 @@ impl Committer {
                 return Ending::Missed(self.engine.failed("a commit", &error));
             }
             // It had failed before, in its own threads: this commit was not tried yet.
+            tracing::warn!("the engine had failed in its own threads; it was opened again");
         }
-        Ending::Missed(StorageError::Full)
+        // Why, it tells nobody.
+        Ending::Missed(match self.space.room_for_items(group.bytes) {
+            Err(full) => full,
+            Ok(()) => self.engine.failed("a commit", &fjall::Error::Poisoned),
+        })
     }
 
     /// Deleted files whose rows can go: those that a power failure does not bring back.
@@ -505,6 +510,19 @@ mod tests {
                 assert!(is_there(&storage, sort), "{errno}: {sort}");
             }
         }
+    }
+
+    #[test]
+    fn an_engine_that_fails_again_and_again_does_not_mean_that_there_is_no_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = open(folder.path());
+        let poisoned = &storage.shared.engine.faults.poisoned;
+        poisoned.store(TRIES_MAX, Ordering::SeqCst);
+        let answer = insert(&storage, "meanwhile");
+        assert!(is_unavailable(&answer), "{answer:?}");
+        assert!(!is_there(&storage, "meanwhile"));
+        poisoned.store(TRIES_MAX - 1, Ordering::SeqCst);
+        assert_eq!(insert(&storage, "after"), StorageResponse::Done);
     }
 
     #[test]

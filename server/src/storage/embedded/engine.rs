@@ -98,8 +98,7 @@ impl Rows {
         }
     }
 
-    /// Writes all of the changes or nothing, and returns once they are on the disk.
-    pub(super) fn commit(&self, changes: &Changes) -> fjall::Result<()> {
+    fn commit(&self, changes: &Changes) -> fjall::Result<()> {
         let mut batch = self
             .database
             .batch()
@@ -137,6 +136,18 @@ pub(super) struct Engine {
     folder: PathBuf,
     config: EmbeddedConfig,
     rows: RwLock<Option<Arc<Rows>>>,
+    #[cfg(test)]
+    pub(super) faults: Faults,
+}
+
+/// What tests let go wrong.
+#[cfg(test)]
+#[derive(Default)]
+pub(super) struct Faults {
+    /// So many commits find that the engine has failed before them.
+    pub(super) poisoned: std::sync::atomic::AtomicU32,
+    /// The next commit panics when it is durable.
+    pub(super) panics: std::sync::atomic::AtomicBool,
 }
 
 impl Engine {
@@ -147,6 +158,8 @@ impl Engine {
             folder,
             config,
             rows: RwLock::new(Some(Arc::new(rows))),
+            #[cfg(test)]
+            faults: Faults::default(),
         })
     }
 
@@ -157,6 +170,18 @@ impl Engine {
             let folder = self.folder.display();
             StorageError::Unavailable(format!("{folder} could not be opened again"))
         })
+    }
+
+    /// Writes all of the changes or nothing, to rows that are open, and returns once they are on the disk.
+    pub(super) fn commit(&self, rows: &Rows, changes: &Changes) -> fjall::Result<()> {
+        #[cfg(test)]
+        if self.faults.is_poisoned() {
+            return Err(fjall::Error::Poisoned);
+        }
+        rows.commit(changes)?;
+        #[cfg(test)]
+        self.faults.panic();
+        Ok(())
     }
 
     /// Closes the rows; what is asked for later is `Unavailable`.
@@ -197,6 +222,20 @@ impl Engine {
     /// A row that is not as it was written.
     pub(super) fn damaged(&self, what: &str) -> StorageError {
         StorageError::Unavailable(format!("{what} in {} is damaged", self.folder.display()))
+    }
+}
+
+#[cfg(test)]
+impl Faults {
+    fn is_poisoned(&self) -> bool {
+        use std::sync::atomic::Ordering::SeqCst;
+        let left = |left: u32| left.checked_sub(1);
+        self.poisoned.fetch_update(SeqCst, SeqCst, left).is_ok()
+    }
+
+    fn panic(&self) {
+        let panics = self.panics.swap(false, std::sync::atomic::Ordering::SeqCst);
+        assert!(!panics, "as a test wants it");
     }
 }
 

@@ -205,7 +205,7 @@ impl BodyWriter {
     }
 }
 
-/// A file in `staging/`. Dropping it deletes the file, unless it was kept.
+/// A file in `staging/`. Dropping it deletes the file, unless it was kept or left.
 pub(super) struct Staged {
     bodies: Bodies,
     number: u64,
@@ -218,15 +218,20 @@ impl Staged {
         self.number
     }
 
+    /// Perhaps a row names it from now on: unless somebody says more, the next start decides.
+    pub(super) fn leave(&mut self) {
+        self.kept = true;
+    }
+
     /// A row names it: it goes to its place. Blocks the thread for a moment.
     pub(super) fn keep(mut self) {
         self.kept = true;
         self.bodies.place(self.number);
     }
 
-    /// Perhaps a row names it: the next start decides.
-    pub(super) fn leave(mut self) {
-        self.kept = true;
+    /// No row names it: it is deleted.
+    pub(super) fn discard(mut self) {
+        self.kept = false;
     }
 }
 

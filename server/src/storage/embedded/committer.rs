@@ -169,6 +169,8 @@ impl Committer {
             rows.wait_for_flush();
         }
         let now = self.clock.fetch_add(1, Ordering::SeqCst) + 1;
+        // Whatever happens from here on, a panic too: a file that a row may name is not deleted.
+        group.staged.iter_mut().for_each(Staged::leave);
         let ending = self.write(&group, now);
         self.finish(group, now, ending);
     }
@@ -365,8 +367,9 @@ impl Committer {
                 // next start deletes the files once more.
                 self.removed = group.doomed;
             }
-            Ending::Missed(_) => drop(group.staged),
-            Ending::Unknown(_) => group.staged.into_iter().for_each(Staged::leave),
+            Ending::Missed(_) => group.staged.into_iter().for_each(Staged::discard),
+            // They are left as they are.
+            Ending::Unknown(_) => {}
         }
     }
 }
@@ -523,6 +526,31 @@ mod tests {
         assert!(!is_there(&storage, "meanwhile"));
         poisoned.store(TRIES_MAX - 1, Ordering::SeqCst);
         assert_eq!(insert(&storage, "after"), StorageResponse::Done);
+    }
+
+    #[test]
+    fn a_panic_after_a_commit_deletes_no_file_that_the_commit_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = open(folder.path());
+        let object = ObjectKey("o".to_owned());
+        let body = Bytes::from(vec![1; 1_000_000]);
+        storage
+            .shared
+            .engine
+            .faults
+            .panics
+            .store(true, Ordering::SeqCst);
+        let finished = block_on(async {
+            let mut sink = storage.create(object.clone()).await.unwrap();
+            sink.write(body.clone()).await.unwrap();
+            sink.finish().await
+        });
+        assert!(finished.is_err());
+        drop(storage);
+
+        let storage = open(folder.path());
+        let opened = block_on(storage.open(object, 0, None, 1_000_000)).map(|it| it.chunk);
+        assert_eq!(opened, Ok(body));
     }
 
     #[test]

@@ -418,9 +418,9 @@ fn bodies_that_do_not_come_hold_up_nobody_for_longer_than_a_request_may_take() {
             false => Reply::Part(0, 1, "b".to_owned()),
         })
     });
-    let timeout = Duration::from_millis(500);
+    let timeout = Duration::from_secs(2);
     let garage = fake.open(GarageLimits {
-        request_timeout_ms: 500,
+        request_timeout_ms: 2_000,
         ..limits()
     });
     let garage = Arc::new(garage.unwrap());
@@ -429,6 +429,9 @@ fn bodies_that_do_not_come_hold_up_nobody_for_longer_than_a_request_may_take() {
         let garage = Arc::clone(&garage);
         std::thread::spawn(move || open(&garage, key))
     });
+    while fake.asked("GET /b/a/") < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     std::thread::sleep(timeout / 2);
     let (opened, time) = open(&garage, "b/1");
     assert_eq!(opened, Ok(Bytes::from_static(b"b")));
@@ -556,6 +559,11 @@ fn a_garage_whose_bodies_do_not_come_is_not_there() {
         ..limits()
     });
     let garage = Arc::new(garage.unwrap());
+    // Uploads are looked for at the start, and that is answered: it must not come in between.
+    while fake.asked("GET /b/?uploads") == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(50));
     for state in [BreakerState::Closed, BreakerState::Open] {
         assert!(open(&garage, "a/1").0.is_err());
         assert_eq!(garage.breakers().0, state);

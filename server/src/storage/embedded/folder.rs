@@ -114,8 +114,9 @@ impl Folder {
 
     /// Makes it durable that the folder is there, and what is in it.
     pub(super) fn sync(&self) -> Result<(), OpenError> {
-        if let Some(parent) = self.path.parent() {
-            // One that we may not open is somebody else's, who made this folder long ago.
+        // All that it is in: any of them may have been made with it.
+        for parent in self.path.ancestors().skip(1) {
+            // One that we may not open is somebody else's, who made it long ago.
             let _other = sync_folder(parent);
         }
         sync_folder(&self.path).map_err(|error| OpenError::Io {

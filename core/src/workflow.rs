@@ -315,7 +315,8 @@ impl Io {
         }
     }
 
-    /// Goes on when the body is resumed next, whatever for. Its owner sees that this is soon.
+    /// Goes on when the body is resumed next, whatever for. Whoever owns the workflow must look at
+    /// [`Workflow::is_paused`] and resume it soon: nothing else may come.
     pub(crate) async fn pause(&self) {
         lock(&self.desk).paused = true;
         self.until(|desk| (!desk.paused).then_some(())).await;

@@ -310,6 +310,50 @@ fn an_append_elsewhere_delays_no_news() {
     );
 }
 
+/// INBOX with `1 << doublings` messages, and a phone that sleeps in IDLE on it: when it wakes, so
+/// many are compared with what it was shown that this takes several turns.
+fn asleep_on_many(seed: u8, doublings: u32) -> (World, ConnectionId, ConnectionId) {
+    let mut world = World::new(seed);
+    let (alice, phone) = (world.log_in(), world.log_in());
+    append(&mut world, alice, 1);
+    let copies = vec!["c COPY 1:* INBOX"; doublings as usize];
+    change(&mut world, alice, &copies);
+    fall_asleep(&mut world, phone, "INBOX", false);
+    world.read(phone);
+    (world, alice, phone)
+}
+
+#[test]
+fn who_sleeps_on_many_messages_is_told_of_one_more_at_once() {
+    let (mut world, alice, phone) = asleep_on_many(23, 16);
+    append(&mut world, alice, 1);
+    assert_eq!(world.read(phone), "* 65537 EXISTS\r\n* 1 RECENT\r\n");
+    assert_eq!(say(&mut world, phone, "DONE"), "i OK IDLE is over\r\n");
+}
+
+#[test]
+fn who_sleeps_on_many_messages_is_told_of_a_flag_at_once() {
+    let (mut world, alice, phone) = asleep_on_many(24, 15);
+    let commands = ["x STORE 32768 +FLAGS.SILENT (\\Flagged)"];
+    change(&mut world, alice, &commands);
+    assert_eq!(
+        world.read(phone),
+        "* 32768 FETCH (UID 32768 FLAGS (\\Flagged))\r\n"
+    );
+}
+
+#[test]
+fn who_sleeps_on_many_messages_is_answered_what_it_appends() {
+    let (mut world, _, phone) = asleep_on_many(25, 16);
+    say(&mut world, phone, "DONE");
+    let command = format!("p APPEND INBOX {{{}+}}\r\n{MAIL}", MAIL.len());
+    let answer = say(&mut world, phone, &command);
+    assert!(
+        answer.starts_with("* 65537 EXISTS\r\n") && answer.contains("\r\np OK [APPENDUID "),
+        "{answer}"
+    );
+}
+
 /// The same client in two worlds, in one of which it never sleeps, hears the same.
 #[test]
 fn nobody_can_tell_who_sleeps() {

@@ -133,3 +133,69 @@ fn a_list_by_long_patterns_pauses() {
     assert!(many >= 40, "{many}");
     assert_eq!(answer.lines().count(), lines, "{answer}");
 }
+
+/// INBOX with 32,768 messages, selected by the first of two clients, and what it was told of them.
+fn many() -> (World, ConnectionId, ConnectionId, String) {
+    let mut world = World::new(33);
+    let (alice, other) = (world.log_in(), world.log_in());
+    append(&mut world, other, "Subject: hello\r\n\r\nBody\r\n");
+    world.say(other, b"s SELECT INBOX\r\n");
+    for _ in 0..15 {
+        world.say(other, b"c COPY 1:* INBOX\r\n");
+    }
+    world.say(alice, b"e ENABLE QRESYNC\r\n");
+    let selected = world.say(alice, b"s SELECT INBOX\r\n");
+    assert!(selected.contains("* 32768 EXISTS\r\n"), "{selected:.300}");
+    (world, alice, other, selected)
+}
+
+/// The number behind `word` in a response code.
+fn code<'a>(said: &'a str, word: &str) -> &'a str {
+    let (_, behind) = said.split_once(word).expect("the code is there");
+    behind.split(']').next().expect("it has an end").trim()
+}
+
+#[test]
+fn a_client_that_comes_back_to_many_messages_and_asks_for_changes_pauses() {
+    let (mut world, alice, _, selected) = many();
+    let modseq = code(&selected, "[HIGHESTMODSEQ ");
+    let changed = format!("FETCH 1:* (FLAGS) (CHANGEDSINCE {modseq})");
+    let (turns_taken, answer) = turns(&mut world, alice, &changed);
+    assert!(turns_taken >= 3, "{turns_taken}");
+    assert_eq!(answer, "f OK Fetched\r\n");
+    let known = format!("(QRESYNC ({} {modseq}))", code(&selected, "[UIDVALIDITY "));
+    world.say(alice, b"u UNSELECT\r\n");
+    let (turns_taken, answer) = turns(&mut world, alice, &format!("SELECT INBOX {known}"));
+    assert!(turns_taken >= 3, "{turns_taken}");
+    assert!(!answer.contains(" FETCH ("), "{answer:.300}");
+}
+
+/// Each activity of a connection that runs a body gives it its next turn: a command, IDLE, APPEND.
+/// After a sleep, flags of all messages are compared.
+#[test]
+fn news_of_many_messages_pause_whatever_the_client_does() {
+    let (mut world, alice, other, _) = many();
+    for (word, done) in [
+        ("n NOOP\r\n".to_owned(), "n OK"),
+        ("i IDLE\r\n".to_owned(), " EXISTS\r\n"),
+        ("p APPEND INBOX {1+}\r\nx\r\n".to_owned(), "p OK"),
+    ] {
+        assert_eq!(world.say(alice, b"i IDLE\r\n"), "+ idling\r\n");
+        world.wait_s(6);
+        assert!(
+            world
+                .say(alice, b"DONE\r\n")
+                .ends_with("i OK IDLE is over\r\n")
+        );
+        append(&mut world, other, "Subject: new\r\n\r\nBody\r\n");
+        let before = world.turns;
+        let answer = world.say(alice, word.as_bytes());
+        assert!(answer.contains(done), "{word}: {answer:.300}");
+        let turns_taken = world.turns - before;
+        assert!(turns_taken >= 2, "{word}: {turns_taken}");
+        if word.starts_with('i') {
+            let answer = world.say(alice, b"DONE\r\n");
+            assert_eq!(answer, "i OK IDLE is over\r\n");
+        }
+    }
+}

@@ -98,6 +98,14 @@ impl Appending {
         }
     }
 
+    pub(super) fn is_paused(&self) -> bool {
+        match &self.stage {
+            Stage::Storing { body, .. } => body.is_paused(),
+            Stage::Committing(body) => body.is_paused(),
+            Stage::Segment => false,
+        }
+    }
+
     pub(super) fn open_requests(&self) -> Vec<RequestId> {
         match &self.stage {
             Stage::Storing { body, .. } => body.open_requests(),

@@ -311,6 +311,19 @@ impl Connection {
         }
     }
 
+    /// Whether a body waits for nothing but its next turn, which somebody has to give it.
+    fn body_is_paused(&self) -> bool {
+        match &self.activity {
+            Activity::Running { body, .. } => body.is_paused(),
+            Activity::Appending(appending) => appending.is_paused(),
+            Activity::Idling(Idling {
+                announcing: Some(body),
+                ..
+            }) => body.is_paused(),
+            _ => false,
+        }
+    }
+
     fn changed(&mut self, snapshot: Snapshot) {
         if let Session::Authenticated {
             view: Some(view), ..

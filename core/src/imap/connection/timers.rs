@@ -91,7 +91,7 @@ impl Connection {
             Activity::StartingTls => true,
             _ => false,
         };
-        let paused = matches!(&self.activity, Activity::Running { body, .. } if body.is_paused());
+        let paused = self.body_is_paused();
         let authenticated = self.session.is_authenticated();
         let config = &self.config;
         let (command, stall) = (

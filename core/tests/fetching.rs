@@ -3,6 +3,7 @@
 mod world;
 
 use core::cell::Cell;
+use restante_core::account::ConnectionId;
 use restante_core::boundary::Event;
 use restante_core::config::Config;
 use restante_core::mime::Part;
@@ -10,7 +11,7 @@ use restante_core::random::{Random, Seed};
 use restante_core::seal::{
     CONTENT_TRAILER_BYTES, ContentKind, ItemKind, Places, SUMMARY_BYTES_MAX, open_trailer,
 };
-use restante_core::storage::{ObjectKey, StorageRequest, StorageResponse};
+use restante_core::storage::{ObjectKey, StorageError, StorageRequest, StorageResponse};
 use restante_core::summary::Summary;
 use std::rc::Rc;
 use world::{MAIL, World, append};
@@ -632,4 +633,48 @@ fn an_envelope_is_the_same_beside_the_message_and_alone() {
             );
         }
     }
+}
+
+/// INBOX with so many copies of a message, selected.
+fn copies(seed: u8, mail: &str, count: usize) -> (World, ConnectionId) {
+    let mut world = World::new(seed);
+    let alice = world.log_in();
+    append(&mut world, alice, mail);
+    world.say(alice, b"s SELECT INBOX\r\n");
+    for _ in 1..count {
+        world.say(alice, b"c COPY 1 INBOX\r\n");
+    }
+    (world, alice)
+}
+
+/// Says a command and waits until it is answered: that, and the seconds.
+fn wait_for(world: &mut World, client: ConnectionId, command: &str) -> (String, u64) {
+    let mut answer = world.say(client, format!("f {command}\r\n").as_bytes());
+    let mut seconds = 0;
+    while !answer.starts_with("f ") && !answer.contains("\r\nf ") && seconds < 600 {
+        world.wait_s(1);
+        seconds += 1;
+        answer += &world.read(client);
+    }
+    (answer, seconds)
+}
+
+fn unavailable() -> StorageError {
+    StorageError::Unavailable("down".to_owned())
+}
+
+#[test]
+fn to_store_that_mail_was_read_is_given_up_for_the_rest_of_a_command() {
+    let mail = format!(
+        "Subject: large\r\n\r\n{}",
+        "0123456789abcde\r\n".repeat(20_000)
+    );
+    let (mut world, alice) = copies(35, &mail, 20);
+    world.store.failing.insert("InsertItems", unavailable());
+    let before = world.store.count("InsertItems");
+    let (answer, seconds) = wait_for(&mut world, alice, "FETCH 1:* (FLAGS BODY[])");
+    assert_eq!(answer.matches(" FETCH (").count(), 20);
+    assert!(answer.ends_with("f OK Fetched, but \\Seen could not be stored\r\n"));
+    let inserts = world.store.count("InsertItems") - before;
+    assert!(inserts <= 8 && seconds <= 3, "{inserts} in {seconds} s");
 }

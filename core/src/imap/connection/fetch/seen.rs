@@ -56,11 +56,13 @@ impl Fetch<'_> {
         }
     }
 
-    /// Sets `\Seen` on what is to be marked.
+    /// Sets `\Seen` on what is to be marked, unless that failed once in this command.
     pub(super) async fn see(&mut self) {
         self.unseen_octets = 0;
         let uids = core::mem::take(&mut self.unseen);
-        if uids.is_empty() {
+        // Storage that could not take it had several attempts. Where it is set before a message is sent,
+        // each message would have them again.
+        if uids.is_empty() || self.unseen_failed {
             return;
         }
         let change = FlagChange {

@@ -15,6 +15,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -64,6 +65,8 @@ struct Desk {
     wants_room: bool,
     /// Whether it waits for nothing but its next turn.
     paused: bool,
+    /// How long it wants to rest before it goes on.
+    rests: Option<Duration>,
     /// Octets that it has looked at in this turn.
     looked_at: usize,
     step: &'static str,
@@ -172,6 +175,17 @@ impl<T> Workflow<T> {
     /// Whether the body could go on, and lets others have a turn.
     pub(crate) fn is_paused(&self) -> bool {
         lock(&self.desk).paused
+    }
+
+    /// How long the body wants to rest: whoever owns the workflow says when [that is
+    /// over](Self::rested).
+    pub(crate) fn rests(&self) -> Option<Duration> {
+        lock(&self.desk).rests
+    }
+
+    /// The body has rested.
+    pub(crate) fn rested(&mut self) {
+        lock(&self.desk).rests = None;
     }
 
     /// What the body is doing, for the log.
@@ -320,6 +334,13 @@ impl Io {
     pub(crate) async fn pause(&self) {
         lock(&self.desk).paused = true;
         self.until(|desk| (!desk.paused).then_some(())).await;
+    }
+
+    /// Waits for so long, whatever comes meanwhile. Whoever owns the workflow must look at
+    /// [`Workflow::rests`] and set a deadline.
+    pub(crate) async fn rest(&self, time: Duration) {
+        lock(&self.desk).rests = Some(time);
+        self.until(|desk| desk.rests.is_none().then_some(())).await;
     }
 
     /// Waits for octets from the client. When no more come, the body is dropped.

@@ -663,6 +663,99 @@ fn unavailable() -> StorageError {
     StorageError::Unavailable("down".to_owned())
 }
 
+fn failures(world: &World) -> usize {
+    let failed = |event: &&Event| matches!(event, Event::StorageFailed { .. });
+    world.events.iter().filter(failed).count()
+}
+
+#[test]
+fn storage_that_is_away_is_asked_again_after_a_rest_but_not_for_each_message() {
+    for command in ["FETCH 1:* BODY.PEEK[]", "SEARCH TEXT nowhere"] {
+        let (mut world, alice) = copies(31, MAIL, 200);
+        world.store.failing.insert("OpenObject", unavailable());
+        let (opens, logged) = (world.store.count("OpenObject"), failures(&world));
+        let (answer, seconds) = wait_for(&mut world, alice, command);
+        assert!(
+            answer.contains("f NO [UNAVAILABLE]"),
+            "{command}: {answer:.300}"
+        );
+        assert!(
+            (1..=3).contains(&seconds),
+            "{command}: {seconds}, longer than the breaker's pause"
+        );
+        let opens = world.store.count("OpenObject") - opens;
+        assert!(
+            (204..=205).contains(&opens),
+            "{command}: {opens} attempts for 200 messages"
+        );
+        // The first one, and how many they were.
+        assert_eq!(failures(&world) - logged, 2, "{command}");
+        let last = format!("{:?}", world.events.iter().rev().nth(1));
+        assert!(last.contains("200 times"), "{last}");
+    }
+}
+
+/// A message that is sent piece by piece to a client that has read only the beginning.
+fn half_read(seed: u8) -> (World, ConnectionId, String, String) {
+    let mail = format!("Subject: large\r\n\r\n{}", noise(60_000));
+    let (mut world, alice) = copies(seed, &mail, 1);
+    world.set_window(alice, 200_000);
+    let begun = world.say(alice, b"f FETCH 1 BODY.PEEK[]\r\n");
+    (world, alice, mail, begun)
+}
+
+#[test]
+fn a_message_that_is_being_sent_goes_on_when_storage_is_back_after_a_second() {
+    let (mut world, alice, mail, mut told) = half_read(32);
+    for kind in ["ReadChunk", "OpenObject"] {
+        world.store.failing.insert(kind, unavailable());
+    }
+    world.set_window(alice, usize::MAX);
+    for _ in 0..10 {
+        // The rest is none the shorter for what comes meanwhile.
+        told += &world.read(alice);
+        told += &world.say(alice, b"n NOOP\r\n");
+    }
+    world.wait_s(1);
+    assert!(!world.is_closed(alice));
+    world.store.failing.clear();
+    world.wait_s(2);
+    told += &world.read(alice);
+    assert!(told.contains(&mail), "{} octets", told.len());
+    let (_, end) = told.split_once("\r\nf OK").expect("it is answered");
+    assert_eq!(end.matches("n OK").count(), 10);
+}
+
+#[test]
+fn a_message_may_be_interrupted_as_often_as_it_goes_on() {
+    let mail = format!("Subject: large\r\n\r\n{}", noise(60_000));
+    let (mut world, alice) = copies(33, &mail, 1);
+    world.store.failing.insert("ReadChunk", unavailable());
+    let (answer, seconds) = wait_for(&mut world, alice, "FETCH 1 BODY.PEEK[]");
+    assert!(answer.contains(&mail), "{} octets", answer.len());
+    assert!(answer.ends_with("f OK Fetched\r\n"));
+    assert!((1..=5).contains(&seconds), "{seconds}");
+}
+
+#[test]
+fn a_command_does_not_rest_for_ever() {
+    let (mut world, alice) = copies(34, MAIL, 200);
+    // Each message comes when it is asked for the fourth time.
+    let mut asked = 0;
+    world.store.liar = Some(Box::new(move |request, honest| {
+        if matches!(request, StorageRequest::OpenObject { .. }) {
+            asked += 1;
+            if asked % 4 > 0 {
+                return StorageResponse::Failed(unavailable());
+            }
+        }
+        honest
+    }));
+    let (answer, seconds) = wait_for(&mut world, alice, "FETCH 1:* BODY.PEEK[]");
+    assert!(answer.contains("f NO [UNAVAILABLE]"), "{answer:.300}");
+    assert!((30..=70).contains(&seconds), "{seconds}");
+}
+
 #[test]
 fn to_store_that_mail_was_read_is_given_up_for_the_rest_of_a_command() {
     let mail = format!(

@@ -347,6 +347,8 @@ fn a_storage_that_is_away_is_no_corruption_and_a_full_one_can_be_read() {
     world.store.failing.insert("OpenObject", away);
     for command in ["FETCH 1 BODY.PEEK[]", "SEARCH BODY light"] {
         let answer = world.say(alice, format!("f {command}\r\n").as_bytes());
+        world.wait_s(2);
+        let answer = answer + &world.read(alice);
         assert!(answer.contains("f NO [UNAVAILABLE]"), "{answer}");
     }
     world.store.failing.clear();

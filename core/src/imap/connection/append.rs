@@ -21,6 +21,7 @@ use crate::storing::{MessageObject, Written};
 use crate::workflow::{Io, Workflow};
 use bytes::Bytes;
 use core::task::Poll;
+use core::time::Duration;
 
 /// An APPEND under way.
 #[derive(Debug)]
@@ -103,6 +104,22 @@ impl Appending {
             Stage::Storing { body, .. } => body.is_paused(),
             Stage::Committing(body) => body.is_paused(),
             Stage::Segment => false,
+        }
+    }
+
+    pub(super) fn rests(&self) -> Option<Duration> {
+        match &self.stage {
+            Stage::Storing { body, .. } => body.rests(),
+            Stage::Committing(body) => body.rests(),
+            Stage::Segment => None,
+        }
+    }
+
+    pub(super) fn rested(&mut self) {
+        match &mut self.stage {
+            Stage::Storing { body, .. } => body.rested(),
+            Stage::Committing(body) => body.rested(),
+            Stage::Segment => {}
         }
     }
 

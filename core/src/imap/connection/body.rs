@@ -3,6 +3,7 @@
 
 use super::context::Context;
 use super::reply::Completion;
+use super::retries::Retries;
 use crate::boundary::Event;
 use crate::mailbox::Message;
 use crate::seal::{
@@ -55,15 +56,34 @@ impl ReadError {
 /// Messages that a command could not read.
 #[derive(Debug, Default)]
 pub(super) struct Unread {
-    any: bool,
+    /// How often storage did not answer.
+    unanswered: usize,
     damaged: bool,
 }
 
 impl Unread {
-    /// One more.
-    pub(super) fn add(&mut self, error: &ReadError) {
-        self.any = true;
-        self.damaged |= !error.is_temporary();
+    /// One more. The log is told of each that is damaged, and of the first for which storage did not
+    /// answer: there may be as many as there are messages.
+    pub(super) fn add(&mut self, io: &Io, error: &ReadError, place: &str) {
+        if error.is_temporary() {
+            self.unanswered += 1;
+        } else {
+            self.damaged = true;
+        }
+        if !error.is_temporary() || self.unanswered == 1 {
+            io.event(error.event(place));
+        }
+    }
+
+    /// Tells the log how many there were, once the command is at its end.
+    pub(super) fn sum_up(&self, io: &Io) {
+        if self.unanswered > 1 {
+            let times = self.unanswered;
+            io.event(Event::StorageFailed {
+                step: "read messages",
+                reason: format!("{times} times in one command, the first is told above"),
+            });
+        }
     }
 
     /// `done`, or what to say instead (RFC 5530).
@@ -71,11 +91,27 @@ impl Unread {
         if self.damaged {
             Completion::no("Some messages could not be read; the server's log says more")
                 .with_code("CORRUPTION")
-        } else if self.any {
+        } else if self.unanswered > 0 {
             Completion::no("Some messages cannot be read just now, try again later")
                 .with_code("UNAVAILABLE")
         } else {
             done
+        }
+    }
+}
+
+/// What the readers of one command have in common.
+pub(super) struct Shared {
+    /// They are read one after another.
+    spare: SpareContext,
+    retries: Retries,
+}
+
+impl Shared {
+    pub(super) fn new(context: &Context) -> Self {
+        Self {
+            spare: SpareContext::default(),
+            retries: Retries::new(&context.config),
         }
     }
 }
@@ -93,7 +129,7 @@ pub(super) struct BodyReader {
     left: u64,
     /// A verified chunk that was not handed out yet.
     chunk: Vec<u8>,
-    retries_left: u32,
+    retries: Retries,
     /// Where the last chunk of the range ends in the stored object, if that is known.
     stored_end: Option<u64>,
     /// Octets of the stored object, as the index has it.
@@ -114,7 +150,7 @@ impl BodyReader {
     pub(super) fn start(
         io: &Io,
         context: &Context,
-        spare: &SpareContext,
+        shared: &Shared,
         message: &Message,
         layout: Option<&ContentLayout>,
         range: Range<u64>,
@@ -136,11 +172,11 @@ impl BodyReader {
             io: io.clone(),
             key: context.places.content(content),
             request: None,
-            reader: reader.sharing(spare),
+            reader: reader.sharing(&shared.spare),
             skip,
             left: range.end.saturating_sub(range.start),
             chunk: Vec::new(),
-            retries_left: context.config.storage_retries_max,
+            retries: shared.retries.clone(),
             stored_end: layout.map(|layout| layout.stored_range(range).end),
             object_bytes: message
                 .summary_offset
@@ -280,13 +316,16 @@ impl BodyReader {
                     let error = StorageError::Refused("an answer to another question".to_owned());
                     return Err(ReadError::Storage(error));
                 }
-                Err(StorageError::Unavailable(_)) if self.retries_left > 0 => {
-                    self.retries_left -= 1;
-                    self.request = None;
-                }
                 Err(error) => {
                     self.request = None;
-                    return Err(ReadError::Storage(error));
+                    let again = match error {
+                        StorageError::Unavailable(_) => self.retries.next(),
+                        _ => None,
+                    };
+                    let Some(rest) = again else {
+                        return Err(ReadError::Storage(error));
+                    };
+                    self.io.rest(rest).await;
                 }
             }
         }
@@ -297,6 +336,7 @@ impl BodyReader {
         if chunk.is_empty() {
             return Err(ReadError::Damaged(SealError::Truncated));
         }
+        self.retries.succeeded();
         self.reader.feed(chunk);
         self.stored_left = self.stored_left.saturating_sub(chunk.len() as u64);
         // Less than was asked for comes only at the end.

@@ -12,7 +12,7 @@ mod filter;
 mod section;
 mod seen;
 
-use super::body::{BodyReader, ReadError, Unread};
+use super::body::{BodyReader, ReadError, Shared, Unread};
 use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::resync::{changed_positions, say_vanished_since};
@@ -22,7 +22,7 @@ use super::view::{Quiet, Renumber, View, number_into, write_modseq};
 use crate::imap::grammar::{FetchItem, SequenceSet, response};
 use crate::mailbox::{MailboxState, Message, ModSeq, Uid};
 use crate::mime::{Envelope, Structure, header, write_bodystructure, write_envelope};
-use crate::seal::{ContentLayout, SpareContext};
+use crate::seal::ContentLayout;
 use crate::summary::Summary;
 use crate::workflow::Io;
 use core::ops::Range;
@@ -75,6 +75,7 @@ pub(super) async fn fetch(io: &Io, context: &Context, view: View, wanted: Wanted
         unseen_failed,
         ..
     } = fetch;
+    unread.sum_up(io);
     if result.is_err() {
         return Outcome::abort("a message could not be read to its end");
     }
@@ -128,8 +129,8 @@ struct Fetch<'a> {
     /// Messages that could not be read.
     unread: Unread,
     unseen_failed: bool,
-    /// For the bodies, which are read one after another.
-    spare: SpareContext,
+    /// For the bodies.
+    shared: Shared,
 }
 
 /// A message whose turn comes soon.
@@ -198,7 +199,7 @@ impl<'a> Fetch<'a> {
             quiet: Quiet::default(),
             unread: Unread::default(),
             unseen_failed: false,
-            spare: SpareContext::default(),
+            shared: Shared::new(context),
         }
     }
 
@@ -265,8 +266,8 @@ impl<'a> Fetch<'a> {
     /// Opens a body for item `index`, which is the whole message. The summary is read meanwhile, if
     /// it is read at all.
     fn prepare_whole(&self, position: usize, message: &Message, index: usize) -> Prepared {
-        let (io, spare, range) = (self.io, &self.spare, 0..message.size);
-        let body = BodyReader::start(io, self.context, spare, message, None, range);
+        let (io, shared, range) = (self.io, &self.shared, 0..message.size);
+        let body = BodyReader::start(io, self.context, shared, message, None, range);
         Prepared {
             position,
             uid: message.uid,
@@ -300,7 +301,7 @@ impl<'a> Fetch<'a> {
             let layout = parsed.map(|parsed| &parsed.layout);
             (
                 index,
-                BodyReader::start(self.io, self.context, &self.spare, message, layout, range),
+                BodyReader::start(self.io, self.context, &self.shared, message, layout, range),
             )
         });
         Prepared {
@@ -330,9 +331,8 @@ impl<'a> Fetch<'a> {
         if let Some(Err(error)) = &prepared.verified {
             if let Some(message) = self.view.shown.message(prepared.position) {
                 let place = self.context.places.content(message.content);
-                self.io.event(error.event(&place.0));
+                self.unread.add(self.io, error, &place.0);
             }
-            self.unread.add(error);
             return Ok(());
         }
         let view_message = self.view.message(prepared.position).cloned();
@@ -514,15 +514,14 @@ impl<'a> Fetch<'a> {
             Some(Ok(parsed)) => Some(&parsed.layout),
             _ => None,
         };
-        BodyReader::start(self.io, self.context, &self.spare, message, layout, range)
+        BodyReader::start(self.io, self.context, &self.shared, message, layout, range)
     }
 
     /// An item that cannot be read, after others of its message were sent: NIL, and NO at
     /// the end.
     fn unreadable(&mut self, message: &Message, error: &ReadError, name: &mut Vec<u8>) {
         let place = self.context.places.content(message.content);
-        self.io.event(error.event(&place.0));
-        self.unread.add(error);
+        self.unread.add(self.io, error, &place.0);
         self.incomplete = true;
         name.extend_from_slice(b"NIL");
     }

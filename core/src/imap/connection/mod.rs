@@ -20,6 +20,7 @@ mod login;
 mod mailboxes;
 mod reply;
 mod resync;
+mod retries;
 mod search;
 mod select;
 mod session;
@@ -44,6 +45,7 @@ use crate::workflow::{Effect, RequestIds, Workflow};
 use append::Appending;
 use asleep::{Asleep, Stir};
 use core::task::Poll;
+use core::time::Duration;
 use enable::Enabled;
 use framing::{Collector, Frame, Inbox};
 use idle::Idling;
@@ -324,6 +326,28 @@ impl Connection {
         }
     }
 
+    /// How long a body wants to rest.
+    fn body_rests(&self) -> Option<Duration> {
+        match &self.activity {
+            Activity::Running { body, .. } => body.rests(),
+            Activity::Appending(appending) => appending.rests(),
+            Activity::Idling(Idling { announcing, .. }) => announcing.as_ref()?.rests(),
+            _ => None,
+        }
+    }
+
+    fn body_rested(&mut self) {
+        match &mut self.activity {
+            Activity::Running { body, .. } => body.rested(),
+            Activity::Appending(appending) => appending.rested(),
+            Activity::Idling(Idling {
+                announcing: Some(body),
+                ..
+            }) => body.rested(),
+            _ => {}
+        }
+    }
+
     fn changed(&mut self, snapshot: Snapshot) {
         if let Session::Authenticated {
             view: Some(view), ..
@@ -380,8 +404,9 @@ impl Connection {
                 Reason::Command => self.say_bye("Your command was not complete in time"),
                 // The body goes on because it is resumed.
                 Reason::Turn => {}
-                // LMTP's, which are never set here.
-                Reason::Retry | Reason::Patience => {}
+                Reason::Retry => self.body_rested(),
+                // LMTP's, which is never set here.
+                Reason::Patience => {}
             }
         }
     }

@@ -8,7 +8,7 @@ mod fields;
 mod judge;
 mod report;
 
-use super::body::{BodyReader, ReadError, Unread};
+use super::body::{BodyReader, ReadError, Shared, Unread};
 use super::context::Context;
 use super::reply::{Completion, Outcome};
 use super::store::NO_SUCH_MESSAGE;
@@ -19,7 +19,7 @@ use crate::mailbox::Message;
 use crate::mime::Searchable;
 use crate::mime::decode::{Decoded, PartText, TextMatcher};
 use crate::mime::header::sent_date;
-use crate::seal::{ContentLayout, SpareContext};
+use crate::seal::ContentLayout;
 use crate::summary::Summary;
 use crate::workflow::{Io, TURN_OCTETS};
 use core::ops::Range;
@@ -60,10 +60,11 @@ pub(super) async fn search(io: &Io, context: &Context, mut view: View, search: S
         view: &view,
         judge,
         unread: Unread::default(),
-        spare: SpareContext::default(),
+        shared: Shared::new(context),
     };
     let found = run.find().await;
     let unread = run.unread;
+    unread.sum_up(io);
     let report = Report {
         view: &view,
         search: &search,
@@ -83,8 +84,8 @@ struct Run<'a> {
     judge: Judge<'a>,
     /// Messages that could not be read.
     unread: Unread,
-    /// For the bodies, which are read one after another.
-    spare: SpareContext,
+    /// For the bodies.
+    shared: Shared,
 }
 
 /// A message whose text is to be read.
@@ -206,9 +207,8 @@ impl Run<'_> {
     }
 
     fn unreadable(&mut self, message: &Message, error: &ReadError) {
-        self.unread.add(error);
         let place = self.context.places.content(message.content);
-        self.io.event(error.event(&place.0));
+        self.unread.add(self.io, error, &place.0);
     }
 
     /// Judges by the summary; a message that stays open becomes a candidate.
@@ -422,7 +422,7 @@ impl Candidate {
             BodyReader::start(
                 run.io,
                 run.context,
-                &run.spare,
+                &run.shared,
                 message,
                 Some(&self.layout),
                 range,

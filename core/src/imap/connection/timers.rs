@@ -5,7 +5,7 @@ use crate::boundary::Reason;
 use crate::time::Instant;
 
 /// In the order in which they win when they fall together.
-const REASONS: [Reason; 8] = [
+const REASONS: [Reason; 9] = [
     Reason::Stall,
     Reason::Login,
     Reason::Command,
@@ -13,6 +13,7 @@ const REASONS: [Reason; 8] = [
     Reason::KeepAlive,
     Reason::Sleep,
     Reason::Inactivity,
+    Reason::Retry,
     Reason::Turn,
 ];
 
@@ -91,7 +92,7 @@ impl Connection {
             Activity::StartingTls => true,
             _ => false,
         };
-        let paused = self.body_is_paused();
+        let (paused, rests) = (self.body_is_paused(), self.body_rests());
         let authenticated = self.session.is_authenticated();
         let config = &self.config;
         let (command, stall) = (
@@ -113,6 +114,8 @@ impl Connection {
         );
         self.timers.keep(Reason::KeepAlive, idling, keep_alive);
         self.timers.keep(Reason::Turn, paused, now);
+        let rested = now.after(rests.unwrap_or_default());
+        self.timers.keep(Reason::Retry, rests.is_some(), rested);
         let (tires, sleep) = (self.tires(), now.after(self.config.sleep_delay));
         self.timers.keep(Reason::Sleep, tires, sleep);
         if authenticated {

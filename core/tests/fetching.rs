@@ -771,3 +771,38 @@ fn to_store_that_mail_was_read_is_given_up_for_the_rest_of_a_command() {
     let inserts = world.store.count("InsertItems") - before;
     assert!(inserts <= 8 && seconds <= 3, "{inserts} in {seconds} s");
 }
+
+#[test]
+fn summaries_that_do_not_come_are_asked_for_again_and_else_read_from_the_messages() {
+    const MESSAGES: u64 = 300;
+    let mut world = World::new(36);
+    let alice = world.log_in();
+    for number in 0..MESSAGES {
+        append(
+            &mut world,
+            alice,
+            &format!("Subject: {number}\r\n\r\n{MAIL}"),
+        );
+    }
+    world.say(alice, b"s SELECT INBOX\r\n");
+    // Of the first batch, the first request, and that and the second one.
+    for (fail, opens_max) in [(1, 0), (2, 2 * 128)] {
+        let mut left = fail;
+        world.store.liar = Some(Box::new(move |request, honest| {
+            if left > 0 && matches!(request, StorageRequest::ReadItems(keys) if keys.len() == 128) {
+                left -= 1;
+                return StorageResponse::Failed(unavailable());
+            }
+            honest
+        }));
+        let before = world.store.count("OpenObject");
+        let (answer, _) = wait_for(&mut world, alice, "FETCH 1:* ENVELOPE");
+        for number in 0..MESSAGES {
+            let envelope = format!("(ENVELOPE (NIL \"{number}\" ");
+            assert!(answer.contains(&envelope), "{fail}: {number}");
+        }
+        assert!(answer.ends_with("f OK Fetched\r\n"), "{fail}");
+        let opens = world.store.count("OpenObject") - before;
+        assert!(opens <= opens_max, "{fail}: {opens}");
+    }
+}

@@ -2,9 +2,11 @@
 
 use super::body::ReadError;
 use super::context::Context;
+use super::retries::Retries;
+use crate::boundary::Event;
 use crate::mailbox::{ContentId, Message};
 use crate::seal::{CONTENT_HEAD_BYTES, SUMMARY_BYTES_MAX, SealError, open_summary};
-use crate::storage::{Item, RequestId, StorageError, StorageRequest, StorageResponse};
+use crate::storage::{Item, ItemKey, RequestId, StorageError, StorageRequest, StorageResponse};
 use crate::summary::{Summary, SummaryDecoder};
 use crate::workflow::Io;
 use bytes::Bytes;
@@ -17,15 +19,24 @@ pub(super) struct Summaries<'a> {
     context: Context,
     /// Messages of batches that were not started.
     waiting: Peekable<Messages<'a>>,
-    /// Requests under way, the oldest first.
-    started: VecDeque<RequestId>,
-    /// Messages that the started requests bring.
-    started_count: VecDeque<usize>,
+    /// Batches under way, the oldest first.
+    started: VecDeque<Batch>,
+    /// Whether the log was told that a batch did not come.
+    told: bool,
+    retries: Retries,
     /// Sealed summaries that came and were not asked for yet.
     sealed: BTreeMap<ContentId, Item>,
     /// Messages of the batch in use that were not asked for yet.
     left: usize,
     decoder: SummaryDecoder,
+}
+
+/// A request for the summaries of messages that follow one another.
+struct Batch {
+    request: RequestId,
+    keys: Vec<ItemKey>,
+    /// Messages, some of which may have no item, or one in common.
+    count: usize,
 }
 
 /// The messages whose summaries will be asked for.
@@ -42,7 +53,8 @@ impl<'a> Summaries<'a> {
             context: context.clone(),
             waiting: messages.peekable(),
             started: VecDeque::new(),
-            started_count: VecDeque::new(),
+            told: false,
+            retries: Retries::new(&context.config),
             sealed: BTreeMap::new(),
             left: 0,
             decoder: SummaryDecoder::default(),
@@ -72,16 +84,18 @@ impl<'a> Summaries<'a> {
             // A message may be there twice (a copy): its item is read once.
             keys.sort();
             keys.dedup();
-            self.started
-                .push_back(self.io.start(StorageRequest::ReadItems(keys)));
-            self.started_count.push_back(count);
+            self.started.push_back(Batch {
+                request: self.io.start(StorageRequest::ReadItems(keys.clone())),
+                keys,
+                count,
+            });
         }
     }
 
     /// The summary of the next message.
     pub(super) async fn next(&mut self, message: &Message) -> Result<Summary, ReadError> {
         if self.left == 0 {
-            self.take_batch().await?;
+            self.take_batch().await;
         }
         self.left = self.left.saturating_sub(1);
         let key = self.context.places.summary(message.content);
@@ -103,26 +117,49 @@ impl<'a> Summaries<'a> {
         self.read_from_object(message).await
     }
 
-    async fn take_batch(&mut self) -> Result<(), ReadError> {
+    /// The next batch; where it does not come, each of its messages is read from its object.
+    async fn take_batch(&mut self) {
         self.sealed.clear();
-        let Some(request) = self.started.pop_front() else {
-            return Ok(());
+        let Some(batch) = self.started.pop_front() else {
+            return;
         };
-        self.left = self.started_count.pop_front().unwrap_or(0);
-        let answer = self.io.answer(request).await;
-        self.io.close(request);
+        self.left = batch.count;
+        let mut answer = self.items(batch.request).await;
         self.start_batches();
+        if let Err(StorageError::Unavailable(_)) = &answer
+            && let Some(rest) = self.retries.next()
+        {
+            // Two requests for each message would be far more than one for all of them.
+            self.io.rest(rest).await;
+            let request = self.io.start(StorageRequest::ReadItems(batch.keys));
+            answer = self.items(request).await;
+        }
         match answer {
-            Ok(StorageResponse::Items(items)) => {
+            Ok(items) => {
+                self.retries.succeeded();
                 for item in items {
                     if let Some(content) = self.context.places.summary_content(&item.key.sort) {
                         self.sealed.insert(content, item);
                     }
                 }
-                Ok(())
             }
-            Ok(_) => Err(wrong_answer()),
-            Err(error) => Err(ReadError::Storage(error)),
+            Err(error) if !self.told => {
+                self.told = true;
+                self.io.event(Event::StorageFailed {
+                    step: "read summaries",
+                    reason: format!("{error}; they are read from the messages"),
+                });
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn items(&self, request: RequestId) -> Result<Vec<Item>, StorageError> {
+        let answer = self.io.answer(request).await;
+        self.io.close(request);
+        match answer? {
+            StorageResponse::Items(items) => Ok(items),
+            _ => Err(StorageError::Refused(WRONG_ANSWER.to_owned())),
         }
     }
 
@@ -161,7 +198,9 @@ impl<'a> Summaries<'a> {
         match answer {
             Ok(StorageResponse::Opened { chunk, .. }) if chunk.len() == len as usize => Ok(chunk),
             Ok(StorageResponse::Opened { .. }) => Err(ReadError::Damaged(SealError::Truncated)),
-            Ok(_) => Err(wrong_answer()),
+            Ok(_) => Err(ReadError::Storage(StorageError::Refused(
+                WRONG_ANSWER.to_owned(),
+            ))),
             Err(error) => Err(ReadError::Storage(error)),
         }
     }
@@ -172,16 +211,12 @@ fn is_item(context: &Context, message: &Message) -> bool {
     message.summary_len as usize <= context.config.summary_item_bytes_max
 }
 
-fn wrong_answer() -> ReadError {
-    ReadError::Storage(StorageError::Refused(
-        "an answer to another question".to_owned(),
-    ))
-}
+const WRONG_ANSWER: &str = "an answer to another question";
 
 impl Drop for Summaries<'_> {
     fn drop(&mut self) {
-        for request in self.started.drain(..) {
-            self.io.abandon(request);
+        for batch in self.started.drain(..) {
+            self.io.abandon(batch.request);
         }
     }
 }

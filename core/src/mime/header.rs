@@ -95,22 +95,40 @@ pub fn field<'a>(header: &'a [u8], name: &str) -> Option<Field<'a>> {
     fields(header).find(|it| it.is_named(name))
 }
 
+/// Names that the fields of many headers are compared with.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// In small letters, ascending.
+    names: Vec<Vec<u8>>,
+    not: bool,
+}
+
+impl Names {
+    /// These names, in any case, or (`not`) all but these.
+    pub fn new<N: AsRef<[u8]>>(names: &[N], not: bool) -> Self {
+        let folded = names.iter().map(|name| name.as_ref().to_ascii_lowercase());
+        let mut names: Vec<_> = folded.collect();
+        names.sort_unstable();
+        Self { names, not }
+    }
+
+    /// Whether this is one of them: so many comparisons as the logarithm of their number.
+    #[must_use]
+    pub fn contain(&self, name: &[u8]) -> bool {
+        let folded = || name.iter().map(u8::to_ascii_lowercase);
+        let found = (self.names).binary_search_by(|it| it.iter().copied().cmp(folded()));
+        found.is_ok() != self.not
+    }
+}
+
 /// The fields with one of these names, or (`not`) with none of them, as they stand,
 /// and a blank line: what HEADER.FIELDS and HEADER.FIELDS.NOT fetch (RFC 3501 §6.4.5).
 #[must_use]
 pub fn fields_matching<N: AsRef<[u8]>>(header: &[u8], names: &[N], not: bool) -> Vec<u8> {
-    let mut names: Vec<_> = names
-        .iter()
-        .map(|name| name.as_ref().to_ascii_lowercase())
-        .collect();
-    names.sort_unstable();
+    let names = Names::new(names, not);
     let mut out = Vec::new();
     for field in fields(header) {
-        if names
-            .binary_search(&field.name.to_ascii_lowercase())
-            .is_ok()
-            != not
-        {
+        if names.contain(field.name) {
             out.extend_from_slice(field.raw);
             if !field.raw.ends_with(b"\n") {
                 out.extend_from_slice(b"\r\n");

@@ -4,12 +4,12 @@
 //! of any header, and whole fields only, so that no client takes the half of one for all of it.
 
 use super::section::Fields;
-use crate::mime::header;
+use crate::mime::header::{self, Names};
 
 /// Takes a header and keeps the fields that are wanted, the first ones if they are too long together.
 /// One that is too long alone is left out.
-pub(super) struct Filter<'a> {
-    fields: &'a Fields<'a>,
+pub(super) struct Filter {
+    wanted: Names,
     /// Octets of all that is kept.
     octets_max: usize,
     kept: Vec<u8>,
@@ -21,10 +21,10 @@ pub(super) struct Filter<'a> {
     full: bool,
 }
 
-impl<'a> Filter<'a> {
-    pub(super) fn new(fields: &'a Fields<'a>, octets_max: usize) -> Self {
+impl Filter {
+    pub(super) fn new(fields: &Fields<'_>, octets_max: usize) -> Self {
         Self {
-            fields,
+            wanted: fields.wanted(),
             octets_max,
             kept: Vec::new(),
             last: Vec::new(),
@@ -70,7 +70,7 @@ impl<'a> Filter<'a> {
         let passed = core::mem::take(&mut self.passes);
         for field in header::fields(whole).skip(usize::from(passed)) {
             let fits = field.raw.len() <= self.octets_max;
-            if self.full || !fits || !self.fields.want(field.name) {
+            if self.full || !fits || !self.wanted.contain(field.name) {
                 continue;
             }
             self.full = self.kept.len() + field.raw.len() > self.octets_max;

@@ -2,7 +2,7 @@
 
 use crate::imap::grammar::{FetchItem, Partial, Section, SectionText};
 use crate::mime::Span;
-use crate::mime::header::fields_matching;
+use crate::mime::header::{Names, fields_matching};
 use crate::summary::Summary;
 use core::ops::Range;
 
@@ -42,10 +42,9 @@ impl Fields<'_> {
         self.cut(fields_matching(header, self.names, self.not))
     }
 
-    /// Whether fields of this name are wanted.
-    pub(super) fn want(&self, name: &[u8]) -> bool {
-        let mut names = self.names.iter();
-        names.any(|it| it.as_bytes().eq_ignore_ascii_case(name)) != self.not
+    /// The names of the fields that are wanted.
+    pub(super) fn wanted(&self) -> Names {
+        Names::new(self.names, self.not)
     }
 
     /// Of the fields that are wanted, the part that is.

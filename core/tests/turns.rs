@@ -134,6 +134,22 @@ fn a_list_by_long_patterns_pauses() {
     assert_eq!(answer.lines().count(), lines, "{answer}");
 }
 
+#[test]
+fn messages_that_vanished_and_are_not_asked_for_pause() {
+    let (mut world, alice, other, selected) = many();
+    let modseq = code(&selected, "[HIGHESTMODSEQ ");
+    append(&mut world, other, "Subject: stays\r\n\r\nBody\r\n");
+    world.say(
+        other,
+        b"d STORE 1:32768 +FLAGS.SILENT (\\Deleted)\r\nx EXPUNGE\r\n",
+    );
+    world.say(alice, b"n NOOP\r\n");
+    let command = format!("UID FETCH 40000 (FLAGS) (CHANGEDSINCE {modseq} VANISHED)");
+    let (turns_taken, answer) = turns(&mut world, alice, &command);
+    assert!(turns_taken >= 3, "{turns_taken}");
+    assert_eq!(answer, "f OK Fetched\r\n");
+}
+
 /// INBOX with 32,768 messages, selected by the first of two clients, and what it was told of them.
 fn many() -> (World, ConnectionId, ConnectionId, String) {
     let mut world = World::new(33);

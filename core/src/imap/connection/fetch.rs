@@ -156,19 +156,21 @@ struct Parsed {
     layout: ContentLayout,
 }
 
+impl Parsed {
+    fn weight(&self) -> usize {
+        self.summary.weight() + self.layout.weight()
+    }
+}
+
 impl Prepared {
     /// Octets that it holds while it waits.
     fn octets(&self) -> usize {
-        let body = self.body.as_ref();
-        self.summary_octets() + body.map_or(0, |(_, body)| body.ahead_octets())
-    }
-
-    /// Those of its summary.
-    fn summary_octets(&self) -> usize {
-        match &self.summary {
-            Some(Ok(parsed)) => parsed.summary.weight() + parsed.layout.weight(),
+        let summary = match &self.summary {
+            Some(Ok(parsed)) => parsed.weight(),
             _ => 0,
-        }
+        };
+        let body = self.body.as_ref();
+        summary + body.map_or(0, |(_, body)| body.ahead_octets())
     }
 }
 
@@ -227,7 +229,6 @@ impl<'a> Fetch<'a> {
                 };
                 next.held_octets = next.octets();
                 octets += next.held_octets;
-                self.io.look(next.summary_octets()).await;
                 prepared.push_back(next);
             }
             if let Some(first) = prepared.front_mut()
@@ -323,7 +324,9 @@ impl<'a> Fetch<'a> {
     ) -> Result<Parsed, ReadError> {
         let summary = summaries.next(message).await?;
         let layout = ContentLayout::decode(&summary.layout).map_err(ReadError::Damaged)?;
-        Ok(Parsed { summary, layout })
+        let parsed = Parsed { summary, layout };
+        self.io.look(parsed.weight()).await;
+        Ok(parsed)
     }
 
     /// One FETCH response.

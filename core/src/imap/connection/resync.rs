@@ -3,10 +3,10 @@
 //! and §3.2.6).
 
 use super::context::Context;
-use super::vanished::{Uids, Vanished, say_vanished};
+use super::vanished::{Vanished, say_vanished};
 use super::view::{FLAGS_OCTETS, MESSAGE_OCTETS, View, holds};
 use crate::imap::grammar::{QResync, SequenceSet};
-use crate::mailbox::{MailboxState, ModSeq, Uid};
+use crate::mailbox::{MailboxState, ModSeq};
 use crate::workflow::Io;
 use core::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub(super) async fn resynchronise(io: &Io, context: &Context, view: &View, known
         None => vec![1..=u32::MAX],
     };
     let matched = matched_uid(&state, known);
-    let vanished = vanished_since(view, since, &uids);
-    let vanished = vanished.skip_while(|uid| *uid <= matched);
+    let vanished = vanished_since(io, view, since, &uids, matched).await;
+    let vanished = vanished.into_iter().flatten();
     say_vanished(io, context, Vanished::Earlier, Box::new(vanished)).await;
     for (position, message) in state.iter_from(0).enumerate() {
         io.look(MESSAGE_OCTETS).await;
@@ -47,23 +47,35 @@ pub(super) async fn say_vanished_since(
     // `*` is the largest UID, but a client that says `1:*` wants to hear of the message
     // that was the last one too.
     let uids = set.resolve(u32::MAX);
-    say_vanished(
-        io,
-        context,
-        Vanished::Earlier,
-        vanished_since(view, since, &uids),
-    )
-    .await;
+    let vanished = vanished_since(io, view, since, &uids, 0).await;
+    let vanished = vanished.into_iter().flatten();
+    say_vanished(io, context, Vanished::Earlier, Box::new(vanished)).await;
 }
 
-/// UIDs in `uids` that vanished after `since`. Those that the client still counts are left
-/// to a VANISHED without EARLIER (RFC 7162 §3.2.10).
-fn vanished_since<'a>(view: &'a View, since: ModSeq, uids: &'a [RangeInclusive<u32>]) -> Uids<'a> {
+/// UIDs in `uids` and above `above` that vanished after `since`, as ranges. Those that the client
+/// still counts are left to a VANISHED without EARLIER (RFC 7162 §3.2.10).
+async fn vanished_since(
+    io: &Io,
+    view: &View,
+    since: ModSeq,
+    uids: &[RangeInclusive<u32>],
+    above: u32,
+) -> Vec<RangeInclusive<u32>> {
     let next = view.shown.uid_next();
-    let gone = view.latest.expunged_since(since);
-    let counted = move |uid| uid >= next || view.shown.find(uid).is_some();
-    let named = gone.filter(move |uid| !counted(*uid) && holds(uids, uid.get()));
-    Box::new(named.map(Uid::get))
+    let mut vanished: Vec<RangeInclusive<u32>> = Vec::new();
+    for uid in view.latest.expunged_since(since) {
+        io.look(MESSAGE_OCTETS).await;
+        let number = uid.get();
+        let counted = uid >= next || view.shown.find(uid).is_some();
+        if counted || number <= above || !holds(uids, number) {
+            continue;
+        }
+        match vanished.last_mut() {
+            Some(range) if *range.end() == number - 1 => *range = *range.start()..=number,
+            _ => vanished.push(number..=number),
+        }
+    }
+    vanished
 }
 
 /// The highest UID that the client knows the right message number of: nothing below it

@@ -41,7 +41,8 @@ pub struct Config {
     /// Octets of sealed summaries that wait for a commit, to be stored by the same request
     /// as its operations. Those beyond are stored by requests of their own.
     pub commit_summaries_bytes_max: usize,
-    /// Octets of the top header that a summary keeps.
+    /// Octets of the top header that a summary keeps. Of a longer one, ENVELOPE and SEARCH know no
+    /// more; FETCH of the header and its fields reads it from the message.
     pub header_bytes_max: usize,
     /// Parts of one message that are looked at; what is deeper or later is text.
     pub mime_parts_max: usize,

@@ -806,3 +806,32 @@ fn summaries_that_do_not_come_are_asked_for_again_and_else_read_from_the_message
         assert!(opens <= opens_max, "{fail}: {opens}");
     }
 }
+
+/// As docs/clients.md says.
+#[test]
+fn search_and_envelope_know_a_header_as_far_as_its_summary_does() {
+    let config = Config {
+        header_bytes_max: 1_000,
+        ..Config::default()
+    };
+    let mut world = World::with_config(37, config);
+    let alice = world.log_in();
+    let filler = "X-Filler: ".to_owned() + &"words ".repeat(15) + "\r\n";
+    let header = format!("To: ada\r\n{}Subject: late\r\n", filler.repeat(40));
+    append(&mut world, alice, &format!("{header}\r\nBody\r\n"));
+    world.say(alice, b"s SELECT INBOX\r\n");
+    for (command, expected) in [
+        (
+            "FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]",
+            "Subject: late\r\n",
+        ),
+        ("FETCH 1 ENVELOPE", "(ENVELOPE (NIL NIL "),
+        ("SEARCH TO ada", "* SEARCH 1\r\n"),
+        ("SEARCH SUBJECT late", "* SEARCH\r\n"),
+        ("SEARCH NOT SUBJECT late", "* SEARCH 1\r\n"),
+        ("SEARCH TEXT late", "* SEARCH\r\n"),
+    ] {
+        let answer = world.say(alice, format!("f {command}\r\n").as_bytes());
+        assert!(answer.contains(expected), "{command}: {answer}");
+    }
+}

@@ -97,7 +97,8 @@ impl World {
         it.post = Post::default();
         it.bell = Bell::default();
         it.stopping = false;
-        it.still_until = 0;
+        // The next one counts from another moment.
+        (it.still_until, it.still_us) = (0, 0);
         let lines = core::mem::take(&mut it.connections);
         self.garage.forget_server(process);
         for line in lines.into_values() {

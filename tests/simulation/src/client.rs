@@ -86,6 +86,7 @@ pub(crate) struct Seen {
     pub(crate) mail: Option<usize>,
     pub(crate) flags: Option<Vec<String>>,
     pub(crate) date: Option<String>,
+    pub(crate) modseq: Option<u64>,
 }
 
 impl Client {
@@ -464,6 +465,10 @@ impl World {
         if fetched.flags.is_some() {
             seen.flags = fetched.flags;
         }
+        if let Some(modseq) = fetched.modseq {
+            seen.modseq = Some(modseq);
+            it.device.hear(view.uid_validity, modseq, self.now);
+        }
         if fetched.date.is_some() {
             seen.date = fetched.date;
         }
@@ -487,6 +492,11 @@ impl World {
         seen.mail = Some(mail);
         let place = (view.uid_validity, uid);
         self.ledger.told.entry(place).or_default().insert(mail);
+        let seen = &mut self.ledger.mails[mail];
+        let first = *seen.first_seen.get_or_insert(place) == place;
+        if first && view.name == "INBOX" && !seen.dated && !seen.copied {
+            self.ledger.born.entry(place).or_default();
+        }
         it.device.show(place, mail)
     }
 
@@ -537,7 +547,10 @@ impl World {
         let modseq = code.strip_prefix("HIGHESTMODSEQ ");
         let modseq = modseq.and_then(|value| value.parse().ok());
         match (&mut it.caches, view, modseq) {
-            (Some(caches), Some(view), Some(modseq)) => caches.highest_modseq(&view.name, modseq),
+            (Some(caches), Some(view), Some(modseq)) => {
+                it.device.hear(view.uid_validity, modseq, self.now);
+                caches.highest_modseq(&view.name, modseq)
+            }
             _ => Ok(()),
         }
     }

@@ -35,6 +35,9 @@ impl World {
             let leaving = mails.iter().map(|(_, mail)| (from, *mail));
             self.ledger.leaving.extend(leaving);
         }
+        for (_, mail) in mails {
+            self.ledger.mails[*mail].copied = true;
+        }
         let verb = if moves { "MOVE" } else { "COPY" };
         let line = format!("UID {verb} {} {to}", set_of(mails));
         let command = Command::Copy {
@@ -47,7 +50,7 @@ impl World {
     }
 
     /// Whether a client has nothing to do, and shows these messages.
-    fn could_move(&self, client: usize, from: u32, mails: &[(u32, usize)]) -> bool {
+    pub(crate) fn could_move(&self, client: usize, from: u32, mails: &[(u32, usize)]) -> bool {
         let client = &self.clients[client];
         let acts = client.onlooker.is_none() && client.audit.is_none();
         let session = client.session.as_ref();

@@ -20,6 +20,8 @@ pub(crate) struct Device {
     uid_next: BTreeMap<u32, u32>,
     /// By UIDVALIDITY.
     mirrors: BTreeMap<u32, Mirror>,
+    /// By UIDVALIDITY: each MODSEQ above all that were told before it, and when it was told.
+    heard: BTreeMap<u32, BTreeMap<u64, u64>>,
 }
 
 /// A mailbox as a client keeps it that asks only for changes (RFC 7162).
@@ -82,6 +84,26 @@ impl Device {
         }
         *before = uid_next;
         Ok(())
+    }
+
+    /// A MODSEQ was told.
+    pub(crate) fn hear(&mut self, uid_validity: u32, modseq: u64, now: u64) {
+        let heard = self.heard.entry(uid_validity).or_default();
+        if heard.last_key_value().is_none_or(|(it, _)| *it < modseq) {
+            heard.insert(modseq, now);
+        }
+    }
+
+    /// MODSEQs that were told, ascending.
+    pub(crate) fn modseqs(&self, uid_validity: u32) -> Vec<u64> {
+        let heard = self.heard.get(&uid_validity).into_iter();
+        heard.flat_map(|heard| heard.keys().copied()).collect()
+    }
+
+    /// When this MODSEQ or a higher one was told first.
+    pub(crate) fn heard(&self, uid_validity: u32, modseq: u64) -> Option<u64> {
+        let mut from = self.heard.get(&uid_validity)?.range(modseq..);
+        from.next().map(|(_, at)| *at)
     }
 
     /// The client knows all messages below this UID.

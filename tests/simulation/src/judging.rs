@@ -77,7 +77,8 @@ impl World {
             for flag in FLAGS {
                 let ops = self.ledger.flags.get(&(place, flag.to_owned()));
                 let known = |at: Option<u64>| at.is_some_and(|at| at < view.selected);
-                let Some(ops) = ops.filter(|ops| ops.iter().all(|op| known(op.acknowledged)))
+                let Some(ops) =
+                    ops.filter(|ops| ops.iter().all(|op| op.void || known(op.acknowledged)))
                 else {
                     continue;
                 };

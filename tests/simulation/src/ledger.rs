@@ -23,6 +23,10 @@ pub(crate) struct Mail {
     pub(crate) maybe_exposed: usize,
     /// It was appended with the date that its number gives.
     pub(crate) dated: bool,
+    /// Where a client saw it first: where a UID was burned, it is at another one later, with its flags.
+    pub(crate) first_seen: Option<Place>,
+    /// Somebody asked for a copy of it, or for it to be moved.
+    pub(crate) copied: bool,
     /// Where it was acknowledged to have arrived.
     pub(crate) arrived: BTreeSet<Place>,
     /// Where it was and is acknowledged not to be any more.
@@ -44,11 +48,13 @@ pub(crate) struct FlagOp {
     pub(crate) set: bool,
     pub(crate) asked: u64,
     pub(crate) acknowledged: Option<u64>,
+    /// It was not made, as the answer said: its condition was against it.
+    pub(crate) void: bool,
     /// Which server, in which of its lives.
     pub(crate) server: (usize, u64),
-    /// When the client asked for the mailbox to be selected: the server knows all that
-    /// was acknowledged before.
-    pub(crate) selected: u64,
+    /// The server knew all that was acknowledged before: the client asked then for the mailbox to be
+    /// selected, or for a change on condition.
+    pub(crate) knows: u64,
 }
 
 /// What became of the MOVEs of one message to one mailbox.
@@ -67,7 +73,8 @@ pub(crate) struct Ledger {
     /// How often RENAME of INBOX was tried: each may move what is there then, and two at
     /// once, on two servers, both do.
     pub(crate) inbox_renames: usize,
-    /// The flags that acknowledged messages arrived with.
+    /// The flags that messages arrived with: those that were appended, as acknowledged, and those that were
+    /// delivered, where clients saw them.
     pub(crate) born: BTreeMap<Place, Vec<String>>,
     pub(crate) flags: BTreeMap<(Place, String), Vec<FlagOp>>,
     /// When it was acknowledged that a message is at a place.
@@ -170,17 +177,56 @@ impl Ledger {
         let mut allowed = [false; 2];
         let empty = Vec::new();
         let ops = self.flags.get(&(place, flag.to_owned())).unwrap_or(&empty);
+        let ops: Vec<_> = ops.iter().filter(|op| !op.void).collect();
         if ops.iter().all(|op| op.acknowledged.is_none()) {
             let born = self.born.get(&place)?;
             allowed[usize::from(born.iter().any(|it| it == flag))] = true;
         }
-        for op in ops {
+        for op in &ops {
             let beaten = ops.iter().any(|later| beats(later, op));
             if !beaten {
                 allowed[usize::from(op.set)] = true;
             }
         }
         Some(allowed)
+    }
+
+    /// A change of a flag that was asked for and acknowledged in this time, and is known to have
+    /// changed something: whoever made it knew all others, and they left the other value.
+    pub(crate) fn changed_within(
+        &self,
+        place: Place,
+        flag: &str,
+        span: core::ops::Range<u64>,
+    ) -> Option<&FlagOp> {
+        if self.told.get(&place).is_none_or(|mails| mails.len() != 1) {
+            return None;
+        }
+        let ops = self.flags.get(&(place, flag.to_owned()))?;
+        let ops: Vec<_> = ops.iter().filter(|op| !op.void).collect();
+        let born = self.born.get(&place);
+        let born = born.map(|flags| flags.iter().any(|it| it == flag));
+        let changes = |op: &FlagOp, acknowledged: u64| {
+            let before = ops.iter().filter(|it| it.asked < op.asked);
+            let beside = ops.iter().filter(|it| it.asked >= op.asked);
+            let alone = beside.filter(|it| it.asked < acknowledged).count() == 1;
+            let before: Vec<_> = before.collect();
+            let last = before
+                .iter()
+                .filter(|it| !before.iter().any(|by| beats(by, it)));
+            let last: Vec<_> = last.collect();
+            let was = match last.is_empty() {
+                true => born.is_some_and(|born| born != op.set),
+                false => last.iter().all(|it| it.set != op.set),
+            };
+            alone && was && before.iter().all(|it| beats(op, it))
+        };
+        let mut ops = ops.iter();
+        let found = ops.find(|op| {
+            let acknowledged = op.acknowledged.filter(|at| *at < span.end);
+            acknowledged.is_some_and(|at| op.asked > span.start && changes(op, at))
+        });
+        found.copied()
     }
 }
 
@@ -190,7 +236,7 @@ fn beats(later: &FlagOp, earlier: &FlagOp) -> bool {
         return false;
     };
     let same_server = later.server == earlier.server && acknowledged < later.asked;
-    same_server || acknowledged < later.selected
+    same_server || acknowledged < later.knows
 }
 
 /// The text of a mail: some are a few lines, some take many chunks.

@@ -13,6 +13,7 @@ mod audit;
 mod cache;
 mod chance;
 mod client;
+mod conditional;
 mod copying;
 mod device;
 mod doorbell;
@@ -26,6 +27,7 @@ mod process;
 mod script;
 mod settle;
 mod standstill;
+mod storing;
 mod trace;
 mod world;
 

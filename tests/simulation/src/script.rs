@@ -1,9 +1,9 @@
 //! What clients say next, and what the answers mean for the ledger.
 
 use crate::answers;
-use crate::cache::Silent;
 use crate::client::{Pending, Session, View};
-use crate::ledger::{FLAGS, FlagOp, Place, date, text};
+use crate::conditional::Condition;
+use crate::ledger::{FLAGS, Place, date, text};
 use crate::world::{Event, SECOND, World};
 
 /// Mailboxes that stay.
@@ -30,9 +30,10 @@ pub(crate) enum Command {
         mails: Vec<usize>,
         flags: Vec<String>,
     },
-    /// Where its changes are in the ledger.
+    /// Where its changes are in the ledger, and with UNCHANGEDSINCE the condition.
     Store {
         changes: Vec<((Place, String), usize)>,
+        condition: Option<Condition>,
     },
     Expunge {
         uids: Option<Vec<u32>>,
@@ -64,6 +65,9 @@ impl Command {
             Self::Select { .. } => "SELECT",
             Self::Fetch { .. } => "FETCH",
             Self::Append { .. } => "APPEND",
+            Self::Store {
+                condition: Some(_), ..
+            } => "conditional STORE",
             Self::Store { .. } => "STORE",
             Self::Expunge { .. } => "EXPUNGE",
             Self::Copy { moves: true, .. } => "MOVE",
@@ -124,6 +128,10 @@ impl World {
     }
 
     fn with_selection(&mut self, client: usize, view: &View) {
+        // Who goes by MODSEQs does so when it changes something.
+        if self.clients[client].caches.is_some() && self.chance.permille(200) {
+            return self.store(client, view);
+        }
         match self.chance.below(100) {
             0..12 => self.simple(client, Command::Other("NOOP"), "NOOP"),
             12..30 => self.append(client, Some(view)),
@@ -248,63 +256,6 @@ impl World {
         some
     }
 
-    fn store(&mut self, client: usize, view: &View) {
-        let some = self.some(view, 4);
-        if some.is_empty() || view.read_only {
-            return self.simple(client, Command::Other("NOOP"), "NOOP");
-        }
-        let flag = match self.chance.permille(150) {
-            true => "\\Deleted",
-            false => *self.chance.pick(&FLAGS),
-        };
-        let (sign, set) = *self
-            .chance
-            .pick(&[("+", true), ("+", true), ("-", false), ("", true)]);
-        let silent = if self.chance.permille(300) {
-            ".SILENT"
-        } else {
-            ""
-        };
-        let flags: Vec<(&str, bool)> = match sign {
-            "" => FLAGS.iter().map(|it| (*it, *it == flag)).collect(),
-            _ => vec![(flag, set)],
-        };
-        let mut changes = Vec::new();
-        for (uid, mail) in &some {
-            if flag == "\\Deleted" && set {
-                let place = (view.uid_validity, *uid);
-                self.ledger.mails[*mail].exposed.insert(place);
-            }
-            for (flag, set) in &flags {
-                let key = ((view.uid_validity, *uid), (*flag).to_owned());
-                let op = FlagOp {
-                    set: *set,
-                    asked: self.now,
-                    acknowledged: None,
-                    server: self.server_of(client),
-                    selected: view.selected,
-                };
-                let ops = self.ledger.flags.entry(key.clone()).or_default();
-                changes.push((key, ops.len()));
-                ops.push(op);
-            }
-        }
-        let line = format!("UID STORE {} {sign}FLAGS{silent} ({flag})", set_of(&some));
-        self.simple(client, Command::Store { changes }, &line);
-        let session = self.clients[client].session.as_mut();
-        if let Some(pending) = session.and_then(|session| session.pending.as_mut())
-            && !silent.is_empty()
-        {
-            let flag = flag.to_owned();
-            pending.silent = Some(Silent { sign, flag });
-        }
-    }
-
-    fn server_of(&self, client: usize) -> (usize, u64) {
-        let session = self.clients[client].session.as_ref();
-        session.map_or((0, 0), |it| (it.process, it.life))
-    }
-
     fn expunge(&mut self, client: usize, view: &View) {
         let some = self.some(view, 5);
         if view.read_only || some.is_empty() || self.chance.permille(300) {
@@ -426,12 +377,12 @@ impl World {
                 self.draw_onlookers(&name);
                 return self.appended(client, &name, &mails, &flags, ok, code);
             }
-            Command::Store { changes } if ok => {
-                for (key, index) in changes {
-                    if let Some(ops) = self.ledger.flags.get_mut(&key) {
-                        ops[index].acknowledged = Some(self.now);
-                    }
-                }
+            Command::Store {
+                ref changes,
+                ref condition,
+            } if ok => {
+                let condition = condition.as_ref();
+                return self.stored(client, &pending, changes, condition, code);
             }
             Command::Expunge { uids: Some(uids) } if ok => {
                 let uid_validity = session.view.as_ref().map_or(0, |view| view.uid_validity);

@@ -19,6 +19,8 @@ pub(crate) enum Answer {
     StatusOf(Vec<(String, u32)>),
     /// `* LIST … name`
     List(String),
+    /// `* SEARCH 2 3 (MODSEQ 5)`
+    Search(Vec<u32>, Option<u64>),
     /// `* BYE …`
     Bye,
     /// `tag OK/NO/BAD [CODE] …`
@@ -122,6 +124,13 @@ fn untagged(text: &str, literal: Option<Vec<u8>>) -> Answer {
         "BYE" => Answer::Bye,
         "STATUS" => Answer::StatusOf(pairs(rest)),
         "FLAGS" => Answer::Flags,
+        "SEARCH" => {
+            let (numbers, modseq) = rest.split_once('(').unwrap_or((rest, ""));
+            let numbers = numbers.split(' ').filter_map(|it| it.parse().ok());
+            let modseq = modseq.strip_prefix("MODSEQ ");
+            let modseq = modseq.and_then(|it| it.trim_end_matches(')').parse().ok());
+            Answer::Search(numbers.collect(), modseq)
+        }
         "LIST" => {
             let name = rest.rsplit_once("\"/\" ").map_or(rest, |(_, name)| name);
             Answer::List(name.trim_matches('"').to_owned())

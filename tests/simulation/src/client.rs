@@ -8,6 +8,7 @@ use crate::device::Device;
 use crate::ledger::{date, mail_of, text};
 use crate::onlooker::Onlooker;
 use crate::script::Command;
+use crate::searching::Found;
 use crate::world::{Event, SECOND, World};
 
 /// UIDs of one VANISHED that are looked at.
@@ -60,6 +61,10 @@ pub(crate) struct Pending {
     pub(crate) expunged: Vec<u32>,
     /// What COPYUID said ahead of the end (RFC 6851 §4.3).
     pub(crate) copied: Option<String>,
+    /// It names messages by UID.
+    pub(crate) by_uid: bool,
+    /// What SEARCH found.
+    pub(crate) found: Option<Found>,
     /// DONE was sent, which is said once.
     pub(crate) done: bool,
 }
@@ -175,6 +180,7 @@ impl World {
         let line = String::from_utf8_lossy(line).into_owned();
         self.note(format_args!("client {client}: {tag} {line}"));
         let mut all = format!("{tag} ").into_bytes();
+        let by_uid = octets.starts_with(b"UID ");
         all.extend(octets);
         let asked = self.now;
         if let Some(session) = &mut self.clients[client].session {
@@ -186,6 +192,8 @@ impl World {
                 silent: None,
                 expunged: Vec::new(),
                 copied: None,
+                by_uid,
+                found: None,
                 done: false,
             });
         }
@@ -324,6 +332,7 @@ impl World {
                 Ok(())
             }
             Answer::StatusOf(numbers) => self.status_told(client, &numbers),
+            Answer::Search(numbers, modseq) => self.found(client, &numbers, modseq),
             Answer::Other => Ok(()),
         };
         if let Err(what) = result {

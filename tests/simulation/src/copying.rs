@@ -35,8 +35,12 @@ impl World {
             let leaving = mails.iter().map(|(_, mail)| (from, *mail));
             self.ledger.leaving.extend(leaving);
         }
-        for (_, mail) in mails {
+        for (uid, mail) in mails {
             self.ledger.mails[*mail].copied = true;
+            let asked = &mut self.ledger.moves_asked;
+            if moves && !asked.insert(((from, *uid), to.to_owned())) {
+                self.ledger.moved_together.insert(*mail);
+            }
         }
         let verb = if moves { "MOVE" } else { "COPY" };
         let line = format!("UID {verb} {} {to}", set_of(mails));

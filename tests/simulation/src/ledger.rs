@@ -84,6 +84,12 @@ pub(crate) struct Ledger {
     /// What MOVE brings from one place to one mailbox arrives once, however often and by whom it is
     /// asked for.
     pub(crate) moves: BTreeMap<(Place, String), Moved>,
+    /// Mails that several asked to be moved from one place to one mailbox. Each brings the flags that its
+    /// server saw, and the message has all of them that nobody changed: also who took one away that it did
+    /// not have yet changed nothing.
+    pub(crate) moved_together: BTreeSet<usize>,
+    /// From where to where messages were asked to be moved.
+    pub(crate) moves_asked: BTreeSet<(Place, String)>,
     /// When it was acknowledged that a message is not at a place any more.
     pub(crate) gone_at: BTreeMap<Place, u64>,
     /// What somebody asked to be moved away: of which mailbox, by UIDVALIDITY, and which mail.
@@ -188,6 +194,8 @@ impl Ledger {
                 allowed[usize::from(op.set)] = true;
             }
         }
+        let mut mails = self.told.get(&place).into_iter().flatten();
+        allowed[1] |= mails.any(|mail| self.moved_together.contains(mail));
         Some(allowed)
     }
 

@@ -25,6 +25,7 @@ mod onlooker;
 mod post;
 mod process;
 mod script;
+mod searching;
 mod settle;
 mod standstill;
 mod storing;

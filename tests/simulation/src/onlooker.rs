@@ -51,10 +51,11 @@ impl World {
         }
         let name = onlooker.name.clone();
         let selected = self.clients[client].session.as_ref();
-        let selected = selected.is_some_and(|session| session.view.is_some());
+        let selected = selected.and_then(|session| session.view.clone());
         match self.chance.below(100) {
             0..45 => self.select_named(client, &name),
-            45..65 if selected => self.fetch(client, true, "1:*"),
+            45..60 if selected.is_some() => self.fetch(client, true, "1:*"),
+            60..65 if selected.is_some() => self.search(client, &selected.unwrap_or_default()),
             45..95 => self.status_of(client, &name),
             95..99 => self.simple(client, Command::Other("NOOP"), "NOOP"),
             _ => self.simple(client, Command::Logout, "LOGOUT"),

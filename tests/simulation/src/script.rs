@@ -4,6 +4,7 @@ use crate::answers;
 use crate::client::{Pending, Session, View};
 use crate::conditional::Condition;
 use crate::ledger::{FLAGS, Place, date, text};
+use crate::searching::Search;
 use crate::world::{Event, SECOND, World};
 
 /// Mailboxes that stay.
@@ -44,6 +45,7 @@ pub(crate) enum Command {
         to: String,
         mails: Vec<(u32, usize)>,
     },
+    Search(Search),
     Idle,
     Close,
     List,
@@ -72,6 +74,7 @@ impl Command {
             Self::Expunge { .. } => "EXPUNGE",
             Self::Copy { moves: true, .. } => "MOVE",
             Self::Copy { .. } => "COPY",
+            Self::Search(_) => "SEARCH",
             Self::Idle => "IDLE",
             Self::Close => "CLOSE",
             Self::List => "LIST",
@@ -131,6 +134,9 @@ impl World {
         // Who goes by MODSEQs does so when it changes something.
         if self.clients[client].caches.is_some() && self.chance.permille(200) {
             return self.store(client, view);
+        }
+        if self.chance.permille(60) {
+            return self.search(client, view);
         }
         match self.chance.below(100) {
             0..12 => self.simple(client, Command::Other("NOOP"), "NOOP"),
@@ -383,6 +389,9 @@ impl World {
             } if ok => {
                 let condition = condition.as_ref();
                 return self.stored(client, &pending, changes, condition, code);
+            }
+            Command::Search(ref search) if ok => {
+                return self.judge_search(client, &pending, search);
             }
             Command::Expunge { uids: Some(uids) } if ok => {
                 let uid_validity = session.view.as_ref().map_or(0, |view| view.uid_validity);

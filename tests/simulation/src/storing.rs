@@ -78,12 +78,17 @@ impl World {
         let set = set_of(some);
         let line = format!("UID STORE {set}{since} {sign}FLAGS{silent} ({flag})");
         self.simple(client, Command::Store { changes, condition }, &line);
-        let session = self.clients[client].session.as_mut();
-        if let Some(pending) = session.and_then(|session| session.pending.as_mut())
-            && !silent.is_empty()
+        if !silent.is_empty()
+            && let Some(session) = &mut self.clients[client].session
+            && let (Some(pending), Some(view)) = (&mut session.pending, &mut session.view)
         {
             let flag = flag.to_owned();
             pending.silent = Some(Silent { sign, flag });
+            for seen in &mut view.messages {
+                if some.iter().any(|(uid, _)| seen.uid == Some(*uid)) {
+                    seen.flags = None;
+                }
+            }
         }
     }
 

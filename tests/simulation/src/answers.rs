@@ -17,7 +17,7 @@ pub(crate) enum Answer {
     Status(String),
     /// `* STATUS name (…)`: the words and their numbers.
     StatusOf(Vec<(String, u32)>),
-    /// `* LIST … name`
+    /// `* LIST … name`, `* LSUB … name`
     List(String),
     /// `* SEARCH 2 3 (MODSEQ 5)`
     Search(Vec<u32>, Option<u64>),
@@ -131,7 +131,7 @@ fn untagged(text: &str, literal: Option<Vec<u8>>) -> Answer {
             let modseq = modseq.and_then(|it| it.trim_end_matches(')').parse().ok());
             Answer::Search(numbers.collect(), modseq)
         }
-        "LIST" => {
+        "LIST" | "LSUB" => {
             let name = rest.rsplit_once("\"/\" ").map_or(rest, |(_, name)| name);
             Answer::List(name.trim_matches('"').to_owned())
         }

@@ -5,7 +5,7 @@ use crate::cache::Caches;
 use crate::client::Client;
 use crate::script::Command;
 use crate::world::{Event, SECOND, World};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A look at everything.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(crate) struct Audit {
     /// Mailboxes that are there.
     pub(crate) names: Vec<String>,
     listed: bool,
+    /// Names that are subscribed to.
+    subscribed: Option<BTreeSet<String>>,
     /// Only what changed is asked for.
     changes: bool,
     /// It waits in IDLE at the end.
@@ -21,6 +23,14 @@ pub(crate) struct Audit {
     /// Mailboxes that were looked at.
     pub(crate) seen: BTreeMap<String, Shown>,
     done: bool,
+}
+
+/// Everything that a server shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct All {
+    /// By name.
+    pub(crate) mailboxes: BTreeMap<String, Shown>,
+    pub(crate) subscribed: BTreeSet<String>,
 }
 
 /// A mailbox as it is shown.
@@ -39,14 +49,18 @@ const PATIENCE: u64 = 1_000 * SECOND;
 
 impl World {
     /// Everything that a server shows.
-    pub(crate) fn audit(&mut self, process: usize) -> BTreeMap<String, Shown> {
+    pub(crate) fn audit(&mut self, process: usize) -> All {
         let audit = Audit {
             process,
             ..Audit::default()
         };
         let client = self.look(Client::new(process, None), audit);
         let audit = self.clients[client].audit.take();
-        audit.map(|audit| audit.seen).unwrap_or_default()
+        let all = audit.map(|audit| All {
+            mailboxes: audit.seen,
+            subscribed: audit.subscribed.unwrap_or_default(),
+        });
+        all.unwrap_or_default()
     }
 
     /// Somebody who kept mailboxes asks a server what has changed in some of them.
@@ -60,6 +74,7 @@ impl World {
             process,
             names,
             listed: true,
+            subscribed: Some(BTreeSet::new()),
             changes: true,
             ..Audit::default()
         };
@@ -73,6 +88,7 @@ impl World {
             process,
             names: vec![name.to_owned()],
             listed: true,
+            subscribed: Some(BTreeSet::new()),
             waits: true,
             ..Audit::default()
         };
@@ -111,6 +127,9 @@ impl World {
             audit.names.clear();
             return self.simple(client, Command::List, "LIST \"\" \"*\"");
         }
+        if audit.subscribed.is_none() {
+            return self.ask_subscribed(client);
+        }
         let Some(name) = audit
             .names
             .iter()
@@ -135,6 +154,20 @@ impl World {
         }
         let (line, name, read_only) = (format!("EXAMINE \"{name}\"{known}"), name.clone(), true);
         self.simple(client, Command::Select { name, read_only }, &line);
+    }
+
+    /// The mailboxes were listed.
+    pub(crate) fn audit_names(&mut self, client: usize, names: Vec<String>) {
+        if let Some(audit) = &mut self.clients[client].audit {
+            audit.names = names;
+        }
+    }
+
+    /// What is subscribed to was told.
+    pub(crate) fn audit_subscribed(&mut self, client: usize, names: Vec<String>) {
+        if let Some(audit) = &mut self.clients[client].audit {
+            audit.subscribed = Some(names.into_iter().collect());
+        }
     }
 
     /// What changed in a mailbox was told.

@@ -63,6 +63,8 @@ pub(crate) struct Pending {
     pub(crate) copied: Option<String>,
     /// It names messages by UID.
     pub(crate) by_uid: bool,
+    /// What LIST or LSUB names.
+    pub(crate) names: Vec<String>,
     /// What SEARCH found.
     pub(crate) found: Option<Found>,
     /// DONE was sent, which is said once.
@@ -193,6 +195,7 @@ impl World {
                 expunged: Vec::new(),
                 copied: None,
                 by_uid,
+                names: Vec::new(),
                 found: None,
                 done: false,
             });
@@ -309,8 +312,9 @@ impl World {
                 }
             }
             Answer::List(name) => {
-                if let Some(audit) = &mut self.clients[client].audit {
-                    audit.names.push(name);
+                match &mut session.pending {
+                    Some(pending) => pending.names.push(name),
+                    None => self.blame("LIST that nobody asked for".to_owned()),
                 }
                 Ok(())
             }

@@ -53,12 +53,18 @@ impl World {
         self.simple(client, command, &line);
     }
 
+    /// Whether a client that does all there is has nothing to do.
+    pub(crate) fn is_free(&self, client: usize) -> bool {
+        let client = &self.clients[client];
+        let acts = self.busy && client.onlooker.is_none() && client.audit.is_none();
+        let session = client.session.as_ref();
+        acts && session.is_some_and(|it| it.pending.is_none() && it.logged_in)
+    }
+
     /// Whether a client has nothing to do, and shows these messages.
     pub(crate) fn could_move(&self, client: usize, from: u32, mails: &[(u32, usize)]) -> bool {
-        let client = &self.clients[client];
-        let acts = client.onlooker.is_none() && client.audit.is_none();
-        let session = client.session.as_ref();
-        let session = session.filter(|it| acts && it.pending.is_none() && it.logged_in);
+        let session = self.clients[client].session.as_ref();
+        let session = session.filter(|_| self.is_free(client));
         let view = session.and_then(|session| session.view.as_ref());
         let view = view.filter(|view| view.uid_validity == from && !view.read_only);
         view.is_some_and(|view| {

@@ -42,7 +42,7 @@ impl Mail {
     }
 }
 
-/// One change of one flag that a client asked for.
+/// One change of one flag, or of a subscription, that a client asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FlagOp {
     pub(crate) set: bool,
@@ -77,6 +77,8 @@ pub(crate) struct Ledger {
     /// delivered, where clients saw them.
     pub(crate) born: BTreeMap<Place, Vec<String>>,
     pub(crate) flags: BTreeMap<(Place, String), Vec<FlagOp>>,
+    /// SUBSCRIBE and UNSUBSCRIBE, by name.
+    pub(crate) subscriptions: BTreeMap<String, Vec<FlagOp>>,
     /// When it was acknowledged that a message is at a place.
     pub(crate) arrived_at: BTreeMap<Place, u64>,
     /// When it was acknowledged that a message was moved away from a place.
@@ -180,22 +182,29 @@ impl Ledger {
     /// What may become of a flag of a message, if anything is known of it: what it arrived with, or that
     /// a change was acknowledged. Both values may be allowed.
     pub(crate) fn allowed(&self, place: Place, flag: &str) -> Option<[bool; 2]> {
-        let mut allowed = [false; 2];
         let empty = Vec::new();
         let ops = self.flags.get(&(place, flag.to_owned())).unwrap_or(&empty);
         let ops: Vec<_> = ops.iter().filter(|op| !op.void).collect();
+        let born = self.born.get(&place);
+        let born = born.map(|born| born.iter().any(|it| it == flag));
+        let mut allowed = Self::outcomes(&ops, born)?;
+        let mut mails = self.told.get(&place).into_iter().flatten();
+        allowed[1] |= mails.any(|mail| self.moved_together.contains(mail));
+        Some(allowed)
+    }
+
+    /// What may come of changes, and of what was before them if that is known.
+    pub(crate) fn outcomes(ops: &[&FlagOp], before: Option<bool>) -> Option<[bool; 2]> {
+        let mut allowed = [false; 2];
         if ops.iter().all(|op| op.acknowledged.is_none()) {
-            let born = self.born.get(&place)?;
-            allowed[usize::from(born.iter().any(|it| it == flag))] = true;
+            allowed[usize::from(before?)] = true;
         }
-        for op in &ops {
+        for op in ops {
             let beaten = ops.iter().any(|later| beats(later, op));
             if !beaten {
                 allowed[usize::from(op.set)] = true;
             }
         }
-        let mut mails = self.told.get(&place).into_iter().flatten();
-        allowed[1] |= mails.any(|mail| self.moved_together.contains(mail));
         Some(allowed)
     }
 

@@ -29,6 +29,7 @@ mod searching;
 mod settle;
 mod standstill;
 mod storing;
+mod subscribing;
 mod trace;
 mod world;
 

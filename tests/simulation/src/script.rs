@@ -8,9 +8,9 @@ use crate::searching::Search;
 use crate::world::{Event, SECOND, World};
 
 /// Mailboxes that stay.
-const STABLE: [&str; 4] = ["INBOX", "Archive", "Drafts", "Sent"];
+pub(crate) const STABLE: [&str; 4] = ["INBOX", "Archive", "Drafts", "Sent"];
 /// Mailboxes that come and go.
-const VOLATILE: [&str; 4] = ["SECRETbox/a", "SECRETbox/b", "SECRETbox", "SECRETvol"];
+pub(crate) const VOLATILE: [&str; 4] = ["SECRETbox/a", "SECRETbox/b", "SECRETbox", "SECRETvol"];
 
 /// A command that was sent.
 #[derive(Debug)]
@@ -50,6 +50,13 @@ pub(crate) enum Command {
     Close,
     List,
     Status,
+    /// Where it is in the ledger.
+    Subscribe {
+        name: String,
+        index: usize,
+    },
+    /// LSUB, or LIST (SUBSCRIBED).
+    Subscribed,
     Logout,
     /// Whatever leaves nothing to remember.
     Other(&'static str),
@@ -79,6 +86,8 @@ impl Command {
             Self::Close => "CLOSE",
             Self::List => "LIST",
             Self::Status => "STATUS",
+            Self::Subscribe { .. } => "SUBSCRIBE",
+            Self::Subscribed => "LSUB",
             Self::Logout => "LOGOUT",
             Self::Other(kind) => kind,
         }
@@ -126,6 +135,7 @@ impl World {
             1 => self.change_directory(client),
             2 => self.simple(client, Command::Logout, "LOGOUT"),
             3 => self.status_command(client),
+            4 | 5 => self.subscribe(client),
             _ => self.select(client),
         }
     }
@@ -135,8 +145,10 @@ impl World {
         if self.clients[client].caches.is_some() && self.chance.permille(200) {
             return self.store(client, view);
         }
-        if self.chance.permille(60) {
-            return self.search(client, view);
+        match self.chance.below(100) {
+            0..6 => return self.search(client, view),
+            6..12 => return self.subscribe(client),
+            _ => {}
         }
         match self.chance.below(100) {
             0..12 => self.simple(client, Command::Other("NOOP"), "NOOP"),
@@ -389,6 +401,14 @@ impl World {
             } if ok => {
                 let condition = condition.as_ref();
                 return self.stored(client, &pending, changes, condition, code);
+            }
+            Command::Subscribe { name, index } if ok => {
+                self.subscribed(&name, index);
+            }
+            Command::List if ok => self.audit_names(client, pending.names),
+            Command::Subscribed if ok => {
+                self.judge_subscribed(client, &pending)?;
+                self.audit_subscribed(client, pending.names);
             }
             Command::Search(ref search) if ok => {
                 return self.judge_search(client, &pending, search);

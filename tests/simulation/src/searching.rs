@@ -106,6 +106,14 @@ impl Key {
     }
 }
 
+/// Whether a message of this UID is among these: of new ones only the number was told.
+fn may_be_in(messages: &[Seen], uid: u32) -> bool {
+    let from = |seen: &Seen| seen.uid.is_some_and(|it| it >= uid);
+    let end = messages.iter().position(from).unwrap_or(messages.len());
+    let there = messages.get(end).is_some_and(|seen| seen.uid == Some(uid));
+    there || end > 0 && messages[end - 1].uid.is_none()
+}
+
 impl World {
     pub(crate) fn search(&mut self, client: usize, view: &View) {
         let key = self.any_key(client, view, 2);
@@ -192,13 +200,10 @@ impl World {
             .found
             .as_ref()
             .ok_or("SEARCH finds not even nothing")?;
-        let unknown = view.messages.iter().any(|seen| seen.uid.is_none());
-        let highest = before.iter().filter_map(|seen| seen.uid).max();
         for uid in found.uids.iter().flatten() {
-            let mut seen = before.iter().chain(&view.messages);
-            let new = unknown && Some(*uid) > highest;
-            if !new && !seen.any(|seen| seen.uid == Some(*uid)) {
-                return Err(format!("SEARCH finds UID {uid}, which there is not"));
+            if !may_be_in(before, *uid) && !may_be_in(&view.messages, *uid) {
+                let shown: Vec<_> = view.messages.iter().map(|seen| seen.uid).collect();
+                return Err(format!("SEARCH finds UID {uid}, there are {shown:?}"));
             }
         }
         for now in &view.messages {

@@ -1,16 +1,13 @@
 //! The end of a run: faults cease, what is late lands, nodes repair each other, servers
 //! look again. Then all of them must show the same, and what was promised.
 
-use crate::audit::Shown;
+use crate::audit::All;
 use crate::garage::Weather;
 use crate::ledger::{FLAGS, MARK};
 use crate::script::Command;
 use crate::world::{SECOND, World};
 use restante_core::account::{Finding, Trouble};
 use std::collections::BTreeMap;
-
-/// All mailboxes by name.
-type All = BTreeMap<String, Shown>;
 
 /// After so long nothing that was begun under faults is still on its way.
 const LATEST: u64 = 600 * SECOND;
@@ -44,6 +41,7 @@ impl World {
         self.check_mails(&truth);
         self.check_places(&truth);
         self.check_flags(&truth);
+        self.check_subscribed(&truth.subscribed);
         self.check_caches(&truth);
         for process in 0..self.processes.len() {
             self.crash(process);
@@ -177,6 +175,11 @@ impl World {
         if self.violation.is_some() || one == two {
             return;
         }
+        if one.subscribed != two.subscribed {
+            let (one, two) = (&one.subscribed, &two.subscribed);
+            return self.blame(format!("{who} subscribe to {one:?} and {two:?}"));
+        }
+        let (one, two) = (&one.mailboxes, &two.mailboxes);
         let names = one.keys().chain(two.keys());
         let differ = names.filter(|name| one.get(*name) != two.get(*name));
         let differ: BTreeMap<_, _> = differ
@@ -188,7 +191,7 @@ impl World {
     /// Each mail is there as often as was promised.
     fn check_mails(&mut self, truth: &All) {
         let mut counts = vec![0_usize; self.ledger.mails.len()];
-        for (_, mail, _) in truth.values().flat_map(|shown| &shown.messages) {
+        for (_, mail, _) in truth.mailboxes.values().flat_map(|shown| &shown.messages) {
             counts[*mail] += 1;
         }
         let mails = self.ledger.mails.iter().zip(&counts).enumerate();
@@ -209,7 +212,7 @@ impl World {
     /// No place that was said to be empty has anything again.
     fn check_places(&mut self, truth: &All) {
         let mut wrong = Vec::new();
-        for shown in truth.values() {
+        for shown in truth.mailboxes.values() {
             for (uid, mail, _) in &shown.messages {
                 let place = (shown.uid_validity, *uid);
                 if self.ledger.left_out.contains(&place) {
@@ -239,14 +242,14 @@ impl World {
             };
             caches.cut();
             let mut names = caches.names();
-            names.retain(|name| truth.contains_key(name));
+            names.retain(|name| truth.mailboxes.contains_key(name));
             let process = self.chance.index(self.processes.len());
             let caches = self.resynchronise(process, caches, names.clone());
             for name in names {
                 let Some((uid_validity, known, below)) = caches.known(&name) else {
                     continue;
                 };
-                let shown = &truth[&name];
+                let shown = &truth.mailboxes[&name];
                 let there = shown.messages.iter().filter(|(uid, ..)| *uid < below);
                 let there: BTreeMap<u32, Vec<String>> =
                     there.map(|(uid, _, flags)| (*uid, flags.clone())).collect();
@@ -262,7 +265,7 @@ impl World {
     /// Flags are as the last who changed them wanted them.
     fn check_flags(&mut self, truth: &All) {
         let mut wrong = None;
-        for shown in truth.values() {
+        for shown in truth.mailboxes.values() {
             for (uid, mail, flags) in &shown.messages {
                 let place = (shown.uid_validity, *uid);
                 for flag in FLAGS {

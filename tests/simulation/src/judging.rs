@@ -14,8 +14,33 @@ impl World {
     /// Judges a mailbox of which everything was fetched just now.
     pub(crate) fn judge_list(&self, view: &View) -> Result<(), String> {
         self.misses_nothing(view)?;
+        self.misses_no_delivery(view)?;
         self.shows_nothing_gone(view)?;
         self.shows_flags(view)
+    }
+
+    /// What was delivered has a UID that nobody is told of: it is known by its text.
+    fn misses_no_delivery(&self, view: &View) -> Result<(), String> {
+        let ledger = &self.ledger;
+        let unknown = view.messages.iter().any(|seen| seen.mail.is_none());
+        if view.name != "INBOX" || unknown || ledger.inbox_renames > 0 {
+            return Ok(());
+        }
+        let before = |(_, at): &(_, &u64)| **at < view.selected;
+        for (mail, at) in ledger.delivered_at.iter().filter(before) {
+            let it = &ledger.mails[*mail];
+            let mut places = it.gone.iter().chain(&it.exposed);
+            let may_be_gone = ledger.leaving.contains(&(view.uid_validity, *mail))
+                || places.any(|place| place.0 == view.uid_validity);
+            let shown = view.messages.iter().any(|seen| seen.mail == Some(*mail));
+            if !shown && !may_be_gone {
+                return Err(format!(
+                    "mail {mail} is not in INBOX though its delivery was acknowledged at {at}, and asked at {}",
+                    view.selected
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn misses_nothing(&self, view: &View) -> Result<(), String> {

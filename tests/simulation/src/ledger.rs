@@ -79,6 +79,8 @@ pub(crate) struct Ledger {
     pub(crate) flags: BTreeMap<(Place, String), Vec<FlagOp>>,
     /// SUBSCRIBE and UNSUBSCRIBE, by name.
     pub(crate) subscriptions: BTreeMap<String, Vec<FlagOp>>,
+    /// When it was acknowledged that a mail was delivered to INBOX, at whatever UID.
+    pub(crate) delivered_at: BTreeMap<usize, u64>,
     /// When it was acknowledged that a message is at a place.
     pub(crate) arrived_at: BTreeMap<Place, u64>,
     /// When it was acknowledged that a message was moved away from a place.

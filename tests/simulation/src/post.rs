@@ -161,6 +161,7 @@ impl World {
                     let it = &mut self.ledger.mails[coming.mail];
                     it.maybe -= 1;
                     it.sure += 1;
+                    self.ledger.delivered_at.insert(coming.mail, self.now);
                     *self.ledger.acknowledged.entry("delivery").or_default() += 1;
                     let inbox = Some(Directory::inbox(&self.keys));
                     self.end_delivery(process, number, Some(writer), "delivered");

@@ -319,6 +319,9 @@ impl World {
             self.checked = Some((**report).clone());
             return self.mail(process, Mail::Detach(CHECKER));
         }
+        if self.job_done(process, connection, &reply) {
+            return;
+        }
         let soon = self.soon();
         let it: &mut Process = &mut self.processes[process];
         let Some(line) = it.connections.get_mut(&connection) else {

@@ -176,6 +176,11 @@ impl World {
             } => snapshot,
             _ => return,
         };
+        let uid_validity = snapshot.state.uid_validity().0.get();
+        for message in snapshot.state.iter_from(0) {
+            let places = self.contents.entry(message.content).or_default();
+            places.insert((uid_validity, message.uid.get()));
+        }
         let Some(line) = self.processes[process].connections.get(&connection) else {
             return;
         };

@@ -31,6 +31,7 @@ mod standstill;
 mod storing;
 mod subscribing;
 mod trace;
+mod upkeep;
 mod world;
 
 use std::collections::BTreeMap;

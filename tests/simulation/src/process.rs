@@ -101,6 +101,7 @@ impl World {
         (it.still_until, it.still_us) = (0, 0);
         let lines = core::mem::take(&mut it.connections);
         self.garage.forget_server(process);
+        self.jobs_end(process);
         for line in lines.into_values() {
             let at = line.sent.max(self.soon());
             self.at(at, Event::ToClient(line.client, line.session, Vec::new()));

@@ -5,8 +5,8 @@ use crate::audit::All;
 use crate::garage::Weather;
 use crate::ledger::{FLAGS, MARK};
 use crate::script::Command;
+use crate::upkeep::waits;
 use crate::world::{SECOND, World};
-use restante_core::account::{Finding, Trouble};
 use std::collections::BTreeMap;
 
 /// After so long nothing that was begun under faults is still on its way.
@@ -103,12 +103,6 @@ impl World {
             return self.blame(format!("server {process} does not end its check"));
         };
         self.run_until(self.now + SLEEPY);
-        // What a sweep has not collected yet is not damage, and of a commit that failed a part may have
-        // landed without the summaries beside it, which are in the objects as well.
-        let waits = |it: &Finding| {
-            use Trouble::{Orphan, OrphanCheckpoint, SummaryItem};
-            matches!(it.trouble, Orphan | OrphanCheckpoint | SummaryItem)
-        };
         let found = report.findings.iter().find(|it| !waits(it));
         if let Some(found) = found {
             self.blame(format!("a check finds {found:?}"));

@@ -59,6 +59,7 @@ impl World {
             Event::ToClient(..)
             | Event::Act(..)
             | Event::Post
+            | Event::Upkeep
             | Event::Chaos
             | Event::Start(..) => return None,
         };

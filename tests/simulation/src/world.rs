@@ -8,18 +8,19 @@ use crate::cache::Caches;
 use crate::chance::Chance;
 use crate::client::Client;
 use crate::garage::{Caller, Deed, Deeds, Garage};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Place};
 use crate::process::Process;
 use crate::trace::Trace;
+use crate::upkeep::Job;
 use core::time::Duration;
 use restante_core::account::{AccountReply, CheckReport};
 use restante_core::config::Config;
 use restante_core::delivery::InboxWriter;
-use restante_core::mailbox::{AccountId, MailboxId, UidValidity};
+use restante_core::mailbox::{AccountId, ContentId, MailboxId, UidValidity};
 use restante_core::random::Random;
 use restante_core::seal::AccountKeys;
 use restante_core::storage::{RequestId, StorageResponse};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One second.
@@ -54,6 +55,8 @@ pub(crate) enum Event {
     Act(usize, u64),
     /// A message is delivered.
     Post,
+    /// An operator does something.
+    Upkeep,
     /// A delivery is lent the writer of its process.
     Turned(usize, u64, u64, InboxWriter),
     /// Something breaks, heals, dies or comes back.
@@ -103,6 +106,10 @@ pub(crate) struct World {
     pub(crate) resumed: u64,
     /// Times that a client with a cache selected a mailbox.
     pub(crate) resynchronised: u64,
+    /// What the operator has asked for, by server and by the number that it knows him by.
+    pub(crate) jobs: BTreeMap<(usize, u64), Job>,
+    /// Where connections were shown each content.
+    pub(crate) contents: BTreeMap<ContentId, BTreeSet<Place>>,
     /// What a check of the account found.
     pub(crate) checked: Option<CheckReport>,
     /// How long an account's machine stays that nobody needs, in microseconds.
@@ -148,6 +155,8 @@ impl World {
             forgotten: 0,
             resumed: 0,
             resynchronised: 0,
+            jobs: BTreeMap::new(),
+            contents: BTreeMap::new(),
             checked: None,
             linger_us,
             queue: BTreeMap::new(),
@@ -170,6 +179,8 @@ impl World {
             world.at(at, Event::Act(client, 0));
         }
         world.at(2 * SECOND, Event::Chaos);
+        let first = world.chance.between(SECOND, 60 * SECOND);
+        world.at(first, Event::Upkeep);
         if options.delivers {
             let first = world.chance.between(0, 20 * SECOND);
             world.at(first, Event::Post);
@@ -283,6 +294,7 @@ impl World {
             Event::ToClient(client, session, octets) => self.hear(client, session, &octets),
             Event::Act(client, session) => self.act(client, session),
             Event::Post => self.post(),
+            Event::Upkeep => self.upkeep(),
             Event::Turned(process, life, delivery, writer) => {
                 if self.lives(process, life) {
                     self.turned(process, delivery, writer);

@@ -14,8 +14,9 @@ impl World {
         let moves = self.chance.permille(500) && !view.read_only;
         let to = self.any_name();
         for (_, mail) in &mails {
-            let it = &mut self.ledger.mails[*mail];
-            it.in_inbox |= to == "INBOX";
+            if to == "INBOX" {
+                self.ledger.enters_inbox(*mail, self.now);
+            }
         }
         self.draw_onlookers(to);
         let from = view.uid_validity;

@@ -23,14 +23,15 @@ impl World {
     fn misses_no_delivery(&self, view: &View) -> Result<(), String> {
         let ledger = &self.ledger;
         let unknown = view.messages.iter().any(|seen| seen.mail.is_none());
-        if view.name != "INBOX" || unknown || ledger.inbox_renames > 0 {
+        if view.name != "INBOX" || unknown {
             return Ok(());
         }
         let before = |(_, at): &(_, &u64)| **at < view.selected;
         for (mail, at) in ledger.delivered_at.iter().filter(before) {
             let it = &ledger.mails[*mail];
             let mut places = it.gone.iter().chain(&it.exposed);
-            let may_be_gone = ledger.leaving.contains(&(view.uid_validity, *mail))
+            let may_be_gone = ledger.may_be_renamed(*mail)
+                || ledger.leaving.contains(&(view.uid_validity, *mail))
                 || places.any(|place| place.0 == view.uid_validity);
             let shown = view.messages.iter().any(|seen| seen.mail == Some(*mail));
             if !shown && !may_be_gone {
@@ -45,10 +46,6 @@ impl World {
 
     fn misses_nothing(&self, view: &View) -> Result<(), String> {
         let ledger = &self.ledger;
-        let moved_away = view.name == "INBOX" && ledger.inbox_renames > 0;
-        if moved_away {
-            return Ok(());
-        }
         let all = (view.uid_validity, 0)..=(view.uid_validity, u32::MAX);
         for (place, at) in ledger.arrived_at.range(all) {
             let shown = view.messages.iter().any(|it| it.uid == Some(place.1));
@@ -61,7 +58,8 @@ impl World {
                 let messages = view.messages.iter();
                 let higher = messages.filter(|it| it.uid.is_none_or(|uid| uid > place.1));
                 let exposed = ledger.mails[*mail].exposed.iter();
-                ledger.leaving.contains(&(place.0, *mail))
+                view.name == "INBOX" && ledger.may_be_renamed(*mail)
+                    || ledger.leaving.contains(&(place.0, *mail))
                     || exposed.into_iter().any(|it| it.0 == place.0)
                     || higher
                         .into_iter()

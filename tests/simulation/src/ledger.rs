@@ -32,7 +32,11 @@ pub(crate) struct Mail {
     /// Where it was and is acknowledged not to be any more.
     pub(crate) gone: BTreeSet<Place>,
     /// It may have been in INBOX, by name.
-    pub(crate) in_inbox: bool,
+    in_inbox: bool,
+    /// When it came into being, in INBOX or elsewhere.
+    came: u64,
+    /// How many RENAMEs of INBOX may have moved it.
+    pub(crate) renames: usize,
 }
 
 impl Mail {
@@ -72,7 +76,11 @@ pub(crate) struct Ledger {
     pub(crate) mails: Vec<Mail>,
     /// How often RENAME of INBOX was tried: each may move what is there then, and two at
     /// once, on two servers, both do.
-    pub(crate) inbox_renames: usize,
+    inbox_renames: usize,
+    /// RENAMEs of INBOX under way.
+    renaming: usize,
+    /// What comes to INBOX later is moved by none that is not under way.
+    renamed_until: u64,
     /// The flags that messages arrived with: those that were appended, as acknowledged, and those that were
     /// delivered, where clients saw them.
     pub(crate) born: BTreeMap<Place, Vec<String>>,
@@ -122,9 +130,44 @@ pub(crate) const MARK: &str = "SECRET";
 
 impl Ledger {
     /// A mail that nobody has seen before.
-    pub(crate) fn new_mail(&mut self) -> usize {
-        self.mails.push(Mail::default());
+    pub(crate) fn new_mail(&mut self, now: u64) -> usize {
+        self.mails.push(Mail {
+            came: now,
+            ..Mail::default()
+        });
         self.mails.len() - 1
+    }
+
+    /// A mail may be in INBOX from now on.
+    pub(crate) fn enters_inbox(&mut self, mail: usize, now: u64) {
+        let may_be_moved = self.renaming > 0 || now <= self.renamed_until;
+        let it = &mut self.mails[mail];
+        it.in_inbox = true;
+        if may_be_moved {
+            it.renames = self.inbox_renames;
+        }
+    }
+
+    /// RENAME of INBOX is asked for.
+    pub(crate) fn rename_inbox(&mut self) {
+        self.inbox_renames += 1;
+        self.renaming += 1;
+        for mail in self.mails.iter_mut().filter(|mail| mail.in_inbox) {
+            mail.renames += 1;
+        }
+    }
+
+    /// It has ended; if it was not acknowledged, a part of it may still be on its way until then.
+    pub(crate) fn renamed_inbox(&mut self, until: u64) {
+        self.renaming -= 1;
+        self.renamed_until = self.renamed_until.max(until);
+    }
+
+    /// Whether a mail that was in INBOX may have been moved by RENAME.
+    pub(crate) fn may_be_renamed(&self, mail: usize) -> bool {
+        let it = &self.mails[mail];
+        let late = self.renaming > 0 || it.came <= self.renamed_until;
+        self.inbox_renames > 0 && (it.copied || it.renames > 0 || late)
     }
 
     /// A mailbox was asked for at some time, and is shown with this UIDNEXT: what was acknowledged

@@ -53,9 +53,9 @@ impl World {
         if !self.processes[process].accepts() || self.stands_still(process) {
             return;
         }
-        let mail = self.ledger.new_mail();
+        let mail = self.ledger.new_mail(self.now);
+        self.ledger.enters_inbox(mail, self.now);
         let it = &mut self.ledger.mails[mail];
-        it.in_inbox = true;
         // Until it is said to be there. Clients may see it before, and copy it.
         it.maybe += 1;
         let recipient = Recipient {

@@ -5,6 +5,7 @@ use crate::client::{Pending, Session, View};
 use crate::conditional::Condition;
 use crate::ledger::{FLAGS, Place, date, text};
 use crate::searching::Search;
+use crate::settle::LATEST;
 use crate::world::{Event, SECOND, World};
 
 /// Mailboxes that stay.
@@ -50,6 +51,7 @@ pub(crate) enum Command {
     Close,
     List,
     Status,
+    RenameInbox,
     /// Where it is in the ledger.
     Subscribe {
         name: String,
@@ -86,6 +88,7 @@ impl Command {
             Self::Close => "CLOSE",
             Self::List => "LIST",
             Self::Status => "STATUS",
+            Self::RenameInbox => "RENAME INBOX",
             Self::Subscribe { .. } => "SUBSCRIBE",
             Self::Subscribed => "LSUB",
             Self::Logout => "LOGOUT",
@@ -227,11 +230,13 @@ impl World {
             true => vec![(*self.chance.pick(&FLAGS)).to_owned()],
             false => Vec::new(),
         };
-        let mails: Vec<usize> = (0..count).map(|_| self.ledger.new_mail()).collect();
+        let mails: Vec<usize> = (0..count).map(|_| self.ledger.new_mail(self.now)).collect();
         for mail in &mails {
             let it = &mut self.ledger.mails[*mail];
-            it.in_inbox = name == "INBOX";
             it.dated = true;
+            if name == "INBOX" {
+                self.ledger.enters_inbox(*mail, self.now);
+            }
         }
         let list = flags.join(" ");
         let waits = count == 1 && self.chance.permille(500);
@@ -320,8 +325,9 @@ impl World {
             9..13 => format!("DELETE {one}"),
             13..17 => format!("RENAME {one} {two}"),
             17 => {
-                self.ledger.inbox_renames += 1;
-                format!("RENAME INBOX SECRETkept/{}", self.chance.below(5))
+                self.ledger.rename_inbox();
+                let line = format!("RENAME INBOX SECRETkept/{}", self.chance.below(5));
+                return self.simple(client, Command::RenameInbox, &line);
             }
             _ => "LIST \"\" \"*\"".to_owned(),
         };
@@ -402,6 +408,8 @@ impl World {
                 let condition = condition.as_ref();
                 return self.stored(client, &pending, changes, condition, code);
             }
+            Command::RenameInbox if ok => self.ledger.renamed_inbox(self.now),
+            Command::RenameInbox => self.ledger.renamed_inbox(self.now + LATEST),
             Command::Subscribe { name, index } if ok => {
                 self.subscribed(&name, index);
             }
@@ -520,6 +528,7 @@ impl World {
     /// A command that will have no answer: it may be carried out, now or later.
     pub(crate) fn unanswered(&mut self, client: usize, _: &Session, pending: &Pending) {
         match &pending.command {
+            Command::RenameInbox => self.ledger.renamed_inbox(self.now + LATEST),
             Command::Append { mails, .. } => {
                 for mail in mails {
                     self.ledger.mails[*mail].maybe += 1;

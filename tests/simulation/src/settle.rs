@@ -10,7 +10,7 @@ use crate::world::{SECOND, World};
 use std::collections::BTreeMap;
 
 /// After so long nothing that was begun under faults is still on its way.
-const LATEST: u64 = 600 * SECOND;
+pub(crate) const LATEST: u64 = 600 * SECOND;
 
 /// By then who waits has fallen asleep, and what its account did is done.
 const SLEEPY: u64 = 60 * SECOND;
@@ -193,8 +193,7 @@ impl World {
             let left = count + mail.gone.union(&mail.exposed).count() + mail.maybe_exposed;
             let lost = left < mail.sure;
             let gone = mail.gone.intersection(&mail.arrived).count();
-            let renames =
-                self.ledger.inbox_renames * usize::from(mail.in_inbox) * (mail.sure + mail.maybe);
+            let renames = mail.renames * (mail.sure + mail.maybe);
             let double = count + gone > mail.sure + mail.maybe + renames;
             (lost || double).then(|| format!("mail {number} is there {count} times: {mail:?}"))
         });

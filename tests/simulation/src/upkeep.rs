@@ -142,7 +142,9 @@ impl World {
             };
             let known = &mut self.ledger.mails[mail];
             known.copied = true;
-            known.in_inbox |= name == "INBOX";
+            if name == "INBOX" {
+                self.ledger.enters_inbox(mail, self.now);
+            }
             self.ask_upkeep(job.process, kind, request);
         }
         Ok(())

@@ -9,6 +9,7 @@
 
 mod account;
 mod answers;
+mod appending;
 mod audit;
 mod cache;
 mod chance;
@@ -17,6 +18,7 @@ mod conditional;
 mod copying;
 mod device;
 mod doorbell;
+mod fetching;
 mod garage;
 mod judging;
 mod ledger;

@@ -146,7 +146,10 @@ impl World {
             (2, [(_, mail), ..]) => Key::Subject(*mail),
             (3, [(_, mail), ..]) => Key::Body(*mail),
             (4..6, _) if !modseqs.is_empty() => Key::ModSeq(*self.chance.pick(&modseqs)),
-            _ => Key::Flag(*self.chance.pick(&FLAGS), self.chance.permille(500)),
+            _ => Key::Flag(
+                FLAGS[self.chance.index(FLAGS.len())],
+                self.chance.permille(500),
+            ),
         }
     }
 

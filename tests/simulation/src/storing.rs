@@ -30,7 +30,7 @@ impl World {
     fn any_flag(&mut self) -> &'static str {
         match self.chance.permille(150) {
             true => "\\Deleted",
-            false => *self.chance.pick(&FLAGS),
+            false => FLAGS[self.chance.index(FLAGS.len())],
         }
     }
 

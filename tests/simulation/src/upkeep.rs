@@ -161,13 +161,15 @@ impl World {
         mails.all(|it| it == mail).then_some(mail)
     }
 
-    /// What is somewhere is not to be brought back.
+    /// What is somewhere is not to be brought back; but logs are read one after the other, so what is moved
+    /// meanwhile may be seen neither where it goes nor where it was.
     fn is_not_there(&self, job: &Job, mail: usize) -> Result<(), String> {
         let it = &self.ledger.mails[mail];
         let there = it.arrived.iter().find(|place| {
             let mut gone = it.gone.iter().chain(&it.exposed);
             let may_be_gone = gone.any(|it| it.0 == place.0);
-            let leaves = self.ledger.leaving.contains(&(place.0, mail));
+            let moves = self.ledger.leaving.contains(&(place.0, mail));
+            let leaves = moves || self.ledger.may_be_renamed(mail);
             let before = self.ledger.arrived_at.get(place);
             before.is_some_and(|at| *at < job.asked) && !may_be_gone && !leaves
         });

@@ -73,7 +73,7 @@ impl World {
         let place = (view.uid_validity, uid);
         self.ledger.told.entry(place).or_default().insert(mail);
         let seen = &mut self.ledger.mails[mail];
-        let first = *seen.first_seen.get_or_insert(place) == place;
+        let first = seen.first_seen.get_or_insert((place, self.now)).0 == place;
         if first && view.name == "INBOX" && !seen.dated && !seen.copied {
             self.ledger.born.entry(place).or_default();
         }

@@ -19,14 +19,19 @@ impl World {
         self.shows_flags(view)
     }
 
-    /// What was delivered has a UID that nobody is told of: it is known by its text.
+    /// What was delivered has a UID that nobody is told of: it is known by its text. The first server that
+    /// reads it gives it one, and cannot show it where it cannot write that down.
     fn misses_no_delivery(&self, view: &View) -> Result<(), String> {
         let ledger = &self.ledger;
         let unknown = view.messages.iter().any(|seen| seen.mail.is_none());
         if view.name != "INBOX" || unknown {
             return Ok(());
         }
-        let before = |(_, at): &(_, &u64)| **at < view.selected;
+        let calm = self.is_calm();
+        let before = |(mail, at): &(&usize, &u64)| {
+            let seen = ledger.mails[**mail].first_seen;
+            **at < view.selected && (calm || seen.is_some_and(|(_, at)| at < view.selected))
+        };
         for (mail, at) in ledger.delivered_at.iter().filter(before) {
             let it = &ledger.mails[*mail];
             let mut places = it.gone.iter().chain(&it.exposed);

@@ -23,8 +23,8 @@ pub(crate) struct Mail {
     pub(crate) maybe_exposed: usize,
     /// It was appended with the date that its number gives.
     pub(crate) dated: bool,
-    /// Where a client saw it first: where a UID was burned, it is at another one later, with its flags.
-    pub(crate) first_seen: Option<Place>,
+    /// Where a client saw it first, and when: where a UID was burned, it is at another one later, with its flags.
+    pub(crate) first_seen: Option<(Place, u64)>,
     /// Somebody asked for a copy of it, or for it to be moved.
     pub(crate) copied: bool,
     /// Where it was acknowledged to have arrived.

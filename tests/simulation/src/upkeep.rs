@@ -52,6 +52,7 @@ impl World {
                 bodies: *self.chance.pick(&[Bodies::Quick, Bodies::Full]),
                 repair: true,
                 rebuild: false,
+                restored_ms: None,
             };
             return self.ask_upkeep(process, Kind::Check, AccountRequest::Check(options));
         }

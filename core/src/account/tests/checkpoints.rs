@@ -251,7 +251,7 @@ fn uids_and_modseqs_of_a_checkpoint_that_is_gone_are_not_used_again() {
     server.restart(2);
     let state = server.status(&mut storage, "INBOX");
     let shown = pointer.floor;
-    assert!(0 < state.len() && state.len() + 1 < shown.uid_next as usize);
+    assert!(!state.is_empty() && state.len() + 1 < shown.uid_next as usize);
     assert!(state.highest_modseq() >= shown.modseq);
     let next = server.append(&mut storage, "INBOX", vec![message(99, &[])]);
     assert_eq!(next, [uid(shown.uid_next)]);

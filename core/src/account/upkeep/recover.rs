@@ -68,7 +68,8 @@ impl Undelete {
         Ok(Some(recovered))
     }
 
-    /// Contents that are named by tombstones and deleted mailboxes only.
+    /// Contents that are named by tombstones and deleted mailboxes only. What moves from one mailbox to another is in the
+    /// other one before it goes from the first: so who names what is looked at once more when it is known what went.
     async fn gone(
         &self,
         directory: &Directory,
@@ -106,6 +107,18 @@ impl Undelete {
                     };
                     note(&mut gone, content, new);
                 }
+            }
+        }
+        if !gone.is_empty() {
+            let directory = self.survey.directory().await?.state;
+            for mailbox in directory.ids() {
+                named.extend(
+                    self.survey
+                        .mailbox(&directory, mailbox)
+                        .await?
+                        .state
+                        .contents(),
+                );
             }
         }
         named.sort_unstable();

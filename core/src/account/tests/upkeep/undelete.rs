@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::account::AccountFailure;
+use crate::storage::StorageRequest;
 
 /// Does what the command does: appends what was found.
 fn bring_back(server: &mut Server, storage: &mut Store, mailbox: Option<&str>) -> Vec<u32> {
@@ -151,6 +152,43 @@ fn what_was_moved_was_not_deleted() {
             .messages
             .is_empty()
     );
+}
+
+#[test]
+fn what_moves_while_the_logs_are_read_was_not_deleted() {
+    for target in ["Archive", "Drafts", "Junk", "Sent", "Trash"] {
+        let mut storage = Store::default();
+        let mut server = Server::new(1, config());
+        fill(&mut server, &mut storage, "INBOX", 1, 1);
+        let mut operator = Server::new(2, config());
+        let asks = operator.connect();
+        let request = AccountRequest::Undelete {
+            mailbox: None,
+            since_ms: None,
+        };
+        operator.send(asks, request);
+        // Until it asks for the log of INBOX; some of the others it has read by then.
+        let inbox = Places::new(keys().account()).log(inbox_id());
+        let reads_inbox = |operator: &Server| match operator.open.front() {
+            Some((_, StorageRequest::ReadRange(range))) => range.partition == inbox,
+            _ => false,
+        };
+        while !reads_inbox(&operator) {
+            assert!(operator.step(&mut storage, Fate::Works));
+        }
+        let connection = server.connect();
+        server.select(&mut storage, connection, "INBOX");
+        let moves = AccountRequest::Copy {
+            uids: vec![uid(1)],
+            to: name(target),
+            expunge: true,
+        };
+        server.ask(&mut storage, connection, moves);
+        match operator.await_reply(&mut storage, asks, |_| Fate::Works) {
+            AccountReply::Recoverable(found) => assert_eq!(found.messages, [], "{target}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

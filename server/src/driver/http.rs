@@ -8,8 +8,8 @@
 mod hyper_io;
 
 use super::Server;
-use super::flood::Flood;
 use super::phase::Watch;
+use super::places::Places;
 use super::socket::Socket;
 use crate::autodiscovery::limits::HttpLimits;
 use crate::autodiscovery::routes::{refusal, to_https};
@@ -20,7 +20,6 @@ use crate::storage::BoxFuture;
 use crate::tls::Certificate;
 use bytes::Bytes;
 use core::convert::Infallible;
-use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, ready};
 use futures_io::{AsyncRead, AsyncWrite};
 use http::header::{self, HeaderValue};
@@ -43,46 +42,26 @@ const TOO_MANY: &[u8] =
 const READS_MAX: usize = 16;
 
 /// What all HTTP connections share.
-#[derive(Debug)]
 pub struct Web {
     service: Service,
     limits: HttpLimits,
     /// Whether the same is answered by HTTPS, and who asks without may be led there.
     https: bool,
-    connections: AtomicUsize,
-    /// Clients that came when there were too many.
-    refused: Flood,
+    /// Of their own: who asks for settings takes none of those who read mail.
+    pub(super) places: Arc<Places>,
 }
 
 impl Web {
     /// Tells clients about a service; whether by HTTPS as well.
     #[must_use]
     pub fn new(service: Service, limits: HttpLimits, https: bool) -> Arc<Self> {
+        let places = Places::new(limits.connections_max);
         Arc::new(Self {
             service,
             limits,
             https,
-            connections: AtomicUsize::new(0),
-            refused: Flood::default(),
+            places,
         })
-    }
-}
-
-/// A connection's place among those of HTTP.
-struct Place(Arc<Web>);
-
-impl Place {
-    /// A place, if there is one.
-    fn take(web: &Arc<Web>) -> Option<Self> {
-        let place = Self(Arc::clone(web));
-        let before = web.connections.fetch_add(1, Ordering::SeqCst);
-        (before < web.limits.connections_max).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -100,24 +79,20 @@ impl<R: Runtime> Server<R> {
         let address = socket.local_addr()?;
         let socket = self.runtime.listen(socket)?;
         tracing::info!(%address, tls = ?listener.tls, "listening for HTTP");
+        // All listeners share the same.
+        self.web.get_or_init(|| Arc::clone(&web));
         let (server, tls) = (Arc::clone(self), listener.tls);
         self.runtime.spawn(async move {
             let welcome = |(stream, peer): (R::Stream, SocketAddr)| {
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let refusal = (tls == TlsMode::None).then_some(TOO_MANY);
-                let Some(place) = Place::take(&web) else {
-                    return server.refuse(stream, &peer, refusal, &web.refused);
-                };
-                let serving = Arc::clone(&server);
+                let (serving, shared) = (Arc::clone(&server), Arc::clone(&web));
                 server.welcome(
-                    &server.clients,
+                    &web.places,
                     stream,
                     &peer,
                     refusal,
-                    move |stream, _| async move {
-                        serving.serve_http(stream, tls, &place.0).await;
-                        drop(place);
-                    },
+                    move |stream, _| async move { serving.serve_http(stream, tls, &shared).await },
                 );
             };
             let next = || server.runtime.accept(&socket);

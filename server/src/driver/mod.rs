@@ -30,6 +30,7 @@ pub(crate) mod steward;
 #[cfg(test)]
 mod tests;
 
+use self::http::Web;
 use crate::accounts::Accounts;
 use crate::config::{Limits, Listener, TlsMode};
 use crate::runtime::{self, Runtime};
@@ -62,7 +63,7 @@ use room::Room;
 use socket::Socket;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tracing::Instrument;
 
 /// How long to wait when no connection can be accepted (no more file descriptors).
@@ -99,6 +100,8 @@ pub struct Server<R: Runtime> {
     lmtp: Arc<Places>,
     /// For those who have passwords checked.
     auth: Arc<Places>,
+    /// For those who ask for settings, as soon as somebody listens for them.
+    web: OnceLock<Arc<Web>>,
     next_connection: AtomicU64,
     /// Clients that came and could not be accepted.
     unaccepted: Flood,
@@ -133,6 +136,7 @@ impl<R: Runtime> Server<R> {
             clients: Places::for_logins(limits.connections_max),
             lmtp: Places::new(limits.service_connections_max),
             auth: Places::new(limits.service_connections_max),
+            web: OnceLock::new(),
             next_connection: AtomicU64::new(1),
             unaccepted: Flood::default(),
         });
@@ -212,7 +216,8 @@ impl<R: Runtime> Server<R> {
         let end = self.clock.instant().after(self.shutdown_timeout);
         let drain_end = self.clock.instant().after(self.shutdown_timeout * 2 / 3);
         self.phases.enter(Phase::Draining);
-        let places = [&self.clients, &self.lmtp, &self.auth];
+        let mut places = vec![&self.clients, &self.lmtp, &self.auth];
+        places.extend(self.web.get().map(|web| &web.places));
         let busy = || places.iter().any(|places| places.taken() > 0) || self.registry.len() > 0;
         while busy() && self.clock.instant() < drain_end {
             runtime::sleep(&self.runtime, STOP_POLL).await;

@@ -1,10 +1,12 @@
 //! Places for connections: so many of each kind, and no more.
 //!
 //! A stranger can take a client's place by connecting, and keep it without a word for as long as
-//! a login may take. So where all are taken, the client that is there for longest without having
-//! logged in gives way to the one who comes. Who wants to keep others out that way has to connect
-//! as often as there are places within the second or two that a login takes; and nobody who has
-//! logged in gives way.
+//! a login may take (with implicit TLS once for TLS to begin, and once more after that). So where all
+//! are taken, the client that is there for longest without having logged in gives way to the one who
+//! comes; nobody who has logged in does. Who wants to keep others out that way has to connect, within
+//! the time that their login takes, as often as there are places of which those who are logged in leave
+//! none: where they are many these are few, so `limits.connections_max` is to be well above their number.
+//! And a login that waits behind wrong passwords of its address takes up to half a minute.
 
 use super::flood::Flood;
 use core::sync::atomic::{AtomicUsize, Ordering};

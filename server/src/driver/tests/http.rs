@@ -7,6 +7,7 @@ use crate::driver::Server;
 use crate::driver::http::Web;
 use crate::runtime::threads::Threads;
 use core::time::Duration;
+use restante_core::config::Config as CoreConfig;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -17,6 +18,12 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// A server whose HTTP connections last a second.
 fn hasty() -> (Arc<Server<Threads>>, TempDir, SocketAddr) {
+    let (server, folder) = server(&Limits::default());
+    let address = listen(&server);
+    (server, folder, address)
+}
+
+fn listen(server: &Arc<Server<Threads>>) -> SocketAddr {
     let text = "imap = [{ address = '127.0.0.1:143', tls = 'none' }]\n\
         storage = { kind = 'embedded', folder = 's' }\naccounts = { file = 'a' }\n";
     let service = Config::parse(text).unwrap().service();
@@ -24,7 +31,6 @@ fn hasty() -> (Arc<Server<Threads>>, TempDir, SocketAddr) {
         connection_timeout: Duration::from_secs(1),
         ..HttpLimits::default()
     };
-    let (server, folder) = server(&Limits::default());
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let listener = Listener {
@@ -33,7 +39,7 @@ fn hasty() -> (Arc<Server<Threads>>, TempDir, SocketAddr) {
     };
     let web = Web::new(service, limits, false);
     server.listen_http(socket, &listener, web).unwrap();
-    (server, folder, address)
+    address
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -88,4 +94,43 @@ fn whoever_asks_and_never_listens_is_left_at_last() {
         "{:?}",
         begin.elapsed()
     );
+}
+
+#[test]
+fn asking_for_settings_takes_no_place_of_those_who_read_mail() {
+    let limits = Limits {
+        connections_max: 1,
+        ..Limits::default()
+    };
+    let (server, _folder) = server(&limits);
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let imap = socket.local_addr().unwrap();
+    let listener = Listener {
+        address: imap,
+        tls: TlsMode::None,
+    };
+    let core = CoreConfig::default();
+    server.listen(socket, &listener, core).unwrap();
+    let http = listen(&server);
+    let mut octets = [0; 64 * 1024];
+    let mut stranger = connect(imap);
+    assert!(stranger.read(&mut octets).unwrap() > 0);
+    let ask = || {
+        let mut client = connect(http);
+        client.write_all(REQUEST).unwrap();
+        let mut octets = [0; 64 * 1024];
+        let len = client.read(&mut octets).unwrap();
+        assert!(octets[..len].starts_with(b"HTTP/1.1 "), "no answer");
+    };
+    ask();
+    stranger.write_all(b"a LOGIN alice secret\r\n").unwrap();
+    let len = stranger.read(&mut octets).unwrap();
+    assert!(octets[..len].starts_with(b"a OK"), "the stranger is gone");
+    ask();
+    // And they are waited for when the server stops, as others are.
+    let mut client = connect(http);
+    client.write_all(REQUEST).unwrap();
+    assert!(client.read(&mut octets).unwrap() > 0);
+    async_io::block_on(server.stop());
+    assert_eq!(client.read(&mut octets).unwrap(), 0, "cut off");
 }

@@ -179,15 +179,16 @@ fn stopping_waits_for_nobody_who_has_not_finished_the_handshake() {
     )
     .unwrap();
     let web = Web::new(config.service(), config.http_limits(), true);
-    server.listen_http(http, &listeners[1], web).unwrap();
+    (server.listen_http(http, &listeners[1], Arc::clone(&web))).unwrap();
+    let taken = || server.clients.taken() + web.places.taken();
     let clients = addresses.map(|address| TcpStream::connect(address).unwrap());
-    while server.clients.taken() < clients.len() {
+    while taken() < clients.len() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let begin = Instant::now();
     async_io::block_on(server.stop());
     assert!(begin.elapsed() < Duration::from_secs(3), "it waited");
-    assert_eq!(server.clients.taken(), 0);
+    assert_eq!(taken(), 0);
 }
 
 #[test]

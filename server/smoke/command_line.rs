@@ -291,6 +291,28 @@ fn accounts_from_beginning_to_end() {
 }
 
 #[test]
+fn whoever_makes_a_new_accounts_file_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let config = path("restante.toml");
+    let text = "[[imap]]\naddress = '127.0.0.1:0'\ntls = 'none'\n\
+        [storage]\nkind = 'embedded'\nfolder = 's'\n\
+        [accounts]\nfile = 'accounts'\n[argon2]\nmemory_kib = 64\npasses = 1\n";
+    fs::write(&config, text).unwrap();
+    let add = |name: &str| {
+        let add = ["account", "add", name, "--config", &config, "--password-stdin"];
+        ok(&add, "secret\n")
+    };
+    let said = add("alice");
+    assert!(said.contains(&format!("made a new accounts file, {}", path("accounts"))), "{said}");
+    let said = add("bob");
+    assert!(!said.contains("new accounts file"), "{said}");
+    fs::rename(path("accounts"), path("elsewhere")).unwrap();
+    let said = add("carol");
+    assert!(said.contains("new accounts file"), "{said}");
+}
+
+#[test]
 fn an_account_may_be_given_a_bucket_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

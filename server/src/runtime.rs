@@ -121,7 +121,7 @@ pub trait Timer: Send + Unpin + 'static {
 pub enum Signal {
     /// SIGTERM or SIGINT: finish what is being done and stop.
     Stop,
-    /// SIGHUP: read certificates and accounts again.
+    /// SIGHUP: read the certificate again. (Accounts are whenever their file changed.)
     Reload,
 }
 

@@ -29,8 +29,17 @@ pub(super) fn run(command: AccountCommand) -> Result<(), Failure> {
                 false => new_password(&name)?,
             };
             check(&password)?;
+            let is_new = !file.path().exists();
             let id = edit::add(&file, &name, &password, &config.argon2.params()?, bucket)?;
             println!("added {name} ({id})");
+            if is_new {
+                // Or the disk with the old one is not there just now: a server that runs knows
+                // nobody else from now on.
+                println!(
+                    "made a new accounts file, {}, which has this account only: there was none",
+                    file.path().display()
+                );
+            }
         }
         AccountCommand::List(config) => {
             let (file, _) = open(&config)?;

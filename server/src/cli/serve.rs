@@ -31,7 +31,7 @@ pub(super) fn run<R: Runtime>(
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), Failure> {
     logging::init(&config.log)?;
-    descriptors::raise_limit(&config.limits);
+    descriptors::raise_limit(config);
     let certificate = config.tls.clone().map(Certificate::load).transpose()?;
     let accounts = Arc::new(AccountsFile::new(config.accounts.file.clone()));
     // A file that makes no sense is better found now than at the first login.

@@ -1,6 +1,7 @@
 //! Other programs on this machine: which are there, and running them.
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -104,14 +105,27 @@ const RUN_TIME_MAX: Duration = Duration::from_secs(180);
 /// # Panics
 /// When it takes longer than three minutes.
 pub fn output(command: &mut Command) -> Output {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let child = command.spawn().expect("the program was found before");
+    end(command.stdin(Stdio::null()), "")
+}
+
+/// The same of a program that is told some lines.
+///
+/// # Panics
+/// When it takes longer than three minutes.
+pub fn output_of_told(command: &mut Command, lines: &str) -> Output {
+    end(command.stdin(Stdio::piped()), lines)
+}
+
+fn end(command: &mut Command, lines: &str) -> Output {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program was found before");
     let what = format!("{command:?}");
     let pid = child.id();
     let watch = Watch::new(pid);
+    if let Some(mut input) = child.stdin.take() {
+        // One that ends at once has not read it, and says why.
+        let _ = input.write_all(lines.as_bytes());
+    }
     let output = wait(child);
     assert!(!watch.stop(), "{what} took longer than {RUN_TIME_MAX:?}");
     output

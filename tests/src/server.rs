@@ -5,7 +5,7 @@ mod panics;
 
 use std::{
     fs::{self, OpenOptions},
-    io::{Read as _, Write as _},
+    io::Read as _,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use restante_garage_node::unused_port;
+use restante_garage_node::{Guard, unused_port};
 
 pub use panics::panic_in;
 
@@ -112,6 +112,8 @@ pub struct Server {
     /// Another account.
     pub bob: Account,
     options: Options,
+    /// Kills the process and removes the folder where this one is killed itself.
+    guard: Guard,
     folder: tempfile::TempDir,
     /// The accounts file, which servers on the same storage share.
     accounts: PathBuf,
@@ -181,6 +183,7 @@ impl Server {
                 (unused_port(), None)
             }
         };
+        let guard = Guard::of(folder.path())?;
         let [alice, bob] = accounts(flavour);
         let state = Mutex::new(State {
             child: None,
@@ -197,6 +200,7 @@ impl Server {
             alice,
             bob,
             options,
+            guard,
             folder,
             accounts,
             garage,
@@ -259,6 +263,7 @@ impl Server {
             (state.tls, true),
             (state.outward, false),
         ];
+        self.guard.watch(child.id());
         let child = state.child.insert(child);
         for (address, implicit_tls) in addresses {
             let Some(address) = address else { continue };
@@ -266,6 +271,7 @@ impl Server {
                 // Nothing more can be done about a process that will not die.
                 let _ = child.kill().and_then(|()| child.wait());
                 state.child = None;
+                self.guard.forget();
                 return Err(format!("{why}\n{}", self.log()));
             }
         }
@@ -304,20 +310,12 @@ impl Server {
     fn told(&self, command: &[&str], lines: &str) -> (Option<i32>, String) {
         let executable =
             binaries::executable(self.flavour, self.options.profile).expect("it was built before");
-        let mut child = Command::new(executable)
+        let mut program = Command::new(executable);
+        let program = program
             .args(command)
             .arg("--config")
-            .arg(self.folder.path().join("restante.toml"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it was built before");
-        let mut input = child.stdin.take().expect("it has a pipe");
-        // One that ends at once has not read it, and says why.
-        let _ = input.write_all(lines.as_bytes());
-        drop(input);
-        let output = child.wait_with_output().expect("it was started");
+            .arg(self.folder.path().join("restante.toml"));
+        let output = crate::neighbours::output_of_told(program, lines);
         let said = [output.stdout, output.stderr].concat();
         (
             output.status.code(),
@@ -559,6 +557,7 @@ impl Server {
         let begin = Instant::now();
         loop {
             if let Some(status) = child.try_wait().expect("a child can be waited for") {
+                self.guard.forget();
                 return status;
             }
             if begin.elapsed() > PATIENCE {
@@ -629,6 +628,7 @@ impl Drop for Server {
         if let Some(mut child) = self.state().child.take() {
             // There is nothing to do about a process that cannot be killed.
             let _ = child.kill().and_then(|()| child.wait());
+            self.guard.forget();
         }
         // What became of the first one the trial looks at, which also tells its log.
         if self.is_second() && !std::thread::panicking() {

@@ -12,6 +12,7 @@
 mod admin;
 mod cluster;
 mod executable;
+mod guard;
 mod node;
 mod ports;
 mod process;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub use cluster::Cluster;
 pub use executable::executable;
+pub use guard::Guard;
 pub use node::{Bucket, Node};
 pub use ports::unused_port;
 pub use proxy::{Mode, Proxy};

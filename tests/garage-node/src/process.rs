@@ -1,27 +1,19 @@
-//! A Garage process in a folder of its own, and what ends it when the test cannot.
+//! A Garage process in a folder of its own.
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write as _,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::executable;
-
-/// What the guard runs: it learns the process that lives, and when its input ends,
-/// which it does however the test process ends, it kills that one and cleans up.
-const GUARD: &str = r#"pid=
-while read -r line; do pid=$line; done
-[ -z "$pid" ] || kill -KILL "$pid"
-rm -rf "$1" || { sleep 1; rm -rf "$1"; }"#;
+use crate::{Guard, executable};
 
 /// A folder and the process that keeps its data there.
 pub(crate) struct Process {
     folder: PathBuf,
-    guard: Child,
+    guard: Guard,
     child: Mutex<Option<Child>>,
 }
 
@@ -33,16 +25,7 @@ impl Process {
             .tempdir()
             .map_err(|error| error.to_string())?
             .keep();
-        let guard = Command::new("sh")
-            .args(["-c", GUARD, "guard"])
-            .arg(&folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // An interrupt from the keyboard must not end the guard before its work.
-            .process_group(0)
-            .spawn();
-        match guard {
+        match Guard::of(&folder) {
             Ok(guard) => Ok(Self {
                 folder,
                 guard,
@@ -51,7 +34,7 @@ impl Process {
             Err(error) => {
                 // The folder is empty and the failure is reported.
                 let _ = fs::remove_dir_all(&folder);
-                Err(format!("sh cannot be started: {error}"))
+                Err(error)
             }
         }
     }
@@ -88,7 +71,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .map_err(|error| format!("Garage cannot be started: {error}"))?;
-        self.tell_guard(&started.id().to_string());
+        self.guard.watch(started.id());
         *child = Some(started);
         Ok(())
     }
@@ -136,22 +119,13 @@ impl Process {
             let _ = child.kill();
             let _ = child.wait();
         }
-        self.tell_guard("");
+        self.guard.forget();
     }
 
     /// Forgets a process that has ended by itself.
     pub(crate) fn forget_ended(&self) {
         *self.child() = None;
-        self.tell_guard("");
-    }
-
-    fn tell_guard(&self, line: &str) {
-        // A guard that is gone can only be missed when this process dies as well.
-        let _ = self
-            .guard
-            .stdin
-            .as_ref()
-            .map(|mut pipe| pipe.write_all(format!("{line}\n").as_bytes()));
+        self.guard.forget();
     }
 
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
@@ -162,10 +136,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // The guard removes the folder.
         self.kill();
-        // The end of its input sends the guard to remove the folder. Waiting for it is
-        // all that is left to do, however it ends.
-        drop(self.guard.stdin.take());
-        let _ = self.guard.wait();
     }
 }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Bucket, Cluster, Mode, Node, PATIENCE, Proxy, admin};
+use crate::{Bucket, Cluster, Guard, Mode, Node, PATIENCE, Proxy, admin};
 
 /// Longer than anything that is not meant to wait takes on the loopback.
 const MOMENT: Duration = Duration::from_millis(500);
@@ -43,6 +43,23 @@ fn wait_for(mut condition: impl FnMut() -> bool) -> bool {
         thread::sleep(Duration::from_millis(10));
     }
     false
+}
+
+#[test]
+fn what_is_guarded_is_gone_with_the_guard() {
+    let folder = tempfile::tempdir().expect("a folder").keep();
+    let sleep = || Command::new("sleep").arg("600").spawn().expect("sleep(1)");
+    let (mut ended, mut left) = (sleep(), sleep());
+    let guard = Guard::of(&folder).expect("sh(1)");
+    guard.watch(ended.id());
+    guard.forget();
+    guard.watch(left.id());
+    // As the end of the test process would.
+    drop(guard);
+    assert!(!left.wait().expect("a child").success());
+    assert!(matches!(ended.try_wait(), Ok(None)), "it was forgotten");
+    ended.kill().and_then(|()| ended.wait()).expect("a child");
+    assert!(!folder.exists());
 }
 
 #[test]

@@ -4,9 +4,8 @@
 use std::{
     ffi::OsString,
     fs,
-    io::Write as _,
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -18,7 +17,7 @@ use restante_garage_node::unused_port;
 use super::{Account, Flavour};
 use crate::{
     binaries::{self, Profile},
-    tls,
+    neighbours, tls,
 };
 
 /// The part of the configuration that does not depend on addresses.
@@ -138,7 +137,8 @@ pub(super) fn add_account(
     config: &Path,
     account: &Account,
 ) -> Result<(), String> {
-    let mut child = Command::new(binaries::executable(flavour, profile)?)
+    let mut program = Command::new(binaries::executable(flavour, profile)?);
+    let program = program
         .args([
             "account",
             "add",
@@ -146,18 +146,8 @@ pub(super) fn add_account(
             "--password-stdin",
             "--config",
         ])
-        .arg(config)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    let mut input = child.stdin.take().expect("the standard input is a pipe");
-    writeln!(input, "{}", account.password).map_err(|error| error.to_string())?;
-    drop(input);
-    let output = child
-        .wait_with_output()
-        .map_err(|error| error.to_string())?;
+        .arg(config);
+    let output = neighbours::output_of_told(program, &format!("{}\n", account.password));
     if output.status.success() {
         return Ok(());
     }

@@ -32,7 +32,7 @@ impl Pid {
 
     /// A field of `smaps_rollup`, in KiB: `Pss:`, `Private_Dirty:`, …
     pub fn rollup_kib(self, field: &str) -> u64 {
-        kib(&self.read("smaps_rollup"), field)
+        number(&self.read("smaps_rollup"), field)
     }
 
     /// The names of its threads.
@@ -79,6 +79,11 @@ impl Pid {
         after.split_whitespace().nth(1)?.parse().ok().map(Self)
     }
 
+    /// Octets read from files so far (`rchar`; what came by sockets is not among them).
+    pub fn read_octets(self) -> u64 {
+        number(&self.read("io"), "rchar:")
+    }
+
     /// CPU time used so far, in clock ticks, of user and system together.
     pub fn cpu_ticks(self) -> u64 {
         let stat = self.read("stat");
@@ -119,7 +124,7 @@ impl Pid {
     }
 
     fn status_kib(self, field: &str) -> u64 {
-        kib(&self.read("status"), field)
+        number(&self.read("status"), field)
     }
 
     fn read(self, file: &str) -> String {
@@ -140,7 +145,7 @@ pub fn wait_for(mut condition: impl FnMut() -> bool) -> bool {
     false
 }
 
-fn kib(text: &str, field: &str) -> u64 {
+fn number(text: &str, field: &str) -> u64 {
     text.lines()
         .find_map(|line| line.strip_prefix(field))
         .and_then(|rest| rest.split_whitespace().next())

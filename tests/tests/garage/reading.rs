@@ -2,6 +2,7 @@
 //! rest.
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::TcpStream,
     thread,
@@ -9,9 +10,13 @@ use std::{
 };
 
 use restante_tests::{
-    Server, Status, Storage, Test, garage::Mode, process::PATIENCE, process::wait_for, samples,
-    tests,
+    Server, Status, Storage, Test,
+    garage::Mode,
+    process::{PATIENCE, Pid, wait_for},
+    samples, tests,
 };
+
+use restante_garage_node::Node;
 
 pub(crate) const TESTS: &[Test] = tests![
     garage_is_killed_in_the_middle_of_a_fetch => storage(Storage::OwnGarage),
@@ -219,13 +224,30 @@ fn the_network_is_cut_in_the_middle_of_a_fetch(server: &Server) {
 fn one_of_three_nodes_dies_in_the_middle_of_a_fetch(server: &Server) {
     let messages = mailbox(server);
     let garage = server.garage();
+    let [first, others @ ..] = garage.three_nodes();
+    // What a node has itself it asks nobody for.
+    forget_blocks(first);
     garage.network(SHORT_ANSWERS);
+    let read = || [0, 1].map(|node| Pid(others[node].pid()).read_octets());
+    let before = read();
     let fetching = Fetching::begin(server);
-    garage.three_nodes()[1].kill();
+    let after = read();
+    let [second, third] = [0, 1].map(|node| after[node] - before[node]);
+    eprintln!("octets that the other nodes have read: {second}, {third}");
+    assert!(second.max(third) > OCTETS as u64 / 4, "they are not asked");
+    others[usize::from(third > second)].kill();
     let outcome = fetching.finish(&messages);
     garage.network(Mode::Pass);
     assert!(outcome.ok, "only {} messages came", outcome.whole);
     assert_eq!(outcome.whole, MESSAGES);
+}
+
+/// Removes the blocks of objects that a node has, as a new disk would.
+fn forget_blocks(node: &Node) {
+    let data = fs::read_dir(node.folder().join("data")).expect("the node's folder");
+    for entry in data.flatten().filter(|entry| entry.path().is_dir()) {
+        fs::remove_dir_all(entry.path()).expect("it is ours");
+    }
 }
 
 fn objects_break_off_in_the_middle(server: &Server) {

@@ -560,3 +560,11 @@ pub(crate) fn append(world: &mut World, id: ConnectionId, mail: &str) -> String 
     let command = format!("p APPEND INBOX {{{}+}}\r\n{mail}\r\n", mail.len());
     world.say(id, command.as_bytes())
 }
+
+/// Text that does not compress.
+pub(crate) fn noise(lines: u64) -> String {
+    let number = |line: u64| line.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    (0..lines)
+        .map(|line| format!("{:016x}\r\n", number(line ^ number(line))))
+        .collect()
+}

@@ -4,12 +4,16 @@ mod world;
 
 use restante_core::account::ConnectionId;
 use restante_core::boundary::Event;
+use restante_core::config::Config;
 use restante_core::storage::{StorageError, StorageRequest, StorageResponse};
 use world::{MAIL, World, append, noise};
 
 /// INBOX with so many copies of a message, selected.
 fn copies(seed: u8, mail: &str, count: usize) -> (World, ConnectionId) {
-    let mut world = World::new(seed);
+    copies_in(World::new(seed), mail, count)
+}
+
+fn copies_in(mut world: World, mail: &str, count: usize) -> (World, ConnectionId) {
     let alice = world.log_in();
     append(&mut world, alice, mail);
     world.say(alice, b"s SELECT INBOX\r\n");
@@ -177,4 +181,34 @@ fn summaries_that_do_not_come_are_asked_for_again_and_else_read_from_the_message
         let opens = world.store.count("OpenObject") - before;
         assert!(opens <= opens_max, "{fail}: {opens}");
     }
+}
+
+/// Each of them is read by itself where the header is longer than the first chunk of the message.
+#[test]
+fn summaries_that_are_read_one_by_one_rest_no_longer_together() {
+    const MESSAGES: usize = 700;
+    let config = Config {
+        chunk_bytes: 64,
+        ..Config::default()
+    };
+    let mail = format!("Subject: {}\r\n\r\ntext\r\n", "long ".repeat(20));
+    let (mut world, alice) = copies_in(World::with_config(38, config), &mail, MESSAGES);
+    world.store.liar = Some(Box::new(|request, honest| match request {
+        StorageRequest::ReadItems(_) => StorageResponse::Failed(unavailable()),
+        _ => honest,
+    }));
+    let (answer, seconds) = wait_for(&mut world, alice, "FETCH 1:* (ENVELOPE BODY.PEEK[])");
+    assert!(answer.ends_with("f OK Fetched\r\n"), "{answer:.300}");
+    assert_eq!(answer.matches("(ENVELOPE (NIL \"long").count(), MESSAGES);
+    assert!(seconds <= 61, "{seconds}");
+    let of_summaries = |event: &&Event| {
+        matches!(
+            event,
+            Event::StorageFailed {
+                step: "read summaries",
+                ..
+            }
+        )
+    };
+    assert_eq!(world.events.iter().filter(of_summaries).count(), 1);
 }

@@ -100,7 +100,7 @@ impl Unread {
     }
 }
 
-/// What the readers of one command have in common.
+/// What all that reads for one command has in common.
 pub(super) struct Shared {
     /// They are read one after another.
     spare: SpareContext,
@@ -113,6 +113,11 @@ impl Shared {
             spare: SpareContext::default(),
             retries: Retries::new(&context.config),
         }
+    }
+
+    /// For what reads summaries.
+    pub(super) fn retries(&self, context: &Context) -> Retries {
+        self.retries.beside(&context.config)
     }
 }
 

@@ -260,7 +260,12 @@ impl<'a> Fetch<'a> {
             let messages = positions
                 .iter()
                 .flat_map(|range| shown.iter_from(range.start).take(range.len()));
-            Summaries::new(self.io, self.context, Box::new(messages))
+            Summaries::new(
+                self.io,
+                self.context,
+                self.shared.retries(self.context),
+                Box::new(messages),
+            )
         })
     }
 
@@ -401,7 +406,12 @@ impl<'a> Fetch<'a> {
             prepared.header = Some(first[..len].to_vec());
         } else if let Some(message) = self.view.shown.message(prepared.position) {
             let alone = Box::new(core::iter::once(message));
-            let mut summaries = Summaries::new(self.io, self.context, alone);
+            let mut summaries = Summaries::new(
+                self.io,
+                self.context,
+                self.shared.retries(self.context),
+                alone,
+            );
             prepared.summary = Some(Ok(self.parse(message, &mut summaries).await?));
         }
         Ok(())

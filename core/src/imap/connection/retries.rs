@@ -12,48 +12,72 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// All rests of one command together: storage that comes and goes makes no command endless.
 const RESTS_MAX: Duration = Duration::from_secs(60);
 
-/// How often a command may still ask again. All that reads for it shares this: where one message was
-/// given up, the next ones have an attempt each, until something comes.
+/// How often what reads for a command may still ask again. All that reads messages shares this: where one
+/// was given up, the next ones have an attempt each, until something comes.
 #[derive(Clone, Debug)]
-pub(super) struct Retries(Arc<Mutex<Tried>>);
+pub(super) struct Retries {
+    tried: Arc<Mutex<Tried>>,
+    whole: Arc<Mutex<Whole>>,
+}
 
 #[derive(Debug)]
 struct Tried {
     /// Rests since something came.
     rests: u32,
     rests_max: u32,
-    /// Since the command began.
+}
+
+/// What is of the command as a whole.
+#[derive(Debug, Default)]
+struct Whole {
     rested: Duration,
+    /// The log was told that summaries did not come.
+    told: bool,
 }
 
 impl Retries {
     pub(super) fn new(config: &Config) -> Self {
-        Self(Arc::new(Mutex::new(Tried {
-            rests: 0,
-            rests_max: config.storage_retries_max,
-            rested: Duration::ZERO,
-        })))
+        Self {
+            tried: Arc::new(Mutex::new(Tried {
+                rests: 0,
+                rests_max: config.storage_retries_max,
+            })),
+            whole: Arc::default(),
+        }
     }
 
-    fn tried(&self) -> MutexGuard<'_, Tried> {
-        // Numbers, none of which depends on the others.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For what is read beside the messages of the same command, which may come though they do not.
+    pub(super) fn beside(&self, config: &Config) -> Self {
+        Self {
+            whole: Arc::clone(&self.whole),
+            ..Self::new(config)
+        }
     }
 
     /// Something came.
     pub(super) fn succeeded(&self) {
-        self.tried().rests = 0;
+        lock(&self.tried).rests = 0;
     }
 
     /// How long to rest before storage is asked again; `None`: that is not worth while.
     pub(super) fn next(&self) -> Option<Duration> {
-        let mut tried = self.tried();
+        let (mut tried, mut whole) = (lock(&self.tried), lock(&self.whole));
         let rest = RETRY_PAUSE * (1 << tried.rests.min(6));
-        if tried.rests >= tried.rests_max || tried.rested + rest > RESTS_MAX {
+        if tried.rests >= tried.rests_max || whole.rested + rest > RESTS_MAX {
             return None;
         }
         tried.rests += 1;
-        tried.rested += rest;
+        whole.rested += rest;
         Some(rest)
     }
+
+    /// Whether the log was not told yet that summaries did not come; now it is.
+    pub(super) fn tells(&self) -> bool {
+        !core::mem::replace(&mut lock(&self.whole).told, true)
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Numbers, none of which depends on the others.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

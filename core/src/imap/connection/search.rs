@@ -161,7 +161,12 @@ impl Run<'_> {
         let messages = open
             .iter()
             .filter_map(|position| shown.message(*position as usize));
-        let mut summaries = Summaries::new(self.io, self.context, Box::new(messages));
+        let mut summaries = Summaries::new(
+            self.io,
+            self.context,
+            self.shared.retries(self.context),
+            Box::new(messages),
+        );
         let mut waiting = open.iter();
         let mut fields = Fields::new(self.judge.fields());
         let mut candidates: VecDeque<Candidate> = VecDeque::new();

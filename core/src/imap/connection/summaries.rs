@@ -21,8 +21,6 @@ pub(super) struct Summaries<'a> {
     waiting: Peekable<Messages<'a>>,
     /// Batches under way, the oldest first.
     started: VecDeque<Batch>,
-    /// Whether the log was told that a batch did not come.
-    told: bool,
     retries: Retries,
     /// Sealed summaries that came and were not asked for yet.
     sealed: BTreeMap<ContentId, Item>,
@@ -47,14 +45,18 @@ const BATCHES_AHEAD_MAX: usize = 1;
 
 impl<'a> Summaries<'a> {
     /// Will be asked for `messages`, in this order, each once.
-    pub(super) fn new(io: &Io, context: &Context, messages: Messages<'a>) -> Self {
+    pub(super) fn new(
+        io: &Io,
+        context: &Context,
+        retries: Retries,
+        messages: Messages<'a>,
+    ) -> Self {
         let mut summaries = Self {
             io: io.clone(),
             context: context.clone(),
             waiting: messages.peekable(),
             started: VecDeque::new(),
-            told: false,
-            retries: Retries::new(&context.config),
+            retries,
             sealed: BTreeMap::new(),
             left: 0,
             decoder: SummaryDecoder::default(),
@@ -143,8 +145,7 @@ impl<'a> Summaries<'a> {
                     }
                 }
             }
-            Err(error) if !self.told => {
-                self.told = true;
+            Err(error) if self.retries.tells() => {
                 self.io.event(Event::StorageFailed {
                     step: "read summaries",
                     reason: format!("{error}; they are read from the messages"),

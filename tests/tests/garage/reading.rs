@@ -235,11 +235,16 @@ fn one_of_three_nodes_dies_in_the_middle_of_a_fetch(server: &Server) {
     let [second, third] = [0, 1].map(|node| after[node] - before[node]);
     eprintln!("octets that the other nodes have read: {second}, {third}");
     assert!(second.max(third) > OCTETS as u64 / 4, "they are not asked");
-    others[usize::from(third > second)].kill();
+    let sender = usize::from(third > second);
+    others[sender].kill();
     let outcome = fetching.finish(&messages);
+    let left = &others[1 - sender];
+    let sent_since = Pid(left.pid()).read_octets() - after[1 - sender];
     garage.network(Mode::Pass);
     assert!(outcome.ok, "only {} messages came", outcome.whole);
     assert_eq!(outcome.whole, MESSAGES);
+    let felt = sent_since > OCTETS as u64 / 4;
+    assert!(felt, "the one that is left read {sent_since} octets since");
 }
 
 /// Removes the blocks of objects that a node has, as a new disk would.

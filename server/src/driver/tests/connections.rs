@@ -1,7 +1,7 @@
 //! The connection's loop.
 
-use super::server;
-use crate::config::{Limits, Listener, TlsMode};
+use super::{listen, server};
+use crate::config::{Limits, TlsMode};
 use crate::driver::connection::{Driver, Machine, drive};
 use crate::driver::socket::Socket;
 use crate::driver::{Phase, Server};
@@ -11,7 +11,6 @@ use core::task::Poll;
 use core::time::Duration;
 use restante_core::account::ConnectionId;
 use restante_core::boundary::{Credentials, Input, LoginError, Output, Reason, Wait};
-use restante_core::config::Config as CoreConfig;
 use restante_core::storage::{ObjectKey, RequestId, StorageRequest, StorageResponse};
 use restante_core::time::{Instant, Now};
 use std::collections::VecDeque;
@@ -337,12 +336,7 @@ fn strangers_give_way_when_there_are_too_many_and_those_who_logged_in_do_not() {
         ..Limits::default()
     };
     let (server, _folder) = server(&limits);
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
-    let tls = TlsMode::None;
-    let listener = Listener { address, tls };
-    let core = CoreConfig::default();
-    server.listen(socket, &listener, core).unwrap();
+    let address = listen(&server, TlsMode::None);
     let settled = || {
         while server.clients.taken() > 2 {
             std::thread::sleep(Duration::from_millis(5));
@@ -380,12 +374,7 @@ fn who_is_refused_for_too_many_connections_gives_way() {
         ..Limits::default()
     };
     let (server, _folder) = server(&limits);
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
-    let tls = TlsMode::None;
-    let listener = Listener { address, tls };
-    let core = CoreConfig::default();
-    server.listen(socket, &listener, core).unwrap();
+    let address = listen(&server, TlsMode::None);
     let (mut first, _) = client(address);
     assert!(say(&mut first, "LOGIN alice secret").starts_with("a OK"));
     let (mut second, _) = client(address);

@@ -7,7 +7,6 @@ use crate::driver::Server;
 use crate::driver::http::Web;
 use crate::runtime::threads::Threads;
 use core::time::Duration;
-use restante_core::config::Config as CoreConfig;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -103,14 +102,7 @@ fn asking_for_settings_takes_no_place_of_those_who_read_mail() {
         ..Limits::default()
     };
     let (server, _folder) = server(&limits);
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let imap = socket.local_addr().unwrap();
-    let listener = Listener {
-        address: imap,
-        tls: TlsMode::None,
-    };
-    let core = CoreConfig::default();
-    server.listen(socket, &listener, core).unwrap();
+    let imap = super::listen(&server, TlsMode::None);
     let http = listen(&server);
     let mut octets = [0; 64 * 1024];
     let mut stranger = connect(imap);

@@ -10,11 +10,12 @@ use super::{Clock, Server};
 use crate::accounts::file::AccountsFile;
 use crate::accounts::stretch::Stretcher;
 use crate::accounts::{Accounts, edit};
-use crate::config::Limits;
+use crate::config::{Limits, Listener, TlsMode};
 use crate::runtime::threads::Threads;
 use crate::storage::{Memory, Storage};
 use argon2::Params;
 use restante_core::config::Config as CoreConfig;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -22,6 +23,19 @@ use tempfile::TempDir;
 /// A server with the accounts alice and bob; the folder lives as long as the test.
 fn server(limits: &Limits) -> (Arc<Server<Threads>>, TempDir) {
     server_on(memory(), limits)
+}
+
+/// Has a server listen for IMAP; where.
+fn listen(server: &Arc<Server<Threads>>, tls: TlsMode) -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let core = CoreConfig {
+        starttls: tls == TlsMode::StartTls,
+        ..CoreConfig::default()
+    };
+    let listener = Listener { address, tls };
+    server.listen(socket, &listener, core).unwrap();
+    address
 }
 
 /// A storage in memory.

@@ -1,11 +1,13 @@
 //! TLS, implicit and by STARTTLS.
 
 use super::connections::{OPEN, Scripted, Told, close_at_end};
-use super::server;
+use super::{listen, server};
 use crate::config::{Config, Limits, Listener, Tls, TlsMode};
+use crate::driver::Server;
 use crate::driver::connection::{Driver, drive};
 use crate::driver::http::Web;
 use crate::driver::socket::Socket;
+use crate::runtime::threads::Threads;
 use crate::tls::Certificate;
 use async_io::Async;
 use futures_rustls::client::TlsStream;
@@ -24,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const CERTIFICATE: &str = include_str!("../../../smoke/certificate.pem");
 const KEY: &str = include_str!("../../../smoke/key.pem");
@@ -52,6 +55,14 @@ async fn connect(stream: Async<TcpStream>) -> TlsStream<Async<TcpStream>> {
         .connect("localhost".try_into().unwrap(), stream)
         .await
         .unwrap()
+}
+
+/// A server that has a certificate.
+fn certified() -> (Arc<Server<Threads>>, TempDir) {
+    let (server, folder) = server(&Limits::default());
+    let mut server = Arc::into_inner(server).unwrap();
+    server.certificate = Some(certificate(folder.path()));
+    (Arc::new(server), folder)
 }
 
 /// A client's socket and a task that drives a scripted machine on the server's.
@@ -133,17 +144,8 @@ fn starttls_without_a_certificate_ends_the_connection() {
 
 #[test]
 fn implicit_tls_comes_before_the_greeting() {
-    let (server, folder) = server(&Limits::default());
-    let mut server = Arc::into_inner(server).unwrap();
-    server.certificate = Some(certificate(folder.path()));
-    let server = Arc::new(server);
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
-    let tls = TlsMode::Implicit;
-    let listener = Listener { address, tls };
-    server
-        .listen(socket, &listener, CoreConfig::default())
-        .unwrap();
+    let (server, _folder) = certified();
+    let address = listen(&server, TlsMode::Implicit);
     server.reload();
     async_io::block_on(async {
         let stream = Async::<TcpStream>::connect(address).await.unwrap();
@@ -160,10 +162,7 @@ fn implicit_tls_comes_before_the_greeting() {
 
 #[test]
 fn stopping_waits_for_nobody_who_has_not_finished_the_handshake() {
-    let (server, folder) = server(&Limits::default());
-    let mut server = Arc::into_inner(server).unwrap();
-    server.certificate = Some(certificate(folder.path()));
-    let server = Arc::new(server);
+    let (server, _folder) = certified();
     let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses = sockets.each_ref().map(|it| it.local_addr().unwrap());
     let listeners = addresses.map(|address| Listener {
@@ -213,19 +212,8 @@ fn files_that_cannot_be_used_are_named_and_the_old_ones_stay() {
 #[test]
 fn stopping_waits_for_nobody_in_the_handshake_of_starttls() {
     use std::io::{Read, Write};
-    let (server, folder) = server(&Limits::default());
-    let mut server = Arc::into_inner(server).unwrap();
-    server.certificate = Some(certificate(folder.path()));
-    let server = Arc::new(server);
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
-    let tls = TlsMode::StartTls;
-    let listener = Listener { address, tls };
-    let core = CoreConfig {
-        starttls: true,
-        ..CoreConfig::default()
-    };
-    server.listen(socket, &listener, core).unwrap();
+    let (server, _folder) = certified();
+    let address = listen(&server, TlsMode::StartTls);
     let mut client = TcpStream::connect(address).unwrap();
     Write::write_all(&mut client, b"a STARTTLS\r\n").unwrap();
     let mut said = Vec::new();

@@ -34,20 +34,50 @@ impl AsOwner {
             _thread: PhantomData,
         };
         if before.0.is_root() && owner.uid() != 0 {
-            // The group first: only root may change it. What is not done is undone by the drop.
+            // What is not done is undone by the drop.
             acting.before = Some(before);
-            set_thread_res_gid(None, Gid::from_raw(owner.gid()), None)?;
-            set_thread_res_uid(None, Uid::from_raw(owner.uid()), None)?;
+            change_to(
+                Uid::from_raw(owner.uid()),
+                Gid::from_raw(owner.gid()),
+                false,
+            )?;
         }
         Ok(acting)
     }
 }
 
+impl AsOwner {
+    /// Does something as who it was before: only root may give a file away. Of a file that is open and that was made
+    /// here it matters nothing what its name leads to.
+    pub(super) fn as_before<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+        let Some((uid, gid)) = self.before else {
+            return Ok(work());
+        };
+        let acting = (geteuid(), getegid());
+        change_to(uid, gid, true)?;
+        let done = work();
+        change_to(acting.0, acting.1, false)?;
+        Ok(done)
+    }
+}
+
+/// Goes on as that user. Only root may change the group, so who becomes root changes the user first, and who
+/// ceases to be root last.
+fn change_to(uid: Uid, gid: Gid, becomes_root: bool) -> io::Result<()> {
+    if becomes_root {
+        set_thread_res_uid(None, uid, None)?;
+    }
+    set_thread_res_gid(None, gid, None)?;
+    if !becomes_root {
+        set_thread_res_uid(None, uid, None)?;
+    }
+    Ok(())
+}
+
 impl Drop for AsOwner {
     fn drop(&mut self) {
         if let Some((uid, gid)) = self.before {
-            let back = set_thread_res_uid(None, uid, None);
-            let back = back.and_then(|()| set_thread_res_gid(None, gid, None));
+            let back = change_to(uid, gid, true);
             // The real user is root still, who may.
             debug_assert!(back.is_ok(), "{back:?}");
         }

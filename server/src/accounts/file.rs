@@ -134,7 +134,7 @@ impl AccountsFile {
     ) -> Result<T, AccountsError> {
         // Once for all that follows: the path may lead elsewhere a moment later.
         let real = self.real()?;
-        let _owner = AsOwner::of(folder_of(&real)).map_err(|error| self.io_error(error))?;
+        let owner = AsOwner::of(folder_of(&real)).map_err(|error| self.io_error(error))?;
         let _lock = self.lock(&real)?;
         let file = match File::open(&real) {
             Ok(file) => Some(file),
@@ -142,7 +142,7 @@ impl AccountsFile {
             Err(error) => return Err(self.io_error(error)),
         };
         let (list, output) = change(&read(file)?)?;
-        self.replace(&real, &list, |_| Ok(()))?;
+        self.replace(&real, &owner, &list, |_| Ok(()))?;
         Ok(output)
     }
 
@@ -161,6 +161,7 @@ impl AccountsFile {
     fn replace(
         &self,
         real: &Path,
+        owner: &AsOwner,
         list: &AccountList,
         reached: impl Fn(Step) -> io::Result<()>,
     ) -> Result<(), AccountsError> {
@@ -173,7 +174,8 @@ impl AccountsFile {
             _ => {}
         }
         let mut file = private().create_new(true).open(&new).map_err(io)?;
-        leave_to_owner(&file, real, MODE_MAX).map_err(io)?;
+        let left = owner.as_before(|| leave_to_owner(&file, real, MODE_MAX));
+        left.flatten().map_err(io)?;
         reached(Step::Write).map_err(io)?;
         file.write_all(list.to_text().as_bytes()).map_err(io)?;
         reached(Step::Sync).map_err(io)?;
@@ -363,7 +365,8 @@ mod tests {
             let new = old
                 .changed(|entries| entries.push(entry("bob", 2)))
                 .unwrap();
-            file.replace(file.path(), &new, |step| match step == crash {
+            let owner = AsOwner::of(folder_of(file.path())).unwrap();
+            file.replace(file.path(), &owner, &new, |step| match step == crash {
                 true => Err(io::Error::other("crash")),
                 false => Ok(()),
             })
@@ -453,13 +456,21 @@ mod tests {
         let file = AccountsFile::new(folder.path().join("accounts.toml"));
         add(&file, "alice", 1).unwrap();
         std::os::unix::fs::chown(file.path(), Some(0), Some(SERVER)).unwrap();
-        for (mode, after) in [(0o640, 0o640), (0o666, 0o640), (0o600, 0o600)] {
+        let edited = |mode: u32| {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
             file.edit(|list| Ok((list.clone(), ()))).unwrap();
             let metadata = fs::metadata(file.path()).unwrap();
             assert_eq!((metadata.uid(), metadata.gid()), (0, SERVER));
-            assert_eq!(metadata.permissions().mode() & 0o777, after);
+            metadata.permissions().mode() & 0o777
+        };
+        for (mode, after) in [(0o640, 0o640), (0o666, 0o640), (0o600, 0o600)] {
+            assert_eq!(edited(mode), after);
         }
+        // In the server's own folder as well.
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(SERVER), Some(SERVER)).unwrap();
+        fs::remove_file(beside(file.path(), "lock")).unwrap();
+        assert_eq!(edited(0o640), 0o640);
     }
 
     #[test]
